@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# farm_flags: the one place for warnings, hardening and sanitizers. Every target of ours links it privately.
+add_library(farm_flags INTERFACE)
+target_compile_definitions(farm_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
+    FARM_VERSION="${PROJECT_VERSION}")
+target_compile_options(farm_flags INTERFACE
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
+    -Wundef -Wformat=2 -Wvla -Wswitch-enum -Wnull-dereference -Wimplicit-fallthrough
+    -fstack-protector-strong -fno-common -fPIE)
+target_link_options(farm_flags INTERFACE -pie -Wl,-z,relro -Wl,-z,now)
+if(FARM_WERROR)
+    target_compile_options(farm_flags INTERFACE -Werror)
+endif()
+if(FARM_SANITIZE)
+    target_compile_options(farm_flags INTERFACE -fsanitize=${FARM_SANITIZE} -fno-sanitize-recover=all
+        -fno-omit-frame-pointer)
+    target_link_options(farm_flags INTERFACE -fsanitize=${FARM_SANITIZE})
+elseif(CMAKE_BUILD_TYPE MATCHES "Rel")
+    target_compile_definitions(farm_flags INTERFACE _FORTIFY_SOURCE=2)
+endif()
