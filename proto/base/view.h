@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/types.h>
 
 struct view {
     const char *data; /* may be NULL if size is 0 */

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Store: objects named by the SHA-256 of their content, kept as zstd files.
+ *
+ *     objects/ab/cdef...      one zstd frame each, name = SHA-256 of the uncompressed bytes, mode 0444
+ *     incoming/...            being written; thrown away at start, but for resumable uploads (*.part)
+ *
+ * An object appears whole or not at all: it is written to incoming/, synced, and linked in; "exists already" is
+ * success. Reading verifies: the reader reports FARM_E_CORRUPT at the end of an object whose bytes are not its
+ * name, and callers must not act on data before that. The damaged file is moved aside to damaged/, so that the object can
+ * be fetched again.
+ *
+ * Collection never takes an object that is pinned in this process, newer than the grace period, or named by the
+ * caller's "keep" set. A pin is taken before the answer "we have it" is given.
+ *
+ * Thread-safe: any thread may use the same store.
+ */
+#ifndef FARM_STORE_H
+#define FARM_STORE_H
+
+#include "buf.h"
+#include "digest.h"
+
+/* Larger objects are refused: the largest ROCm artifact is below 8 GiB. */
+#define STORE_OBJECT_MAX ((uint64_t)16 << 30)
+
+struct store;
+struct store_writer;
+struct store_reader;
+
+/* Opens or creates below dirfd. 'level' is the zstd level for new objects (1 is right for build results). */
+int store_open(int dirfd, const char *path, int level, struct store **ret, struct diag *diag) MUST_USE;
+struct store *store_close(struct store *store); /* accepts NULL, returns NULL */
+
+/* Streams a new object in. 'limit': most uncompressed bytes. */
+int store_write_begin(struct store *store, uint64_t limit, struct store_writer **ret, struct diag *diag) MUST_USE;
+int store_write(struct store_writer *writer, const void *data, size_t size, struct diag *diag) MUST_USE;
+/*
+ * Syncs and links in. If 'expected' is not NULL and differs: FARM_E_DIGEST, nothing is stored. The writer is
+ * consumed in every case. With pin true the object is returned pinned (store_unpin).
+ */
+int store_write_commit(struct store_writer *writer, const struct digest *expected, bool pin, struct digest *ret,
+                       uint64_t *ret_size, struct diag *diag) MUST_USE;
+struct store_writer *store_write_abort(struct store_writer *writer); /* accepts NULL, returns NULL */
+
+/* Whole-object helpers. */
+int store_put(struct store *store, struct view data, struct digest *ret, struct diag *diag) MUST_USE;
+int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected, struct digest *ret,
+                 uint64_t *ret_size, struct diag *diag) MUST_USE;
+/* FARM_E_MISSING if absent; FARM_E_LIMIT if longer than limit; verified before it returns. */
+int store_get(struct store *store, const struct digest *name, size_t limit, struct buf *ret, struct diag *diag) MUST_USE;
+/* Verified copy into a file descriptor, from its current offset. */
+int store_get_fd(struct store *store, const struct digest *name, int fd, struct diag *diag) MUST_USE;
+
+bool store_has(struct store *store, const struct digest *name);
+/* Uncompressed size from the frame header; FARM_E_MISSING. */
+int store_size(struct store *store, const struct digest *name, uint64_t *ret, struct diag *diag) MUST_USE;
+
+/* Streams out, verifying. store_read returns bytes read, 0 at a verified end. */
+int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret, struct diag *diag) MUST_USE;
+ssize_t store_read(struct store_reader *reader, void *ret_data, size_t size, struct diag *diag) MUST_USE;
+struct store_reader *store_read_end(struct store_reader *reader); /* accepts NULL, returns NULL */
+
+/* Pins count; a pin of an absent object is allowed (it protects it from the moment it arrives). */
+void store_pin(struct store *store, const struct digest *name);
+void store_unpin(struct store *store, const struct digest *name);
+
+/*
+ * Transfer: the stored (compressed) bytes, from any offset. The sender opens and preads; the receiver appends to a
+ * partial file named by digest, stored size and 'owner', which survives restarts, and commits when it is whole.
+ */
+struct store_partial;
+int store_open_stored(struct store *store, const struct digest *name, int *ret_fd, uint64_t *ret_size,
+                      struct diag *diag) MUST_USE;
+int store_partial_begin(struct store *store, const char *owner, const struct digest *name, uint64_t stored_size,
+                        struct store_partial **ret, struct diag *diag) MUST_USE;
+/* How much is there already: where the sender continues. */
+uint64_t store_partial_offset(const struct store_partial *partial);
+/* 'offset' must be the current one: FARM_E_STATE otherwise. */
+int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data, struct diag *diag) MUST_USE;
+/*
+ * Decompresses, verifies against the name, links in. FARM_E_DIGEST drops the partial. 'limit' bounds the
+ * uncompressed size (a bomb stops there). Consumes the partial.
+ */
+int store_partial_commit(struct store_partial *partial, uint64_t limit, struct diag *diag) MUST_USE;
+/* Closes; keeps the bytes for a later try. Accepts NULL, returns NULL. */
+struct store_partial *store_partial_close(struct store_partial *partial);
+
+/*
+ * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that.
+ * keep() is called without locks held.
+ */
+int store_collect(struct store *store, bool (*keep)(void *context, const struct digest *name), void *context,
+                  int64_t grace_ms, size_t *ret_removed, uint64_t *ret_bytes, struct diag *diag) MUST_USE;
+/* Walks all objects; for listings and for a scrub that reads and verifies each. */
+int store_each(struct store *store, int (*visit)(void *context, const struct digest *name, uint64_t stored_size),
+               void *context, struct diag *diag) MUST_USE;
+/* Bytes of compressed objects (a walk). */
+int store_usage(struct store *store, uint64_t *ret_bytes, size_t *ret_objects, struct diag *diag) MUST_USE;
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Verdict: what the votes for one job amount to. A pure function of rules and votes, used unchanged by the
+ * coordinator and by farm-verify. Links the base alone.
+ *
+ *   pending    not enough answers yet
+ *   agreed     a digest has quorum distinct operators (anchors of them anchor operators), and no rival, or a rival that
+ *              it outweighs: quorum + margin votes
+ *   disputed   two digests, and none has won yet
+ *   failed     quorum operators reported that it does not build
+ *
+ * An operator with two different digests in a round has no vote; it counts as dissent. Open votes (given after
+ * the first verdict of the round) count only if rules.open_votes. Order of the input never matters.
+ */
+#ifndef FARM_VERDICT_H
+#define FARM_VERDICT_H
+
+#include "digest.h"
+#include "rules.h"
+
+enum verdict_state { VERDICT_PENDING, VERDICT_AGREED, VERDICT_DISPUTED, VERDICT_FAILED };
+
+/* Why a build failed; infrastructure failures are no votes and never reach this function. */
+enum failure_kind { FAILURE_NONE, FAILURE_BUILD, FAILURE_ASSERTION, FAILURE_TIMEOUT, FAILURE_MEMORY, FAILURE_INFRASTRUCTURE };
+
+/* One counted attestation. Strings borrowed. */
+struct vote {
+    const char *operator_name;
+    bool anchor;
+    bool open;               /* given after the first verdict */
+    enum failure_kind failure; /* FAILURE_NONE: it built, and 'payload' is what came out */
+    struct digest payload;
+    const char *cpu_vendor, *kernel, *site; /* as the directory says; NULL: unknown, which is distinct from nothing */
+};
+
+/* One group of equal answers. */
+struct verdict_group {
+    struct digest payload;   /* zero for the group of failures */
+    bool is_failure;
+    uint32_t operators;      /* that count */
+    uint32_t anchors;
+};
+
+enum { VERDICT_GROUPS_MAX = 64 };
+
+struct verdict {
+    enum verdict_state state;
+    struct digest payload;         /* when agreed */
+    uint32_t operators, anchors;   /* behind the winning answer (agreed, failed), else behind the leading one */
+    uint32_t dissent;              /* operators with another answer, or with two */
+    uint32_t equivocators;         /* operators with two digests */
+    uint32_t missing;              /* further operators that would settle it at the earliest; 0 when settled */
+    uint32_t missing_anchors;
+    struct verdict_group groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest */
+    size_t ngroups;
+};
+
+struct verdict verdict_of(const struct rules *rules, const struct vote *votes, size_t nvotes);
+const char *verdict_state_name(enum verdict_state state);
+const char *failure_kind_name(enum failure_kind kind);
+/* A negative value for an unknown name. */
+int failure_kind_parse(struct view name);
+
+#endif
