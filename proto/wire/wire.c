@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Encoding and decoding of frames. The envelope is written and read here by hand, and only its body is given to
+ * protobuf-c: "exactly one body and nothing behind it" then holds by construction, and a frame that repeats or
+ * mixes bodies (which proto3 would merge) does not exist.
+ */
+#include "wire.h"
+#include "wire_rules.h"
+
+#include <assert.h>
+
+/* The catalogue's enums and ours are the same numbers. */
+_Static_assert((int)WIRE_REFUSE_UNSUPPORTED == (int)WIRE__REFUSE_REASON__REFUSE_UNSUPPORTED, "refuse reasons");
+_Static_assert((int)WIRE_PHASE_REPORT == (int)WIRE__PHASE__PHASE_REPORT, "phases");
+_Static_assert((int)WIRE_ACK_AGAIN == (int)WIRE__ACK_CODE__ACK_AGAIN, "acknowledgements");
+_Static_assert((int)WIRE_ORDER_STOP == (int)WIRE__ORDER_CODE__ORDER_STOP, "orders");
+_Static_assert((int)WIRE_CTL_FINAL == (int)WIRE__CTL_KIND__CTL_FINAL, "reply kinds");
+
+enum {
+    /* proto3's length-delimited wire type. */
+    LENGTH_DELIMITED = 2,
+    /*
+     * Heap that a body of n bytes may cost: BUDGET_FACTOR * n + BUDGET_BASE. A list of payloads, the densest thing in the
+     * catalogue, needs less than 8 n; hostile input (runs of empty fields) would need more than 20 n.
+     */
+    BUDGET_FACTOR = 16,
+    BUDGET_BASE = 64 * 1024
+};
+
+size_t wire_frame_max(enum wire_direction direction)
+{
+    switch (direction) {
+    case WIRE_FROM_WORKER:
+    case WIRE_TO_WORKER:
+        return WIRE_CONTROL_MAX;
+    case WIRE_BULK_REQUEST:
+    case WIRE_BULK_REPLY:
+        return WIRE_BULK_MAX;
+    case WIRE_FROM_CTL:
+        return WIRE_CTL_REQUEST_MAX;
+    case WIRE_TO_CTL:
+        return WIRE_CTL_REPLY_MAX;
+    }
+    return 0;
+}
+
+const char *wire_type_name(int type)
+{
+    const struct wire_entry *entry = wire_entry(type);
+    return entry != NULL ? entry->body.descriptor->short_name : "unknown";
+}
+
+/* ---- the budget ---- */
+
+/* Counts what protobuf-c holds at a time; says no when it is too much. */
+struct budget {
+    size_t left;
+    bool exceeded;
+};
+
+/* In front of each block; as large as malloc's own alignment. */
+union block {
+    size_t size;
+    max_align_t align;
+};
+
+static void *budget_alloc(void *context, size_t size)
+{
+    struct budget *budget = context;
+    if (size > budget->left || budget->left - size < sizeof(union block)) {
+        budget->exceeded = true;
+        return NULL;
+    }
+    union block *block = mem_alloc(sizeof(*block) + size);
+    block->size = size;
+    budget->left -= size + sizeof(*block);
+    return block + 1;
+}
+
+static void budget_free(void *context, void *pointer)
+{
+    struct budget *budget = context;
+    if (pointer == NULL)
+        return;
+    union block *block = (union block *)pointer - 1;
+    budget->left += block->size + sizeof(*block);
+    free(block);
+}
+
+static ProtobufCAllocator budget_allocator(struct budget *budget)
+{
+    return (ProtobufCAllocator){budget_alloc, budget_free, budget};
+}
+
+/* ---- the envelope ---- */
+
+/* A varint of at most 32 bits: tags and lengths need no more. */
+static bool take_varint(struct view *rest, uint32_t *ret)
+{
+    uint64_t value = 0;
+    for (unsigned int i = 0; i < 5 && i < rest->size; i++) {
+        unsigned char byte = (unsigned char)rest->data[i];
+        value |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte & 0x80)
+            continue;
+        if (value > UINT32_MAX)
+            return false;
+        *ret = (uint32_t)value;
+        *rest = view_of(rest->data + i + 1, rest->size - i - 1);
+        return true;
+    }
+    return false;
+}
+
+static void add_varint(struct buf *buf, uint32_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        buf_add_byte(buf, (char)(value | 0x80));
+    buf_add_byte(buf, (char)value);
+}
+
+static int take_envelope(struct view frame, int *ret_type, struct view *ret_body, struct diag *diag)
+{
+    uint32_t tag, length;
+    if (!take_varint(&frame, &tag) || (tag & 7) != LENGTH_DELIMITED || tag >> 3 > INT16_MAX)
+        return diag_set(diag, FARM_E_SYNTAX, "a frame that does not begin with a message of the catalogue");
+    if (!take_varint(&frame, &length) || length != frame.size)
+        return diag_set(diag, FARM_E_SYNTAX, "%s: the body has another length than the frame says (truncated, "
+                        "or bytes behind it)", wire_type_name((int)(tag >> 3)));
+    *ret_type = (int)(tag >> 3);
+    *ret_body = frame;
+    return 0;
+}
+
+/* ---- encoding ---- */
+
+int wire_encode(int type, const ProtobufCMessage *body, struct buf *ret, struct diag *diag)
+{
+    const struct wire_entry *entry = wire_entry(type);
+    assert(entry != NULL && body->descriptor == entry->body.descriptor);
+    int r = wire_check(&entry->body, body, diag);
+    if (r < 0)
+        return r;
+    size_t size = protobuf_c_message_get_packed_size(body), max = wire_frame_max(entry->direction);
+    if (size > max || size + 8 > max) /* 8: more than tag and length need */
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes are over the limit of %zu for a frame",
+                        wire_type_name(type), size, max);
+    add_varint(ret, (uint32_t)type << 3 | LENGTH_DELIMITED);
+    add_varint(ret, (uint32_t)size);
+    ret->size += protobuf_c_message_pack(body, (uint8_t *)buf_room(ret, size));
+    ret->data[ret->size] = '\0';
+    return 0;
+}
+
+int wire_encode_prefixed(int type, const ProtobufCMessage *body, struct buf *ret, struct diag *diag)
+{
+    static const char room[WIRE_CTL_PREFIX] = {0};
+    size_t start = ret->size;
+    buf_add(ret, room, sizeof(room));
+    int r = wire_encode(type, body, ret, diag);
+    if (r < 0) {
+        ret->size = start;
+        ret->data[start] = '\0';
+        return r;
+    }
+    size_t size = ret->size - start - WIRE_CTL_PREFIX;
+    for (int i = 0; i < WIRE_CTL_PREFIX; i++)
+        ret->data[start + (size_t)i] = (char)(size >> (8 * (WIRE_CTL_PREFIX - 1 - i)));
+    return 0;
+}
+
+/* ---- decoding ---- */
+
+static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMessage **ret, struct diag *diag)
+{
+    struct budget budget = {BUDGET_FACTOR * body.size + BUDGET_BASE, false};
+    ProtobufCAllocator allocator = budget_allocator(&budget);
+    ProtobufCMessage *message = protobuf_c_message_unpack(entry->body.descriptor, &allocator, body.size,
+                                                          (const uint8_t *)body.data);
+    if (message == NULL && budget.exceeded)
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes would take more memory than a message of that size may",
+                        wire_type_name(entry->type), body.size);
+    if (message == NULL)
+        return diag_set(diag, FARM_E_SYNTAX, "%s: malformed", wire_type_name(entry->type));
+    *ret = message;
+    return 0;
+}
+
+static void free_body(ProtobufCMessage *body)
+{
+    struct budget budget = {0};
+    ProtobufCAllocator allocator = budget_allocator(&budget);
+    protobuf_c_message_free_unpacked(body, &allocator);
+}
+
+int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret, struct diag *diag)
+{
+    struct view body;
+    ProtobufCMessage *message;
+    int type, r;
+    if (frame.size > wire_frame_max(direction))
+        return diag_set(diag, FARM_E_LIMIT, "a frame of %zu bytes is over the limit of %zu", frame.size,
+                        wire_frame_max(direction));
+    if ((r = take_envelope(frame, &type, &body, diag)) < 0)
+        return r;
+    const struct wire_entry *entry = wire_entry(type);
+    if (entry == NULL || entry->direction != direction)
+        return diag_set(diag, FARM_E_UNSUPPORTED, "message type %d (%s) is not known in this direction", type,
+                        wire_type_name(type));
+    if ((r = unpack(entry, body, &message, diag)) < 0)
+        return r;
+    if ((r = wire_check(&entry->body, message, diag)) < 0) {
+        free_body(message);
+        return r;
+    }
+    *ret = mem_zero(1, sizeof(**ret));
+    (*ret)->type = type;
+    (*ret)->body = message;
+    return 0;
+}
+
+struct wire_message *wire_free(struct wire_message *message)
+{
+    if (message != NULL)
+        free_body(message->body);
+    free(message);
+    return NULL;
+}
+
+int wire_take_prefixed(enum wire_direction direction, struct view stream, struct view *ret_frame, struct diag *diag)
+{
+    if (stream.size < WIRE_CTL_PREFIX)
+        return 0;
+    const unsigned char *p = (const unsigned char *)stream.data;
+    size_t size = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    if (size > wire_frame_max(direction))
+        return diag_set(diag, FARM_E_LIMIT, "a frame of %zu bytes is announced; the limit is %zu", size,
+                        wire_frame_max(direction));
+    if (stream.size - WIRE_CTL_PREFIX < size)
+        return 0;
+    *ret_frame = view_of(stream.data + WIRE_CTL_PREFIX, size);
+    return 1;
+}
