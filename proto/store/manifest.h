@@ -8,8 +8,12 @@
  *     ./usr/bin/tool type=file mode=0755 uid=0 gid=0 size=12 sha256digest=<64 hex>
  *     ./usr/lib/libz.so type=link mode=0777 uid=0 gid=0 link=libz.so.1
  *
- * Each line ends in LF. Paths begin "./"; bytes outside 0x21-0x7e and '#', '\\', '=' are three-digit octal escapes.
+ * Each line ends in LF. Paths begin "./"; bytes outside 0x21-0x7e and '#', '\', '=' are three-digit octal escapes.
  * Entries are sorted by their unescaped bytes; '.' first; every parent directory is listed. uid and gid are always 0.
+ *
+ * Refused in any manifest: paths that are not plain (absolute, "..", ".", empty components, NUL), a parent that is
+ * absent or no directory, duplicates, symlinks that climb above the root ("a -> ../x"; absolute targets begin at
+ * the root and stay in it), and "./.PKGINFO", which the archive needs for itself.
  */
 #ifndef FARM_MANIFEST_H
 #define FARM_MANIFEST_H
@@ -18,8 +22,10 @@
 #include "digest.h"
 
 /* Far above the largest real package (linux-firmware: 8 k; texlive: 200 k); bounds what a hostile artifact costs. */
-enum { MANIFEST_ENTRIES_MAX = 1000000, MANIFEST_PATH_MAX = 4096 };
+enum { MANIFEST_ENTRIES_MAX = 1000000, MANIFEST_PATH_MAX = 4096 }; /* a path or link target is shorter than that */
 #define MANIFEST_SIZE_MAX ((size_t)256 << 20)
+/* One file; a million of them still add up to less than 2^63, so that no sum of sizes can overflow. */
+#define MANIFEST_FILE_MAX ((uint64_t)1 << 40)
 
 enum entry_type { ENTRY_DIR, ENTRY_FILE, ENTRY_LINK };
 
@@ -42,6 +48,8 @@ struct manifest {
 #define MANIFEST_INIT {0}
 
 void manifest_done(struct manifest *manifest);
+/* Appends a path as the text form has it, without "./": also the way to print a stranger's file name. */
+void manifest_escape(struct view raw, struct buf *ret);
 /* Adds one entry in any order; bytes are copied. The caller calls manifest_seal before using it. */
 void manifest_add(struct manifest *manifest, const struct entry *entry);
 /*
@@ -59,8 +67,9 @@ const struct entry *manifest_find(const struct manifest *manifest, struct view p
 
 /*
  * Reads a directory tree (of a finished build) into a manifest and hashes its files. Never follows a symlink;
- * refuses devices, sockets, FIFOs, and owners other than the caller's own id (who builds is root in there).
- * setuid and setgid bits are kept in the mode. Extended attributes are refused, but for user.overlay.* (ignored).
+ * refuses devices, sockets, FIFOs, and owners other than the root directory's own (who builds is root in there).
+ * setuid and setgid bits are kept in the mode. Extended attributes are refused, but for user.overlay.* and the
+ * host's own security.selinux labels (both ignored).
  */
 int manifest_scan(int dirfd, struct manifest *ret, struct diag *diag) MUST_USE;
 
