@@ -8,6 +8,7 @@
 #include "wire_rules.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 /* The catalogue's enums and ours are the same numbers. */
 _Static_assert((int)WIRE_REFUSE_UNSUPPORTED == (int)WIRE__REFUSE_REASON__REFUSE_UNSUPPORTED, "refuse reasons");
