@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "child.h"
+
+#include "file.h"
+#include "filter.h"
+#include "mask.h"
+#include "record.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+/* farm-init's executable, put into this binary when it is built (farm_init_image.S). */
+extern const unsigned char farm_init_image[], farm_init_image_end[];
+
+enum {
+    OWN_PROCESSES = 3,         /* launcher, bubblewrap and farm-init count against RLIMIT_NPROC too */
+    OPEN_FILES = 4096,         /* the same everywhere: some configure scripts look at it */
+    OPEN_FILES_SOFT = 1024,
+    STACK_BYTES = 8 << 20,
+    OUT_OF_THE_WAY = 32,       /* descriptors from here on are not among those to be placed */
+};
+
+static int memory_file(const char *name, const void *data, size_t size, unsigned flags)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | flags);
+    if (fd < 0 && flags != 0)
+        fd = memfd_create(name, MFD_CLOEXEC); /* before Linux 6.3 every memfd can be run */
+    if (fd < 0 || file_write_all(fd, data, size) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+        mem_close_p(&fd);
+        return -errno;
+    }
+    return fd;
+}
+
+/* A file that somebody may write cannot be run, so it is opened again for reading only. */
+static int init_file(void)
+{
+    char path[40];
+    int fd CLEANUP_CLOSE =
+        memory_file("farm-init", farm_init_image, (size_t)(farm_init_image_end - farm_init_image), MFD_EXEC);
+    if (fd < 0)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int readonly = open(path, O_RDONLY | O_CLOEXEC);
+    return readonly < 0 ? -errno : readonly;
+}
+
+static int filter_file(void)
+{
+    struct buf filter CLEANUP_BUF = BUF_INIT;
+    filter_build(&filter);
+    return memory_file("farm-filter", filter.data, filter.size, 0);
+}
+
+static int set_limit(int resource, uint64_t soft, uint64_t hard, const char *name, struct diag *diag)
+{
+    const struct rlimit limit = {soft, hard};
+    return setrlimit((__rlimit_resource_t)resource, &limit) < 0 ? diag_errno(diag, "cannot set the limit %s", name) : 0;
+}
+
+static int set_limits(const struct sandbox_limits *limits, struct diag *diag)
+{
+    const struct {
+        int resource;
+        const char *name;
+        uint64_t soft, hard;
+    } table[] = {
+        {RLIMIT_CORE, "core", 0, 0},
+        {RLIMIT_FSIZE, "file size", limits->file_bytes, limits->file_bytes},
+        {RLIMIT_NPROC, "processes", limits->processes + OWN_PROCESSES, limits->processes + OWN_PROCESSES},
+        {RLIMIT_NOFILE, "open files", OPEN_FILES_SOFT, OPEN_FILES},
+        {RLIMIT_STACK, "stack", STACK_BYTES, STACK_BYTES},
+    };
+    int error = 0;
+    for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(table); i++)
+        error = set_limit(table[i].resource, table[i].soft, table[i].hard, table[i].name, diag);
+    return error;
+}
+
+/* Puts descriptors where bubblewrap and farm-init look for them; the sources are all out of the way. */
+static int place(const int *fds, struct diag *diag)
+{
+    for (int i = 0; i < CHILD_FD_END; i++)
+        if (dup2(fds[i], i) < 0)
+            return diag_errno(diag, "cannot place descriptor %d", i);
+    return close_range(CHILD_FD_END, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ? diag_errno(diag, "cannot close descriptors") : 0;
+}
+
+/* Runs in the forked child; on failure its words end up in the log pipe, whose tail becomes the message. */
+static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
+{
+    struct diag diag = DIAG_INIT;
+    sigset_t none;
+    sigemptyset(&none);
+    int error = place(fds, &diag);
+    if (error >= 0)
+        error = sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+    if (error >= 0)
+        error = mask_affinity(job->limits.cores, job->limits.first_cpu, &diag);
+    if (error >= 0)
+        error = set_limits(&job->limits, &diag);
+    if (error >= 0) {
+        char *const environment[] = {NULL};
+        execve(argv[0], argv, environment);
+        error = diag_errno(&diag, "cannot run %s (install bubblewrap)", argv[0]);
+    }
+    dprintf(STDERR_FILENO, "farm-sandbox: %s\n", diag_text(&diag, error));
+    _exit(126);
+}
+
+static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, int status_write, pid_t *ret,
+                       struct diag *diag)
+{
+    int fds[CHILD_FD_END] = {
+        open("/dev/null", O_RDONLY | O_CLOEXEC), log_write,    log_write, LAUNCHER_FD_SCRIPT, status_write,
+        filter_file(),                           init_file()};
+    int high[CHILD_FD_END];
+    int error = 0;
+    for (int i = 0; i < CHILD_FD_END; i++) {
+        high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+        if (high[i] < 0)
+            error = diag_errno(diag, "cannot prepare descriptor %d of the build", i);
+    }
+    pid_t pid = error < 0 ? -1 : fork();
+    if (pid == 0)
+        run_bwrap(job, argv, high);
+    if (error >= 0 && pid < 0)
+        error = diag_errno(diag, "cannot fork");
+    for (int i = 0; i < CHILD_FD_END; i++) {
+        mem_close_p(&high[i]);
+        if (i == STDIN_FILENO || i > INIT_FD_STATUS)
+            mem_close_p(&fds[i]);
+    }
+    if (error >= 0)
+        *ret = pid;
+    return error;
+}
+
+int child_start(const struct job *job, char *const *argv, struct child *ret, struct diag *diag)
+{
+    int log[2], status[2];
+    if (pipe2(log, O_CLOEXEC) < 0)
+        return diag_errno(diag, "cannot make the log pipe");
+    int log_read CLEANUP_CLOSE = log[0];
+    int log_write CLEANUP_CLOSE = log[1];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
+        return diag_errno(diag, "cannot make the status socket");
+    int status_read CLEANUP_CLOSE = status[0];
+    int status_write CLEANUP_CLOSE = status[1];
+    int error = fcntl(log_read, F_SETFL, O_NONBLOCK) < 0 ? diag_errno(diag, "cannot set up the log pipe") : 0;
+    if (error >= 0)
+        error = spawn_bwrap(job, argv, log_write, status_write, &ret->pid, diag);
+    if (error < 0)
+        return error;
+    ret->log = STEAL_FD(log_read);
+    ret->status = STEAL_FD(status_read);
+    return 0;
+}
