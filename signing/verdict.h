@@ -3,14 +3,19 @@
  * Verdict: what the votes for one job amount to. A pure function of rules and votes, used unchanged by the
  * coordinator and by farm-verify. Links the base alone.
  *
- *   pending    not enough answers yet
- *   agreed     a digest has quorum distinct operators (anchors of them anchor operators), and no rival, or a rival that
- *              it outweighs: quorum + margin votes
- *   disputed   two digests, and none has won yet
+ *   agreed     a digest has quorum distinct operators (anchors of them anchor operators) and, if a rival digest was ever
+ *              seen, quorum + margin of them and more than any rival
+ *   disputed   two digests were seen, and neither has won
  *   failed     quorum operators reported that it does not build
+ *   pending    not enough answers yet
+ * The first of these that holds is the state.
  *
- * An operator with two different digests in a round has no vote; it counts as dissent. Open votes (given after
- * the first verdict of the round) count only if rules.open_votes. Order of the input never matters.
+ * One operator is one vote, however many workers it has. With two different digests in a round it has none, and counts as
+ * dissent; with a digest and a failure the digest is its vote (a machine may run out of memory, another not).
+ * Open votes (given after the first verdict of the round) support a digest only if rules.open_votes; as dissent
+ * they always weigh: a late rival may shake a verdict, and may restore one only where the policy says so.
+ * Where rules.distinct lists facts, the operators that make up the quorum must differ pairwise in each; who does not state a
+ * fact cannot be among them. Order of the input never matters.
  */
 #ifndef FARM_VERDICT_H
 #define FARM_VERDICT_H
@@ -37,7 +42,7 @@ struct vote {
 struct verdict_group {
     struct digest payload;   /* zero for the group of failures */
     bool is_failure;
-    uint32_t operators;      /* that count */
+    uint32_t operators;      /* that count; 0 if all of them were open, or gave two digests */
     uint32_t anchors;
 };
 
@@ -47,11 +52,11 @@ struct verdict {
     enum verdict_state state;
     struct digest payload;         /* when agreed */
     uint32_t operators, anchors;   /* behind the winning answer (agreed, failed), else behind the leading one */
-    uint32_t dissent;              /* operators with another answer, or with two */
+    uint32_t dissent;              /* operators with another answer than that one, or with two */
     uint32_t equivocators;         /* operators with two digests */
-    uint32_t missing;              /* further operators that would settle it at the earliest; 0 when settled */
-    uint32_t missing_anchors;
-    struct verdict_group groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest */
+    uint32_t missing;              /* further (counting) operators that would settle it at the earliest; 0 when settled */
+    uint32_t missing_anchors;      /* of them anchors, for the leading answer */
+    struct verdict_group groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest, failures last */
     size_t ngroups;
 };
 
