@@ -94,7 +94,11 @@ enum lease_state {
 };
 const char *lease_state_name(enum lease_state state);
 
-/* A job's past, from the database: fed once, before CORE_NODE_KEYED, when the core does not know the key yet. */
+/*
+ * A job's past, from the database: fed once, before CORE_NODE_KEYED (or before a CORE_ANSWER whose nonce the core does not
+ * know, see core_lease_find()); feeding a job that the core knows is no event. In order of arrival. A lease that
+ * was answered more than once stands in the list once per answer.
+ */
 struct core_past_lease {
     struct core_nonce nonce;
     const char *worker, *operator_name;
@@ -104,7 +108,7 @@ struct core_past_lease {
     bool has_answer;              /* then: */
     struct core_answer answer;
     bool open;
-    bool counted;                 /* as recorded: it is a vote of its round */
+    bool counted;                 /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL */
 };
 
 enum core_event_type {
@@ -116,12 +120,12 @@ enum core_event_type {
     CORE_WORKER_HEARD,     /* .name: any message; moves the session timeout */
     CORE_WORKER_PAUSE,     /* .name .flag: no new leases while set (by its owner, or an operator of the farm) */
     CORE_OPERATOR_CLEAR,   /* .name of an operator: somebody looked; it gets leases again */
-    CORE_PLAN_START,       /* .plan .nodes .nnodes .flag = from scratch; starting a running plan again is no event */
+    CORE_PLAN_START,       /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event */
     CORE_PLAN_CANCEL,      /* .plan */
-    CORE_JOB_HISTORY,      /* .key .past .npast */
+    CORE_JOB_HISTORY,      /* .key .past .npast .flag = its latest round has had a verdict */
     CORE_NODE_KEYED,       /* .plan .node .key: the answer to CORE_DERIVE */
     CORE_NODE_REFUSED,     /* .plan .node .text: its spec cannot be derived; the node halts */
-    CORE_ANSWER,           /* .name (worker) .answer */
+    CORE_ANSWER,           /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
     CORE_LEASE_REFUSED     /* .name .answer.nonce .text: the worker's reason */
 };
 
@@ -131,6 +135,9 @@ struct core_event {
     struct digest plan, key;
     size_t node;
     bool flag;
+    /* From scratch: rounds whose first lease is older than this are to be repeated. 0: now. A driver that
+     * restarts passes the time of the user's request, so that rounds already repeated are not repeated again. */
+    int64_t since_ms;
     struct core_worker worker;
     struct core_capacity capacity;
     const struct core_nonce *nonces;
@@ -174,8 +181,9 @@ enum core_effect_type {
     CORE_DERIVE,         /* .plan .node .payloads: make the spec, feed CORE_JOB_HISTORY if any, then CORE_NODE_KEYED */
     CORE_LEASE_GRANTED,  /* .lease: record, then send it */
     CORE_LEASE_ENDED,    /* .lease .lease.state .text: record; tell the worker unless it answered */
-    CORE_ANSWERED,       /* .lease .answer .fate: record, then acknowledge */
-    CORE_VERDICT,        /* .key .round .verdict: changed; record */
+    CORE_ANSWERED,       /* .lease .answer .fate .name (worker): record, then acknowledge. ANSWER_REJECTED: .text says
+                          * why, and .lease is empty but for the nonce */
+    CORE_VERDICT,        /* .key .round .verdict .plan .node (whose rules): changed, or found again; record */
     CORE_NODE_STATE,     /* .plan .node .state: changed; for those who watch */
     CORE_PLAN_STATE,     /* .plan .plan_state: changed; record */
     CORE_OPERATOR_FLAGGED, /* .name (operator) .text: outvoted repeatedly or equivocated; gets no leases */
@@ -202,7 +210,7 @@ struct core_effect {
     struct core_answer answer;
     enum answer_fate fate;
     uint32_t round;
-    struct verdict verdict;
+    struct verdict *verdict; /* of CORE_VERDICT; owned by the effects list (it is 3 KB: too big to carry in each) */
     enum node_state state;
     enum plan_state plan_state;
     char *name, *text;       /* owned by the effects list */
@@ -244,6 +252,8 @@ bool core_plan_at(const struct core *core, size_t index, struct digest *ret_plan
 bool core_node(const struct core *core, const struct digest *plan, size_t node, struct core_node_view *ret);
 /* Appends a plain-language explanation, several lines: what it waits for, who was asked, who could be asked and why nobody is. */
 void core_why(const struct core *core, const struct digest *plan, size_t node, int64_t now_ms, struct buf *ret);
+/* Whether the core knows the nonce. If not, and the database does: feed that job's CORE_JOB_HISTORY first. */
+bool core_lease_find(const struct core *core, const struct core_nonce *nonce, struct core_lease *ret);
 /* Live leases of a worker or, with NULL, of all. */
 void core_each_lease(const struct core *core, const char *worker,
                      void (*visit)(void *context, const struct core_lease *lease), void *context);
