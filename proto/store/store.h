@@ -4,6 +4,10 @@
  *
  *     objects/ab/cdef...      one zstd frame each, name = SHA-256 of the uncompressed bytes, mode 0444
  *     incoming/...            being written; thrown away at start, but for resumable uploads (*.part)
+ *     damaged/...             objects that were found not to be what they are called; for a person to look at
+ *     lock                    flock: shared while open; whoever gets it alone cleans incoming/
+ *
+ * Each frame says its uncompressed size in its header, and nothing follows it.
  *
  * An object appears whole or not at all: it is written to incoming/, synced, and linked in; "exists already" is
  * success. Reading verifies: the reader reports FARM_E_CORRUPT at the end of an object whose bytes are not its
@@ -28,7 +32,13 @@ struct store;
 struct store_writer;
 struct store_reader;
 
-/* Opens or creates below dirfd. 'level' is the zstd level for new objects (1 is right for build results). */
+/* zstd levels whose window a reader will accept (8 MiB). */
+enum { STORE_LEVEL_MIN = 1, STORE_LEVEL_MAX = 19 };
+
+/*
+ * Opens or creates below dirfd. 'level' is the zstd level for new objects (1 is right for build results);
+ * FARM_E_CONFIG if it is out of range. Several processes may have a store open; pins are known to their own only.
+ */
 int store_open(int dirfd, const char *path, int level, struct store **ret, struct diag *diag) MUST_USE;
 struct store *store_close(struct store *store); /* accepts NULL, returns NULL */
 
@@ -52,7 +62,10 @@ int store_get(struct store *store, const struct digest *name, size_t limit, stru
 /* Verified copy into a file descriptor, from its current offset. */
 int store_get_fd(struct store *store, const struct digest *name, int fd, struct diag *diag) MUST_USE;
 
+/* Whole and durable: an object that is just being linked in is not there yet. Its bytes are not looked at. */
 bool store_has(struct store *store, const struct digest *name);
+/* Reads the whole object: FARM_E_MISSING, or FARM_E_CORRUPT after moving it aside. For a scrub. */
+int store_verify(struct store *store, const struct digest *name, struct diag *diag) MUST_USE;
 /* Uncompressed size from the frame header; FARM_E_MISSING. */
 int store_size(struct store *store, const struct digest *name, uint64_t *ret, struct diag *diag) MUST_USE;
 
@@ -68,6 +81,10 @@ void store_unpin(struct store *store, const struct digest *name);
 /*
  * Transfer: the stored (compressed) bytes, from any offset. The sender opens and preads; the receiver appends to a
  * partial file named by digest, stored size and 'owner', which survives restarts, and commits when it is whole.
+ *
+ * store_open_stored verifies the object before it is first served (and after its file changed), so that bit rot
+ * is found here and not by everybody who fetches it; that takes 1 to 2 s per GiB, so large ones belong in a
+ * pool's thread. One owner can have a given partial open once: FARM_E_STATE for the second.
  */
 struct store_partial;
 int store_open_stored(struct store *store, const struct digest *name, int *ret_fd, uint64_t *ret_size,
@@ -80,7 +97,9 @@ uint64_t store_partial_offset(const struct store_partial *partial);
 int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data, struct diag *diag) MUST_USE;
 /*
  * Decompresses, verifies against the name, links in. FARM_E_DIGEST drops the partial. 'limit' bounds the
- * uncompressed size (a bomb stops there). Consumes the partial.
+ * uncompressed size: FARM_E_LIMIT drops it too, before a byte is unpacked, since the frame says its size and is held to
+ * it. FARM_E_STATE if it is not whole yet (it is kept). Consumes the partial in every case. To keep the object from a
+ * collection, pin it before.
  */
 int store_partial_commit(struct store_partial *partial, uint64_t limit, struct diag *diag) MUST_USE;
 /* Closes; keeps the bytes for a later try. Accepts NULL, returns NULL. */
@@ -88,11 +107,12 @@ struct store_partial *store_partial_close(struct store_partial *partial);
 
 /*
  * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that.
- * keep() is called without locks held.
+ * keep() is called without locks held. The age counts from when an object was last stored, also if it was there
+ * already.
  */
 int store_collect(struct store *store, bool (*keep)(void *context, const struct digest *name), void *context,
                   int64_t grace_ms, size_t *ret_removed, uint64_t *ret_bytes, struct diag *diag) MUST_USE;
-/* Walks all objects; for listings and for a scrub that reads and verifies each. */
+/* Walks all objects, in no particular order; an error of visit() ends it. For listings and scrubs. */
 int store_each(struct store *store, int (*visit)(void *context, const struct digest *name, uint64_t stored_size),
                void *context, struct diag *diag) MUST_USE;
 /* Bytes of compressed objects (a walk). */
