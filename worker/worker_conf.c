@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "worker_conf.h"
+
+#include "conf.h"
+#include "identity.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct worker_conf, field)
+#define EXBIBYTE  ((uint64_t)1 << 60)
+
+static const struct conf_key keys[] = {
+    {"worker", "name", CONF_TEXT, AT(name), NULL, 0, 0},
+    {"worker", "operator", CONF_TEXT, AT(operator_name), NULL, 0, 0},
+    {"worker", "coordinator", CONF_TEXT, AT(coordinator), NULL, 0, 0},
+    {"worker", "server_key", CONF_TEXT, AT(server_key_text), NULL, 0, 0},
+    {"worker", "root", CONF_TEXT, AT(root_text), NULL, 0, 0},
+    {"limits", "slots", CONF_NUMBER, AT(slots), "1", 1, WORKER_SLOTS_MAX},
+    {"limits", "cores", CONF_NUMBER, AT(cores), NULL, 1, 65536},
+    {"limits", "memory", CONF_BYTES, AT(memory_bytes), NULL, (uint64_t)64 << 20, EXBIBYTE},
+    {"limits", "disk", CONF_BYTES, AT(disk_bytes), NULL, (uint64_t)64 << 20, EXBIBYTE},
+    {"limits", "cache", CONF_BYTES, AT(cache_bytes), "20G", (uint64_t)256 << 20, EXBIBYTE},
+    {"limits", "reserve", CONF_BYTES, AT(reserve_bytes), "1G", 0, EXBIBYTE},
+    {"allow", "bases", CONF_LIST, AT(bases), "", 0, 0},
+    {"allow", "trees", CONF_LIST, AT(trees), "", 0, 0},
+};
+
+static uint64_t or_else(uint64_t said, uint64_t otherwise)
+{
+    return said != 0 ? said : otherwise;
+}
+
+/* Whole MiB keep the file readable; a machine's default never goes below what a small build needs. */
+static uint64_t mebibytes(uint64_t bytes)
+{
+    enum { LEAST = 512 };
+    return bytes >> 20 > LEAST ? bytes >> 20 : LEAST;
+}
+
+static void write_limits(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret)
+{
+    /* A donor's machine stays usable: three quarters of its memory, half of the free disk for builds, a quarter for caches. */
+    uint64_t memory = wish->memory_bytes != 0 ? wish->memory_bytes >> 20 : mebibytes(machine->memory_bytes / 4 * 3);
+    uint64_t disk = wish->disk_bytes != 0 ? wish->disk_bytes >> 20 : mebibytes(machine->disk_free_bytes / 2);
+    uint64_t cache = wish->cache_bytes != 0 ? wish->cache_bytes >> 20 : mebibytes(machine->disk_free_bytes / 4);
+    buf_add_format(ret, "\n[limits]\n"
+                        "# Leases at a time.\nslots = %llu\n"
+                        "# Processor cores that all builds together may keep busy.\ncores = %llu\n"
+                        "# Memory that all builds together may use.\nmemory = %lluM\n"
+                        "# Disk space that all builds together may fill.\ndisk = %lluM\n"
+                        "# Disk space for downloads and unpacked roots that are kept for the next build.\ncache = %lluM\n"
+                        "# Builds stop when the disk has less than this left.\nreserve = 1G\n",
+                   (unsigned long long)or_else(wish->slots, 1), (unsigned long long)or_else(wish->cores, machine->cores),
+                   (unsigned long long)memory, (unsigned long long)disk, (unsigned long long)cache);
+}
+
+void worker_conf_write(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret)
+{
+    char curve[2 * JOIN_CURVE_SIZE + 1];
+    hex_encode(wish->join.curve, JOIN_CURVE_SIZE, curve);
+    buf_add_format(ret,
+                   "# What this worker is and what it may use. Edit [limits] and [allow] as you like, then restart it.\n"
+                   "[worker]\nname = %s\noperator = %s\n"
+                   "# From the join string: where the coordinator is, its key, and the digest of the farm's root.json.\n"
+                   "coordinator = %s\nserver_key = %s\nroot = %s\n",
+                   wish->name, wish->operator_name, wish->join.endpoint, curve, digest_hex(&wish->join.root).text);
+    write_limits(wish, machine, ret);
+    buf_add_format(ret, "\n[allow]\n"
+                        "# Digests of the base systems that builds may start from. Empty: those that the farm's root.json\n"
+                        "# allows, or any if you did not give a root.json to \"farm-worker init\".\nbases = %s\n"
+                        "# Package trees that this worker builds: URL prefixes, comma separated. Empty: any https URL.\ntrees = %s\n",
+                   wish->bases != NULL ? wish->bases : "", wish->trees != NULL ? wish->trees : "");
+}
+
+static int check_bases(const struct worker_conf *conf, const char *file, struct diag *diag)
+{
+    struct view rest = view_text(conf->bases), one;
+    struct digest digest;
+    while (rest.size > 0 && view_split(&rest, ',', &one))
+        if (!digest_parse(one, &digest))
+            return diag_set(diag, FARM_E_CONFIG, "%s: [allow] bases: \"%.*s\" is no digest (64 hex digits)", file,
+                            one.size < 80 ? (int)one.size : 80, one.data);
+    return 0;
+}
+
+static int decode(struct worker_conf *conf, const char *file, struct diag *diag)
+{
+    const struct {
+        const char *key, *text;
+    } names[] = {{"name", conf->name}, {"operator", conf->operator_name}};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!identity_name_is_valid(view_text(names[i].text)))
+            return diag_set(diag, FARM_E_CONFIG,
+                            "%s: [worker] %s: 1 to %d of a-z 0-9 . _ - are possible, beginning with a letter or digit", file,
+                            names[i].key, IDENTITY_NAME_MAX);
+    if (!join_endpoint_is_valid(view_text(conf->coordinator)))
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] coordinator: \"%.100s\" is no host:port", file,
+                        conf->coordinator);
+    if (!hex_decode(view_text(conf->server_key_text), conf->server_key, sizeof conf->server_key))
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] server_key: 64 hex digits are expected", file);
+    if (!digest_parse(view_text(conf->root_text), &conf->root))
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] root: 64 hex digits are expected (zeros: none)", file);
+    return check_bases(conf, file, diag);
+}
+
+int worker_conf_parse(struct view text, const char *file, struct worker_conf *ret, struct diag *diag)
+{
+    struct worker_conf conf = {0};
+    int error = conf_read(text, file, keys, ARRAY_SIZE(keys), NULL, &conf, diag);
+    if (error < 0)
+        return error;
+    error = decode(&conf, file, diag);
+    if (error < 0) {
+        worker_conf_done(&conf);
+        return error;
+    }
+    *ret = conf;
+    return 0;
+}
+
+void worker_conf_done(struct worker_conf *conf)
+{
+    conf_done(keys, ARRAY_SIZE(keys), conf);
+    *conf = (struct worker_conf){0};
+}
+
+static void differ(struct buf *list, const char *what, const char *there, const char *asked)
+{
+    buf_add_format(list, "%s%s is %s and not %s", list->size > 0 ? "; " : "", what, there, asked);
+}
+
+static void differ_number(struct buf *list, const char *what, uint64_t there, uint64_t asked)
+{
+    if (asked == 0 || there == asked)
+        return;
+    CLEANUP_FREE char *a = mem_format("%llu", (unsigned long long)there);
+    CLEANUP_FREE char *b = mem_format("%llu", (unsigned long long)asked);
+    differ(list, what, a, b);
+}
+
+int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish *wish, struct diag *diag)
+{
+    CLEANUP_BUF struct buf list = BUF_INIT;
+    if (strcmp(conf->operator_name, wish->operator_name) != 0)
+        differ(&list, "the operator", conf->operator_name, wish->operator_name);
+    if (wish->name != NULL && strcmp(conf->name, wish->name) != 0)
+        differ(&list, "the name", conf->name, wish->name);
+    if (strcmp(conf->coordinator, wish->join.endpoint) != 0)
+        differ(&list, "the coordinator", conf->coordinator, wish->join.endpoint);
+    if (memcmp(conf->server_key, wish->join.curve, sizeof conf->server_key) != 0)
+        buf_add_format(&list, "%sthe coordinator's key is another one", list.size > 0 ? "; " : "");
+    if (!digest_equal(&conf->root, &wish->join.root))
+        buf_add_format(&list, "%sthe digest of the trust root is another one", list.size > 0 ? "; " : "");
+    differ_number(&list, "slots", conf->slots, wish->slots);
+    differ_number(&list, "cores", conf->cores, wish->cores);
+    differ_number(&list, "memory (MiB)", conf->memory_bytes >> 20, wish->memory_bytes >> 20);
+    differ_number(&list, "disk (MiB)", conf->disk_bytes >> 20, wish->disk_bytes >> 20);
+    differ_number(&list, "cache (MiB)", conf->cache_bytes >> 20, wish->cache_bytes >> 20);
+    if (wish->trees != NULL && strcmp(conf->trees, wish->trees) != 0)
+        differ(&list, "the list of trees", conf->trees, wish->trees);
+    if (wish->bases != NULL && strcmp(conf->bases, wish->bases) != 0)
+        differ(&list, "the list of bases", conf->bases, wish->bases);
+    if (list.size == 0)
+        return 0;
+    return diag_set(diag, FARM_E_EXISTS, "this worker exists already, with other values: %.1000s. Nothing was changed; edit "
+                                         "its worker.conf, or use another --state", list.data);
+}
+
+bool worker_conf_allows_base(const struct worker_conf *conf, const struct digest *base)
+{
+    struct view rest = view_text(conf->bases), one;
+    if (rest.size == 0)
+        return true;
+    while (view_split(&rest, ',', &one))
+        if (view_equal(one, view_text(digest_hex(base).text)))
+            return true;
+    return false;
+}
+
+static bool prefix_allows(struct view prefix, struct view url)
+{
+    if (prefix.size == 0 || !view_starts(url, prefix))
+        return false;
+    return url.size == prefix.size || prefix.data[prefix.size - 1] == '/' || url.data[prefix.size] == '/';
+}
+
+/* Something like "https://host/a/../b" or "https://allowed@other/" must not slip through a prefix. */
+static bool url_is_plain(struct view url)
+{
+    if (!view_is_token(url) || memchr(url.data, '@', url.size) != NULL || memchr(url.data, '\\', url.size) != NULL)
+        return false;
+    struct view rest = url, part;
+    while (view_split(&rest, '/', &part))
+        if (view_equal(part, VIEW("..")) || view_equal(part, VIEW(".")))
+            return false;
+    return true;
+}
+
+bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url)
+{
+    struct view rest = view_text(conf->trees), one;
+    if (!url_is_plain(url))
+        return false;
+    if (rest.size == 0)
+        return view_starts(url, VIEW("https://"));
+    while (view_split(&rest, ',', &one))
+        if (prefix_allows(one, url))
+            return true;
+    return false;
+}
+
+void worker_conf_describe(const struct worker_conf *conf, struct buf *ret)
+{
+    buf_add_format(ret, "package trees allowed: %s\n", conf->trees[0] != '\0' ? conf->trees : "any https URL");
+    buf_add_format(ret, "bases allowed: %s\n",
+                   conf->bases[0] != '\0'              ? conf->bases
+                   : digest_is_zero(&conf->root) ? "any" : "those of root.json, if it is in the state directory; else any");
+    buf_add_format(ret, "limits: %llu at a time, %llu cores, %llu MiB memory, %llu MiB disk, %llu MiB cache\n",
+                   (unsigned long long)conf->slots, (unsigned long long)conf->cores,
+                   (unsigned long long)(conf->memory_bytes >> 20), (unsigned long long)(conf->disk_bytes >> 20),
+                   (unsigned long long)(conf->cache_bytes >> 20));
+}
