@@ -4,16 +4,20 @@
 #include "file.h"
 #include "filter.h"
 #include "mask.h"
+#include "ops.h"
 #include "record.h"
 #include "report.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MFD_EXEC
@@ -63,6 +67,29 @@ static int filter_file(void)
     return memory_file("farm-filter", filter.data, filter.size, 0);
 }
 
+/*
+ * Outside its capability sets a root process has one more: what an exec would give it, the bounding set. Were it
+ * larger than what bubblewrap leaves permitted, then every exec in the build would count as gaining privilege, and the
+ * kernel would clear the personality (and with it "ASLR off") each time, although no_new_privs takes the
+ * capabilities away again. So the bounding set is what a build may have; bubblewrap gets what it needs for the set-up
+ * through the inheritable set, which it replaces.
+ */
+static int bound_capabilities(struct diag *diag)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return diag_errno(diag, "cannot read the capabilities");
+    for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+        data[i].inheritable = data[i].permitted;
+    if (syscall(SYS_capset, &header, data) < 0)
+        return diag_errno(diag, "cannot set the capabilities");
+    for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if ((OPS_CAPABILITIES & UINT64_C(1) << cap) == 0 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return diag_errno(diag, "cannot bound capability %u", cap);
+    return 0;
+}
+
 static int set_limit(int resource, uint64_t soft, uint64_t hard, const char *name, struct diag *diag)
 {
     const struct rlimit limit = {soft, hard};
@@ -110,6 +137,8 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
         error = mask_affinity(job->limits.cores, job->limits.first_cpu, &diag);
     if (error >= 0)
         error = set_limits(&job->limits, &diag);
+    if (error >= 0)
+        error = bound_capabilities(&diag);
     if (error >= 0) {
         char *const environment[] = {NULL};
         execve(argv[0], argv, environment);

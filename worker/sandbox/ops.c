@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* DESIGN: exactly these. */
+/* OPS_CAPABILITIES by name. */
 static const char *const capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
                                            "CAP_SETUID", "CAP_SETGID",       "CAP_KILL"};
 

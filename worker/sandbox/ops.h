@@ -10,6 +10,8 @@
 
 #include "job.h"
 
+#include <linux/capability.h>
+
 enum op_kind { OP_BIND, OP_BIND_READONLY, OP_PROC, OP_DEV, OP_REMOUNT_READONLY, OP_TMPFS };
 
 struct op {
@@ -26,6 +28,11 @@ struct ops {
     struct op items[OPS_MAX];
     size_t count;
 };
+
+/* DESIGN: exactly these; a bit for each. */
+#define OPS_CAPABILITIES                                                                                                \
+    (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |                          \
+     UINT64_C(1) << CAP_FSETID | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_KILL)
 
 /* Where the launcher puts things in its own mount namespace; OPS_STAGE is a tmpfs of its own. */
 #define OPS_STAGE "/tmp"

@@ -48,19 +48,32 @@ static bool read_small(int dirfd, const char *path, char *ret, size_t size)
     return got > 0;
 }
 
-/* The last column but one of each row is "rss"; the file was opened in the build's ipc namespace. */
+/* The last column but one of each row is "rss". Consumes whole rows and says how many bytes they were. */
+static size_t sysv_rows(const char *text, uint64_t *total)
+{
+    const char *row = text, *end;
+    while ((end = strchr(row, '\n')) != NULL) {
+        unsigned long long rss = 0;
+        if (sscanf(row, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &rss) == 1)
+            *total += rss; /* the head line has no number there */
+        row = end + 1;
+    }
+    return (size_t)(row - text);
+}
+
+/* Segments that nobody has attached are in no process; the file was opened in the build's ipc namespace. */
 static uint64_t sysv_bytes(int fd)
 {
-    char text[16384]; /* some hundred segments; a build that hides more behind them meets shmmni */
+    char text[8192];
     uint64_t total = 0;
-    ssize_t got = pread(fd, text, sizeof text - 1, 0);
-    text[got > 0 ? got : 0] = '\0';
-    char *rest = strchr(text, '\n');
-    while (rest != NULL && rest[1] != '\0') {
-        unsigned long long rss = 0;
-        if (sscanf(rest + 1, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &rss) == 1)
-            total += rss;
-        rest = strchr(rest + 1, '\n');
+    off_t offset = 0;
+    ssize_t got;
+    while ((got = pread(fd, text, sizeof text - 1, offset)) > 0) {
+        text[got] = '\0';
+        size_t used = sysv_rows(text, &total);
+        if (used == 0)
+            break;
+        offset += (off_t)used;
     }
     return total;
 }
