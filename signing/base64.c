@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base64.h"
+
+#include <sodium.h>
+
+void base64_encode(struct view data, struct buf *ret)
+{
+    size_t size = sodium_base64_ENCODED_LEN(data.size, sodium_base64_VARIANT_ORIGINAL);
+    char *to = buf_room(ret, size); /* the NUL is counted */
+    sodium_bin2base64(to, size, (const unsigned char *)data.data, data.size, sodium_base64_VARIANT_ORIGINAL);
+    ret->size += size - 1;
+}
+
+bool base64_decode(struct view text, struct buf *ret)
+{
+    static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_URLSAFE,
+                                   sodium_base64_VARIANT_URLSAFE_NO_PADDING};
+    for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+        size_t size, room = text.size / 4 * 3 + 3;
+        unsigned char *to = (unsigned char *)buf_room(ret, room);
+        if (sodium_base642bin(to, room, text.data != NULL ? text.data : "", text.size, NULL, &size, NULL,
+                              variants[i]) != 0)
+            continue;
+        ret->size += size;
+        ret->data[ret->size] = '\0';
+        return true;
+    }
+    ret->data[ret->size] = '\0';
+    return false;
+}

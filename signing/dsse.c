@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "dsse.h"
+
+#include "base64.h"
+#include "json.h"
+
+static const char *const NAME = "DSSE envelope";
+
+void dsse_pae(struct view type, struct view body, struct buf *ret)
+{
+    buf_add_format(ret, "DSSEv1 %zu ", type.size);
+    buf_add_view(ret, type);
+    buf_add_format(ret, " %zu ", body.size);
+    buf_add_view(ret, body);
+}
+
+static json_t *base64_json(struct view data)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    base64_encode(data, &text);
+    return json_stringn(text.data != NULL ? text.data : "", text.size);
+}
+
+int dsse_sign(const char *type, struct view body, const struct key_pair *const *pairs, size_t npairs, struct buf *ret,
+              struct diag *diag)
+{
+    CLEANUP_BUF struct buf pae = BUF_INIT;
+    CLEANUP_JSON json_t *envelope = json_object();
+    json_t *signatures = json_array();
+    dsse_pae(view_text(type), body, &pae);
+    json_object_set_new(envelope, "payload", base64_json(body));
+    json_object_set_new(envelope, "payloadType", json_string(type));
+    json_object_set_new(envelope, "signatures", signatures);
+    for (size_t i = 0; i < npairs; i++) {
+        struct signature signature;
+        int result = keys_sign(pairs[i], buf_view(&pae), &signature, diag);
+        if (result < 0)
+            return result;
+        struct digest keyid = keys_id(keys_public(pairs[i]));
+        json_t *entry = json_object();
+        json_object_set_new(entry, "keyid", json_digest(&keyid));
+        json_object_set_new(entry, "sig", base64_json(view_of(signature.bytes, sizeof signature.bytes)));
+        json_array_append_new(signatures, entry);
+    }
+    json_write(envelope, ret);
+    return 0;
+}
+
+static int decode_member(const json_t *object, const char *key, struct buf *ret, struct diag *diag)
+{
+    const char *text;
+    int result = json_get_text(object, NAME, key, &text, diag);
+    if (result < 0)
+        return result;
+    if (!base64_decode(view_text(text), ret))
+        return diag_set(diag, FARM_E_SYNTAX, "%s: \"%s\" is not base64", NAME, key);
+    return 0;
+}
+
+static int read_signatures(const json_t *envelope, struct signature *ret, size_t *ret_count, struct diag *diag)
+{
+    json_t *array;
+    int result = json_get_array(envelope, NAME, "signatures", &array, diag);
+    if (result < 0)
+        return result;
+    size_t count = json_array_size(array);
+    if (count > DSSE_SIGNATURES_MAX)
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu signatures, the limit is %d", NAME, count, DSSE_SIGNATURES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP_BUF struct buf bytes = BUF_INIT;
+        result = decode_member(json_array_get(array, i), "sig", &bytes, diag);
+        if (result < 0)
+            return result;
+        if (bytes.size != KEYS_SIGNATURE_SIZE)
+            return diag_set(diag, FARM_E_SYNTAX, "%s: signature %zu has %zu bytes, an Ed25519 signature has 64", NAME, i + 1,
+                            bytes.size);
+        memcpy(ret[i].bytes, bytes.data, KEYS_SIGNATURE_SIZE);
+    }
+    *ret_count = count;
+    return 0;
+}
+
+static bool is_repeated(const struct public_key *keys, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (keys_public_equal(&keys[i], &keys[at]))
+            return true;
+    return false;
+}
+
+/* Distinct keys, whatever they are called and however often they signed. */
+static unsigned int count_signers(struct view message, const struct signature *signatures, size_t nsignatures,
+                                  const struct public_key *trusted, size_t ntrusted)
+{
+    unsigned int signers = 0;
+    for (size_t k = 0; k < ntrusted; k++) {
+        bool signed_it = false;
+        for (size_t i = 0; i < nsignatures && !signed_it && !is_repeated(trusted, k); i++)
+            signed_it = keys_verify(&trusted[k], message, &signatures[i]);
+        signers += signed_it;
+    }
+    return signers;
+}
+
+int dsse_verify(struct view text, const char *type, const struct public_key *trusted, size_t ntrusted,
+                unsigned int threshold, struct buf *ret_payload, struct diag *diag)
+{
+    CLEANUP_JSON json_t *envelope = NULL;
+    CLEANUP_BUF struct buf payload = BUF_INIT;
+    CLEANUP_BUF struct buf pae = BUF_INIT;
+    struct signature signatures[DSSE_SIGNATURES_MAX];
+    size_t nsignatures;
+    const char *claimed;
+    if (threshold < 1 || ntrusted > DSSE_TRUSTED_MAX)
+        return diag_set(diag, FARM_E_REFUSED, "%s: a threshold of %u among %zu keys verifies nothing", NAME, threshold, ntrusted);
+    int result = json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, diag);
+    if (result < 0 || (result = json_get_text(envelope, NAME, "payloadType", &claimed, diag)) < 0 ||
+        (result = decode_member(envelope, "payload", &payload, diag)) < 0 ||
+        (result = read_signatures(envelope, signatures, &nsignatures, diag)) < 0)
+        return result;
+    if (strcmp(claimed, type) != 0)
+        return diag_set(diag, FARM_E_REFUSED, "%s: payloadType is not %s", NAME, type);
+    dsse_pae(view_text(claimed), buf_view(&payload), &pae);
+    unsigned int signers = count_signers(buf_view(&pae), signatures, nsignatures, trusted, ntrusted);
+    if (signers < threshold)
+        return diag_set(diag, FARM_E_SIGNATURE, "%s: signed by %u of the %zu expected keys, %u needed", NAME, signers,
+                        ntrusted, threshold);
+    buf_add_view(ret_payload, buf_view(&payload));
+    return 0;
+}
+
+bool dsse_is_canonical(struct view text)
+{
+    static const char *const members[] = {"payload", "payloadType", "signatures", NULL};
+    CLEANUP_JSON json_t *envelope = NULL;
+    CLEANUP_BUF struct buf written = BUF_INIT;
+    if (json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, NULL) < 0 || !json_is_object(envelope) ||
+        json_object_size(envelope) != ARRAY_SIZE(members) - 1 || json_only_keys(envelope, NAME, members, NULL) < 0)
+        return false;
+    json_write(envelope, &written);
+    return view_equal(buf_view(&written), text);
+}
