@@ -74,13 +74,15 @@ struct link_server_options {
     int queue_max;             /* messages queued per peer and direction; 0: 64 */
     int handshake_ms;          /* 0: 5000. Idle connections beyond the descriptor limit spin a core until they end (N3) */
     int heartbeat_ms;          /* 0: 10000. A silent peer is gone after three */
+    bool many;                 /* a user may have several connections at a time (bulk): answer with send_to */
 };
 
-/* Who sent a message. */
+/* Who sent a message, over which connection. */
 struct link_peer {
     char user[LINK_USER_MAX + 1];
     char address[LINK_ADDRESS_MAX]; /* as libzmq reports it; may be empty */
-    uint64_t session; /* grows with each handshake: a change means that the user reconnected */
+    uint64_t session;        /* grows with each handshake: a change means that the user reconnected */
+    unsigned char route[5];  /* libzmq's name for the connection; never used as an identity */
 };
 
 struct link_server_stats {
@@ -109,8 +111,10 @@ int link_server_receive(struct link_server *server, struct link_peer *ret_from, 
  * queue is full. Success means queued, not received.
  */
 int link_server_send(struct link_server *server, const char *user, struct view frame, struct diag *diag) MUST_USE;
-/* As link_server_send, without a copy: takes the buffer's bytes (the buffer is empty afterwards, also on failure). */
-int link_server_send_buf(struct link_server *server, const char *user, struct buf *frame, struct diag *diag) MUST_USE;
+/* To exactly this connection, if its user is still admitted. Takes the buffer's bytes without copying them: the buffer is
+ * empty afterwards, but for -EAGAIN, when it is as before. Errors as link_server_send. */
+int link_server_send_to(struct link_server *server, const struct link_peer *peer, struct buf *frame,
+                        struct diag *diag) MUST_USE;
 /* Forgets the user's connection: its messages are dropped until it reconnects. For a peer that broke the protocol. */
 void link_server_drop(struct link_server *server, const char *user);
 /* Drops every connection and listens again on the same endpoint; for a memory watchdog. */
@@ -147,6 +151,7 @@ int link_client_next(struct link_client *client, struct buf *ret_frame, struct d
 bool link_client_is_up(const struct link_client *client);
 /* Never blocks. FARM_E_UNAVAILABLE: not connected; -EAGAIN: the queue is full. */
 int link_client_send(struct link_client *client, struct view frame, struct diag *diag) MUST_USE;
+/* Without a copy; the buffer is empty afterwards, but for -EAGAIN. */
 int link_client_send_buf(struct link_client *client, struct buf *frame, struct diag *diag) MUST_USE;
 
 /* ---- waiting ---- */

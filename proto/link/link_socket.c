@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Small things that servers and clients do alike: options, keys, messages over borrowed memory, malloc's thresholds.
+ */
+#include "link_private.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+int link_error(struct diag *diag, const char *what)
+{
+    int error = zmq_errno();
+    /* libzmq has numbers of its own above the system's; they mean "not now" to callers. */
+    return diag_set(diag, error < ZMQ_HAUSNUMERO ? -error : FARM_E_UNAVAILABLE, "%s: %s", what, zmq_strerror(error));
+}
+
+int link_set_bytes(void *socket, int option, const void *data, size_t size, const char *name, struct diag *diag)
+{
+    return zmq_setsockopt(socket, option, data, size) < 0 ? link_error(diag, name) : 0;
+}
+
+int link_set_number(void *socket, int option, int value, const char *name, struct diag *diag)
+{
+    return link_set_bytes(socket, option, &value, sizeof(value), name, diag);
+}
+
+int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms, struct diag *diag)
+{
+    int64_t size = (int64_t)frame_max + LINK_CURVE_OVERHEAD;
+    int beat = heartbeat_ms > 0 ? heartbeat_ms : LINK_HEARTBEAT_DEFAULT_MS;
+    int queue = queue_max > 0 ? queue_max : LINK_QUEUE_DEFAULT;
+    const struct {
+        int option, value;
+        const char *name;
+    } numbers[] = {
+        {ZMQ_LINGER, 0, "ZMQ_LINGER"},
+        {ZMQ_IPV6, 1, "ZMQ_IPV6"},
+        {ZMQ_SNDHWM, queue, "ZMQ_SNDHWM"},
+        {ZMQ_RCVHWM, queue, "ZMQ_RCVHWM"},
+        {ZMQ_HEARTBEAT_IVL, beat, "ZMQ_HEARTBEAT_IVL"},
+        {ZMQ_HEARTBEAT_TIMEOUT, beat * LINK_HEARTBEATS_LOST, "ZMQ_HEARTBEAT_TIMEOUT"},
+        {ZMQ_HEARTBEAT_TTL, beat * LINK_HEARTBEATS_LOST, "ZMQ_HEARTBEAT_TTL"},
+    };
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(numbers) && r >= 0; i++)
+        r = link_set_number(socket, numbers[i].option, numbers[i].value, numbers[i].name, diag);
+    return r < 0 ? r : link_set_bytes(socket, ZMQ_MAXMSGSIZE, &size, sizeof(size), "ZMQ_MAXMSGSIZE", diag);
+}
+
+size_t link_skip_frames(void *socket)
+{
+    size_t skipped = 0;
+    int more = 0;
+    size_t size = sizeof(more);
+    while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0) {
+        zmq_msg_t message;
+        zmq_msg_init(&message);
+        int n = zmq_msg_recv(&message, socket, ZMQ_DONTWAIT);
+        zmq_msg_close(&message);
+        if (n < 0)
+            break;
+        skipped++;
+    }
+    return skipped;
+}
+
+static void free_data(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+void link_message_from(zmq_msg_t *message, struct buf *frame)
+{
+    size_t size = frame->size;
+    char *data = buf_steal(frame);
+    if (zmq_msg_init_data(message, data, size, free_data, NULL) < 0)
+        abort(); /* out of memory */
+}
+
+void link_message_return(zmq_msg_t *message, struct buf *frame)
+{
+    buf_clear(frame);
+    buf_add(frame, zmq_msg_data(message), zmq_msg_size(message));
+    zmq_msg_close(message);
+}
+
+/* ---- keys: raw outside, Z85 at libzmq's door ---- */
+
+int link_keypair(unsigned char ret_public[LINK_KEY_SIZE], unsigned char ret_secret[LINK_KEY_SIZE], struct diag *diag)
+{
+    char public_text[LINK_Z85_SIZE], secret_text[LINK_Z85_SIZE];
+    if (zmq_curve_keypair(public_text, secret_text) < 0)
+        return link_error(diag, "cannot make a key pair (libzmq without CURVE?)");
+    zmq_z85_decode(ret_public, public_text);
+    zmq_z85_decode(ret_secret, secret_text);
+    explicit_bzero(secret_text, sizeof(secret_text));
+    return 0;
+}
+
+int link_public_key(const unsigned char secret[LINK_KEY_SIZE], unsigned char ret_public[LINK_KEY_SIZE],
+                    struct diag *diag)
+{
+    char public_text[LINK_Z85_SIZE], secret_text[LINK_Z85_SIZE];
+    zmq_z85_encode(secret_text, secret, LINK_KEY_SIZE);
+    int r = zmq_curve_public(public_text, secret_text);
+    explicit_bzero(secret_text, sizeof(secret_text));
+    if (r < 0)
+        return link_error(diag, "cannot derive the public key");
+    zmq_z85_decode(ret_public, public_text);
+    return 0;
+}
+
+void link_tune_memory(void)
+{
+    enum {
+        TRIM = 64 * 1024 * 1024,    /* keep this much free memory instead of returning it after each chunk */
+        MAP_FROM = 8 * 1024 * 1024  /* chunks come from the heap; only larger blocks are mapped */
+    };
+    mallopt(M_TRIM_THRESHOLD, TRIM);
+    mallopt(M_MMAP_THRESHOLD, MAP_FROM);
+}
