@@ -27,21 +27,29 @@ int payload_manifest(struct store *store, const struct digest *name, struct mani
 int payload_verify(struct store *store, const struct payload *payload, struct view pkginfo, int64_t epoch,
                    struct diag *diag) MUST_USE;
 
-/* Unpacks below dirfd (which must be empty or a root being assembled: existing directories are kept, a non-directory
- * in the way of a directory, or any different file in the way, is FARM_E_REFUSED). */
+/*
+ * Unpacks below dirfd (which must be empty or a root being assembled: existing directories are kept, a non-directory
+ * in the way of a directory, or any different file in the way, is FARM_E_REFUSED; see canontar_read). The mode of
+ * the root directory is the caller's affair. .PKGINFO is not unpacked.
+ */
 int payload_unpack(struct store *store, const struct payload *payload, int dirfd, bool strip_special,
                    struct diag *diag) MUST_USE;
 
 /*
  * A base root filesystem: any tar that libarchive reads, normalised (owner 0, devices and sockets dropped, hard links
- * copied, no times, no attributes) and packed. Uses 'scratch' (a directory on the store's file system) to unpack.
+ * copied, no times, no attributes) and packed without .PKGINFO, with epoch 0. Uses 'scratch' (a directory on the
+ * store's file system) to unpack; nothing stays there.
  */
 int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, struct payload *ret, struct diag *diag) MUST_USE;
 
-/* The .igos.tar.gz form: exactly one gzip member (level 6, no name, no time) around the tar object. */
+/* The .igos.tar.gz form: exactly one gzip member (level 6, no name, no time) around the tar object. The caller syncs. */
 int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz, uint64_t *ret_size,
                       struct diag *diag) MUST_USE;
-/* Verifies a .igos.tar.gz file against manifest, .PKGINFO and epoch, and its tar digest; no second member, no trailing bytes. */
+/*
+ * Verifies a .igos.tar.gz file against manifest, .PKGINFO and epoch, and its tar digest; no second member, no trailing
+ * bytes, no name or time in its header. FARM_E_REFUSED, or FARM_E_DIGEST if it is canonical but not this tar. The file
+ * is read by offset from its start. Needs memory for tar and archive, above 512 MiB space in TMPDIR or /var/tmp.
+ */
 int payload_verify_gz(int fd, const struct manifest *manifest, struct view pkginfo, int64_t epoch,
                       const struct digest *tar, struct diag *diag) MUST_USE;
 
