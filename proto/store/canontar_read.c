@@ -66,10 +66,22 @@ static int take_exactly(struct reader *reader, char *data, size_t size)
 
 static int refuse(struct reader *reader, struct view path, const char *why)
 {
-    CLEANUP_BUF struct buf name = BUF_INIT;
-    buf_add_text(&name, ""); /* so that there is a text even for an empty path */
-    manifest_escape(path, &name);
-    return diag_set(reader->diag, FARM_E_REFUSED, "tar: %s: %s", name.data, why);
+    return diag_wrap(reader->diag, manifest_refuse(path, why, reader->diag), "tar");
+}
+
+/* Where they differ; the checksum only if nothing else does, since it says nothing by itself. Their size if nowhere. */
+static size_t first_difference(const char *found, struct view expected)
+{
+    size_t checksum = expected.size;
+    for (size_t i = 0; i < expected.size; i++) {
+        if (found[i] == expected.data[i])
+            continue;
+        if (!tarhead_in_checksum(i % TAR_BLOCK))
+            return i;
+        if (checksum == expected.size)
+            checksum = i;
+    }
+    return checksum;
 }
 
 /* Compares what comes next with 'expected'; 'have' bytes of it were taken already, into 'first'. */
@@ -81,9 +93,7 @@ static int compare_header(struct reader *reader, struct view path, struct view e
     int result = take_exactly(reader, found + first.size, expected.size - first.size);
     if (result < 0)
         return result;
-    size_t at = 0;
-    while (at < expected.size && found[at] == expected.data[at])
-        at++;
+    size_t at = first_difference(found, expected);
     if (at == expected.size)
         return 0;
     size_t header = expected.size - TAR_BLOCK; /* where the entry's own header begins, behind the pax member */

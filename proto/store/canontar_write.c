@@ -29,10 +29,11 @@ static int put(const struct writer *writer, const void *data, size_t size)
 
 static int changed(const struct writer *writer, const struct entry *entry, const char *what)
 {
-    CLEANUP_BUF struct buf name = BUF_INIT;
-    manifest_escape(entry->path, &name);
-    return diag_set(writer->diag, FARM_E_DIGEST, "./%s: %s is not the manifest's: the tree changed after the scan",
-                    name.data, what);
+    CLEANUP_FREE char *why = mem_format("%s is not the manifest's: the tree changed after the scan", what);
+    manifest_refuse(entry->path, why, writer->diag);
+    if (writer->diag != NULL)
+        writer->diag->error = FARM_E_DIGEST;
+    return FARM_E_DIGEST;
 }
 
 /* Copies 'size' bytes and looks for one more, which would mean that the file grew. */

@@ -46,11 +46,12 @@ void manifest_add(struct manifest *manifest, const struct entry *entry)
     added->link = entry->type == ENTRY_LINK ? keep_string(manifest, entry->link) : VIEW_NONE;
 }
 
-static int refuse(struct view path, const char *why, struct diag *diag)
+int manifest_refuse(struct view path, const char *why, struct diag *diag)
 {
+    enum { SHOWN = 300 }; /* bytes of the path: the reason must fit behind it */
     CLEANUP_BUF struct buf name = BUF_INIT;
     manifest_escape(path, &name);
-    return diag_set(diag, FARM_E_REFUSED, "./%s: %s", name.data != NULL ? name.data : "", why);
+    return diag_set(diag, FARM_E_REFUSED, "./%.*s%s: %s", SHOWN, name.data, name.size > SHOWN ? "..." : "", why);
 }
 
 static bool parent_is_directory(const struct manifest *manifest, struct view path)
@@ -88,30 +89,30 @@ static bool link_leaves_root(struct view path, struct view target)
 static int check_link(const struct entry *entry, struct diag *diag)
 {
     if (entry->mode != 0777)
-        return refuse(entry->path, "a link's mode is always 0777", diag);
+        return manifest_refuse(entry->path, "a link's mode is always 0777", diag);
     if (entry->link.size == 0 || entry->link.size >= MANIFEST_PATH_MAX ||
         memchr(entry->link.data, '\0', entry->link.size) != NULL)
-        return refuse(entry->path, "its link target is empty, too long or holds a NUL", diag);
+        return manifest_refuse(entry->path, "its link target is empty, too long or holds a NUL", diag);
     if (link_leaves_root(entry->path, entry->link))
-        return refuse(entry->path, "its link target climbs above the root", diag);
+        return manifest_refuse(entry->path, "its link target climbs above the root", diag);
     return 0;
 }
 
 static int check_entry(const struct manifest *manifest, const struct entry *entry, struct diag *diag)
 {
     if (!file_path_is_plain(entry->path) || entry->path.size >= MANIFEST_PATH_MAX)
-        return refuse(entry->path, "not a plain relative path", diag);
+        return manifest_refuse(entry->path, "not a plain relative path", diag);
     if (view_equal(entry->path, VIEW(".PKGINFO")))
-        return refuse(entry->path, "the archive needs this name for its own metadata", diag);
+        return manifest_refuse(entry->path, "the archive needs this name for its own metadata", diag);
     if (!parent_is_directory(manifest, entry->path))
-        return refuse(entry->path, "its parent is not listed as a directory", diag);
+        return manifest_refuse(entry->path, "its parent is not listed as a directory", diag);
     if (entry->mode > 07777)
-        return refuse(entry->path, "mode has more than permission bits", diag);
+        return manifest_refuse(entry->path, "mode has more than permission bits", diag);
     switch (entry->type) {
     case ENTRY_DIR:
         return 0;
     case ENTRY_FILE:
-        return entry->size <= MANIFEST_FILE_MAX ? 0 : refuse(entry->path, "file larger than the limit", diag);
+        return entry->size <= MANIFEST_FILE_MAX ? 0 : manifest_refuse(entry->path, "file larger than the limit", diag);
     case ENTRY_LINK:
         return check_link(entry, diag);
     }
@@ -143,7 +144,7 @@ int manifest_seal(struct manifest *manifest, struct diag *diag)
     int result = check_root(manifest, diag);
     for (size_t i = 1; result >= 0 && i < manifest->count; i++) {
         if (view_equal(manifest->entries[i - 1].path, manifest->entries[i].path))
-            return refuse(manifest->entries[i].path, "listed twice", diag);
+            return manifest_refuse(manifest->entries[i].path, "listed twice", diag);
         result = check_entry(manifest, &manifest->entries[i], diag);
     }
     return result;

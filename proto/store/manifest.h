@@ -50,6 +50,8 @@ struct manifest {
 void manifest_done(struct manifest *manifest);
 /* Appends a path as the text form has it, without "./": also the way to print a stranger's file name. */
 void manifest_escape(struct view raw, struct buf *ret);
+/* FARM_E_REFUSED: "./path: why", the path escaped, and cut if it is long. */
+int manifest_refuse(struct view path, const char *why, struct diag *diag);
 /* Adds one entry in any order; bytes are copied. The caller calls manifest_seal before using it. */
 void manifest_add(struct manifest *manifest, const struct entry *entry);
 /*

@@ -15,13 +15,6 @@ struct scan {
     gid_t gid;
 };
 
-static int refuse(const struct treewalk_entry *entry, const char *why, struct diag *diag)
-{
-    CLEANUP_BUF struct buf name = BUF_INIT;
-    manifest_escape(entry->path, &name);
-    return diag_set(diag, FARM_E_REFUSED, "./%s: %s", name.data, why);
-}
-
 static bool attribute_is_ignored(const char *name)
 {
     /* The first are left by the overlay that a build writes into; the second is what the host's policy put there,
@@ -39,7 +32,7 @@ static int check_attributes(const struct treewalk_entry *entry, struct diag *dia
     if (size < 0 && errno == ENOTSUP)
         return 0;
     if (size < 0 && errno == ERANGE)
-        return refuse(entry, "has extended attributes, which payloads cannot carry", diag);
+        return manifest_refuse(entry->path, "has extended attributes, which payloads cannot carry", diag);
     if (size < 0)
         return diag_errno(diag, "%.*s: list extended attributes", VIEW_ARG(entry->path));
     for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
@@ -50,7 +43,7 @@ static int check_attributes(const struct treewalk_entry *entry, struct diag *dia
                                             strcmp(names + at, "security.capability") == 0
                                                 ? " (declare capabilities in the recipe)"
                                                 : "");
-        return refuse(entry, why, diag);
+        return manifest_refuse(entry->path, why, diag);
     }
     return 0;
 }
@@ -62,7 +55,7 @@ static int check_owner(const struct scan *scan, const struct treewalk_entry *ent
         return 0;
     CLEANUP_FREE char *why = mem_format("owned by %u:%u; everything in a payload belongs to root: %u:%u here",
                                         status->st_uid, status->st_gid, scan->uid, scan->gid);
-    return refuse(entry, why, diag);
+    return manifest_refuse(entry->path, why, diag);
 }
 
 static int add_link(struct scan *scan, const struct treewalk_entry *entry, struct diag *diag)
@@ -84,7 +77,7 @@ static int visit(void *context, const struct treewalk_entry *entry, struct diag 
         return diag_set(diag, FARM_E_REFUSED, "more than %d entries", MANIFEST_ENTRIES_MAX);
     if (!S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode)) {
         CLEANUP_FREE char *why = mem_format("is a %s, which payloads cannot carry", treewalk_type(mode));
-        return refuse(entry, why, diag);
+        return manifest_refuse(entry->path, why, diag);
     }
     int result = check_owner(scan, entry, diag);
     if (result >= 0)

@@ -180,3 +180,8 @@ const char *tarhead_field(size_t offset)
             return fields[i].name;
     return "extended header";
 }
+
+bool tarhead_in_checksum(size_t offset)
+{
+    return offset >= offsetof(struct ustar, checksum) && offset < offsetof(struct ustar, type);
+}

@@ -25,5 +25,6 @@ bool tarhead_read_size(const char block[TAR_BLOCK], uint64_t *ret_size);
 bool tarhead_is_pkginfo(const char block[TAR_BLOCK]);
 /* The name of the header field at this offset, for messages. */
 const char *tarhead_field(size_t offset);
+bool tarhead_in_checksum(size_t offset);
 
 #endif
