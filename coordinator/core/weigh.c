@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "weigh.h"
+
+#include "graph.h"
+
+static struct operator *note(struct core *core, struct operator *operator)
+{
+    if (operator->stamp == core->stamp)
+        return operator;
+    operator->stamp = core->stamp;
+    operator->troubles = 0;
+    operator->voted = operator->live = operator->lingering = operator->backing_off = false;
+    core->asked = mem_reserve(core->asked, &core->asked_capacity, core->nasked + 1, sizeof(struct operator *));
+    core->asked[core->nasked++] = operator;
+    return operator;
+}
+
+static bool has_counted(const struct lease *lease)
+{
+    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
+        if (answer->counted)
+            return true;
+    return false;
+}
+
+void weigh_collect(struct core *core, const struct job *job)
+{
+    core->stamp++;
+    core->nasked = 0;
+    for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
+        if (lease->round != job->round)
+            continue;
+        struct operator *operator = note(core, lease->worker->operator);
+        operator->live |= lease->state == LEASE_LIVE;
+        operator->lingering |= lease->state != LEASE_LIVE && lease->occupying;
+        operator->voted |= has_counted(lease);
+        operator->troubles += lease->trouble && !lease->forgiven;
+        operator->backing_off |= lease->trouble && !lease->forgiven && lease->timer.kind == TIMER_RETRY &&
+                                 timer_is_set(&lease->timer.timer);
+    }
+}
+
+/* The most generous of the claims that want it built. */
+static uint32_t attempts_allowed(const struct job *job)
+{
+    uint32_t most = 1;
+    for (const struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
+        if (claim->demanding > 0 && claim->rules->max_attempts > most)
+            most = claim->rules->max_attempts;
+    return most;
+}
+
+bool weigh_is_excluded(const struct job *job, const struct operator *operator)
+{
+    return operator->voted || operator->live || operator->lingering || operator->backing_off ||
+           operator->troubles >= attempts_allowed(job);
+}
+
+static bool is_exhausted(const struct core *core, const struct claim *claim)
+{
+    uint32_t troubled = 0, used_up = 0, unable = 0, limit = claim->rules->max_attempts;
+    if (claim->missing == 0)
+        return false;
+    for (size_t i = 0; i < core->nasked; i++) {
+        const struct operator *operator = core->asked[i];
+        bool over = !operator->voted && operator->troubles >= limit;
+        troubled += !operator->voted && operator->troubles > 0;
+        used_up += over;
+        unable += (operator->voted || over) && operator->workers > 0 && !operator->flagged;
+    }
+    return troubled >= limit || (used_up > 0 && core->able - unable < claim->missing);
+}
+
+static uint32_t less(uint32_t from, uint32_t by)
+{
+    return from > by ? from - by : 0;
+}
+
+static void set_exhausted(struct core *core, struct claim *claim, bool exhausted)
+{
+    claim->exhausted = exhausted;
+    core->nexhausted += exhausted ? 1 : (uint32_t)-1;
+    for (struct node *node = claim->nodes; node != NULL; node = node->claim_next)
+        graph_queue(core, node);
+}
+
+static void weigh_claim(struct core *core, struct job *job, struct claim *claim, uint32_t live, uint32_t live_anchors)
+{
+    bool exhausted = is_exhausted(core, claim);
+    if (exhausted != claim->exhausted)
+        set_exhausted(core, claim, exhausted);
+    if (claim->demanding == 0 || exhausted || claim->futile)
+        return;
+    uint32_t anchors = less(claim->missing_anchors, live_anchors);
+    uint32_t want = less(claim->missing, live);
+    want = want > anchors ? want : anchors;
+    job->want = want > job->want ? want : job->want;
+    job->want_anchors = anchors > job->want_anchors ? anchors : job->want_anchors;
+}
+
+void weigh_job(struct core *core, struct job *job)
+{
+    uint32_t live = 0, live_anchors = 0;
+    weigh_collect(core, job);
+    for (size_t i = 0; i < core->nasked; i++) {
+        bool counts = core->asked[i]->live && !core->asked[i]->voted;
+        live += counts;
+        live_anchors += counts && core->asked[i]->anchor;
+    }
+    job->want = job->want_anchors = 0;
+    for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
+        if (claim->rules != NULL)
+            weigh_claim(core, job, claim, live, live_anchors);
+}
