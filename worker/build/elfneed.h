@@ -27,9 +27,7 @@ enum elfneed_kind {
 
 /* Views into the file. */
 struct elfneed {
-    enum { ELFNEED_HEADER = 64 }; /* bytes of an ELF64 header */
-
-enum elfneed_kind kind;
+    enum elfneed_kind kind;
     struct view interpreter, rpath, runpath, soname; /* empty if absent */
     struct view needed[ELFNEED_MAX];
     size_t nneeded;
