@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Database: the coordinator's memory, and the only user of SQLite.
+ *
+ * WAL with synchronous=FULL: what db_commit() reported is on the disk. STRICT tables, foreign keys on, schema
+ * in numbered files (schema/NNN.sql; PRAGMA user_version). One writer: the loop's thread. Functions between
+ * db_begin() and db_commit() queue rows; the first failure sticks and db_commit() reports it, so that callers
+ * write straight on and check once. A failed commit must end the process: memory has run ahead of the disk.
+ *
+ * It decides nothing. Strings in rows are borrowed until the callback returns.
+ */
+#ifndef FARM_DB_H
+#define FARM_DB_H
+
+#include "buf.h"
+#include "diag.h"
+#include "digest.h"
+
+struct db;
+
+/* Opens or creates; migrates to the newest schema; refuses a newer one. Checks "PRAGMA quick_check". */
+int db_open(const char *path, struct db **ret, struct diag *diag) MUST_USE;
+struct db *db_close(struct db *db); /* accepts NULL, returns NULL */
+
+void db_begin(struct db *db);
+int db_commit(struct db *db, struct diag *diag) MUST_USE;
+
+struct db_worker {
+    const char *name, *operator_name, *entry, *state;
+    struct digest ed25519, curve; /* raw keys */
+    int64_t admitted_ms;
+};
+struct db_base {
+    struct digest manifest, tar;
+    uint64_t tar_size;
+    const char *name;
+    int64_t imported_ms;
+};
+struct db_tree {
+    const char *commit, *url;
+    struct digest tree_sha256, pack;
+};
+struct db_source {
+    struct digest pin, object;
+    const char *commit, *origin;
+    uint64_t size;
+    int64_t added_ms;
+};
+struct db_plan {
+    struct digest id, tree_sha256, base;
+    const char *commit, *state;
+    bool from_scratch;
+    int64_t created_ms, started_ms, finished_ms; /* 0: not yet */
+};
+struct db_lease {
+    struct digest nonce, job;
+    uint32_t round;
+    const char *worker, *operator_name, *state, *reason;
+    int64_t granted_ms, deadline_ms, ended_ms;
+};
+struct db_attestation {
+    struct digest digest, nonce, payload, tar, log; /* payload and tar zero for failures */
+    const char *failure, *fate;
+    int64_t duration_ms, received_ms;
+    struct view envelope;
+};
+struct db_vote {
+    struct digest job, attestation;
+    uint32_t round;
+    const char *operator_name;
+    bool open;
+};
+struct db_verdict {
+    struct digest job, payload;
+    uint32_t round, operators, dissent;
+    const char *state;
+    int64_t decided_ms;
+};
+struct db_release {
+    const char *name, *state;
+    int64_t sequence;
+    struct digest digest, plan;
+    int64_t created_ms;
+};
+
+/* Writing; inside db_begin/db_commit. */
+void db_put_worker(struct db *db, const struct db_worker *row);
+void db_set_worker_state(struct db *db, const char *name, const char *state);
+void db_put_operator_flag(struct db *db, const char *operator_name, const char *reason, int64_t now_ms);
+void db_clear_operator_flag(struct db *db, const char *operator_name);
+void db_put_base(struct db *db, const struct db_base *row);
+void db_put_tree(struct db *db, const struct db_tree *row);
+void db_put_source(struct db *db, const struct db_source *row);
+void db_put_plan(struct db *db, const struct db_plan *row);
+void db_set_plan_state(struct db *db, const struct digest *plan, const char *state, bool from_scratch,
+                       int64_t now_ms);
+void db_put_job(struct db *db, const struct digest *key, const char *node, int64_t now_ms);
+void db_put_lease(struct db *db, const struct db_lease *row);
+void db_end_lease(struct db *db, const struct digest *nonce, const char *state, const char *reason,
+                  int64_t now_ms);
+void db_put_attestation(struct db *db, const struct db_attestation *row);
+void db_put_vote(struct db *db, const struct db_vote *row);
+/* An operator that equivocated has no vote any more. */
+void db_drop_vote(struct db *db, const struct digest *job, uint32_t round, const char *operator_name);
+void db_put_verdict(struct db *db, const struct db_verdict *row);
+void db_put_journal(struct db *db, int64_t now_ms, const char *kind, const char *body);
+void db_put_release(struct db *db, const struct db_release *row);
+void db_put_release_signature(struct db *db, const char *release, const char *signer, const char *signature);
+void db_put_reference(struct db *db, const struct digest *object, const char *holder);
+void db_put_setting(struct db *db, const char *name, const char *value);
+
+/* Reading. A callback that returns a negative value ends the walk with it. */
+#define DB_EACH(kind)                                                                                        \
+    int (*visit)(void *context, const struct db_##kind *row), void *context, struct diag *diag
+int db_each_worker(struct db *db, DB_EACH(worker)) MUST_USE;
+int db_each_base(struct db *db, DB_EACH(base)) MUST_USE;
+int db_each_tree(struct db *db, DB_EACH(tree)) MUST_USE;
+int db_each_source(struct db *db, DB_EACH(source)) MUST_USE;
+int db_each_plan(struct db *db, DB_EACH(plan)) MUST_USE;                                /* by creation */
+int db_each_lease_of(struct db *db, const struct digest *job, DB_EACH(lease)) MUST_USE; /* by time of grant */
+int db_each_attestation_of(struct db *db, const struct digest *job,
+                           DB_EACH(attestation)) MUST_USE; /* by arrival */
+int db_each_attestation(struct db *db, DB_EACH(attestation)) MUST_USE;
+int db_each_vote_of(struct db *db, const struct digest *job, DB_EACH(vote)) MUST_USE;
+int db_each_vote(struct db *db, DB_EACH(vote)) MUST_USE;
+int db_each_verdict(struct db *db, DB_EACH(verdict)) MUST_USE;
+int db_each_verdict_of(struct db *db, const struct digest *job, DB_EACH(verdict)) MUST_USE; /* by round */
+int db_each_release(struct db *db, DB_EACH(release)) MUST_USE;
+int db_each_flag(struct db *db, int (*visit)(void *context, const char *operator_name, const char *reason),
+                 void *context, struct diag *diag) MUST_USE;
+int db_each_signature_of(struct db *db, const char *release,
+                         int (*visit)(void *context, const char *signer, const char *signature),
+                         void *context, struct diag *diag) MUST_USE;
+int db_each_journal(struct db *db, int64_t after,
+                    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind,
+                                 const char *body),
+                    void *context, struct diag *diag) MUST_USE;
+
+/* One row; 1 found, 0 not. Strings are copied into owned buffers by the callers' visit functions where
+ * needed. */
+int db_find_lease(struct db *db, const struct digest *nonce, DB_EACH(lease)) MUST_USE;
+int db_find_source(struct db *db, const struct digest *pin, const char *commit, DB_EACH(source)) MUST_USE;
+int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sha256, DB_EACH(tree)) MUST_USE;
+int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan)) MUST_USE;
+int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base)) MUST_USE;
+int db_find_release(struct db *db, const char *name, DB_EACH(release)) MUST_USE;
+int db_find_attestation(struct db *db, const struct digest *digest, DB_EACH(attestation)) MUST_USE;
+bool db_is_referenced(struct db *db, const struct digest *object);
+/* Median duration of the successful answers for a node, over all its keys; 0 if never built. Milliseconds. */
+int64_t db_duration_of(struct db *db, const char *node);
+/* Owned, NULL if absent. */
+char *db_setting(struct db *db, const char *name);
+
+#endif

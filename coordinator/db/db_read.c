@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Rows in: a decoder per kind, and the walks over them. */
+#include "statement.h"
+
+/* Carries the caller's typed visit through the untyped walk. */
+#define ROW_VISIT(kind)                                                                                      \
+    struct visit_##kind {                                                                                    \
+        int (*visit)(void *context, const struct db_##kind *row);                                            \
+        void *context;                                                                                       \
+    };                                                                                                       \
+    static int row_##kind(void *context, sqlite3_stmt *stmt)
+
+ROW_VISIT(worker)
+{
+    struct visit_worker *caller = context;
+    struct db_worker row = {
+        .name = column_text(stmt, 0),
+        .operator_name = column_text(stmt, 1),
+        .ed25519 = column_digest(stmt, 2),
+        .curve = column_digest(stmt, 3),
+        .entry = column_text(stmt, 4),
+        .state = column_text(stmt, 5),
+        .admitted_ms = sqlite3_column_int64(stmt, 6),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(base)
+{
+    struct visit_base *caller = context;
+    struct db_base row = {
+        .manifest = column_digest(stmt, 0),
+        .tar = column_digest(stmt, 1),
+        .tar_size = (uint64_t)sqlite3_column_int64(stmt, 2),
+        .name = column_text(stmt, 3),
+        .imported_ms = sqlite3_column_int64(stmt, 4),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(tree)
+{
+    struct visit_tree *caller = context;
+    struct db_tree row = {
+        .commit = column_text(stmt, 0),
+        .tree_sha256 = column_digest(stmt, 1),
+        .url = column_text(stmt, 2),
+        .pack = column_digest(stmt, 3),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(source)
+{
+    struct visit_source *caller = context;
+    struct db_source row = {
+        .pin = column_digest(stmt, 0),
+        .commit = column_text(stmt, 1),
+        .object = column_digest(stmt, 2),
+        .size = (uint64_t)sqlite3_column_int64(stmt, 3),
+        .origin = column_text(stmt, 4),
+        .added_ms = sqlite3_column_int64(stmt, 5),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(plan)
+{
+    struct visit_plan *caller = context;
+    struct db_plan row = {
+        .id = column_digest(stmt, 0),
+        .commit = column_text(stmt, 1),
+        .tree_sha256 = column_digest(stmt, 2),
+        .base = column_digest(stmt, 3),
+        .state = column_text(stmt, 4),
+        .from_scratch = sqlite3_column_int64(stmt, 5) != 0,
+        .created_ms = sqlite3_column_int64(stmt, 6),
+        .started_ms = sqlite3_column_int64(stmt, 7),
+        .finished_ms = sqlite3_column_int64(stmt, 8),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(lease)
+{
+    struct visit_lease *caller = context;
+    struct db_lease row = {
+        .nonce = column_digest(stmt, 0),
+        .job = column_digest(stmt, 1),
+        .round = (uint32_t)sqlite3_column_int64(stmt, 2),
+        .worker = column_text(stmt, 3),
+        .operator_name = column_text(stmt, 4),
+        .state = column_text(stmt, 5),
+        .granted_ms = sqlite3_column_int64(stmt, 6),
+        .deadline_ms = sqlite3_column_int64(stmt, 7),
+        .ended_ms = sqlite3_column_int64(stmt, 8),
+        .reason = column_text(stmt, 9),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(attestation)
+{
+    struct visit_attestation *caller = context;
+    struct db_attestation row = {
+        .digest = column_digest(stmt, 0),
+        .nonce = column_digest(stmt, 1),
+        .failure = column_text(stmt, 2),
+        .payload = column_digest(stmt, 3),
+        .tar = column_digest(stmt, 4),
+        .log = column_digest(stmt, 5),
+        .fate = column_text(stmt, 6),
+        .duration_ms = sqlite3_column_int64(stmt, 7),
+        .received_ms = sqlite3_column_int64(stmt, 8),
+        .envelope = column_view(stmt, 9),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(vote)
+{
+    struct visit_vote *caller = context;
+    struct db_vote row = {
+        .job = column_digest(stmt, 0),
+        .round = (uint32_t)sqlite3_column_int64(stmt, 1),
+        .operator_name = column_text(stmt, 2),
+        .attestation = column_digest(stmt, 3),
+        .open = sqlite3_column_int64(stmt, 4) != 0,
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(verdict)
+{
+    struct visit_verdict *caller = context;
+    struct db_verdict row = {
+        .job = column_digest(stmt, 0),
+        .round = (uint32_t)sqlite3_column_int64(stmt, 1),
+        .state = column_text(stmt, 2),
+        .payload = column_digest(stmt, 3),
+        .operators = (uint32_t)sqlite3_column_int64(stmt, 4),
+        .dissent = (uint32_t)sqlite3_column_int64(stmt, 5),
+        .decided_ms = sqlite3_column_int64(stmt, 6),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(release)
+{
+    struct visit_release *caller = context;
+    struct db_release row = {
+        .name = column_text(stmt, 0),
+        .sequence = sqlite3_column_int64(stmt, 1),
+        .digest = column_digest(stmt, 2),
+        .plan = column_digest(stmt, 3),
+        .state = column_text(stmt, 4),
+        .created_ms = sqlite3_column_int64(stmt, 5),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+int db_each_worker(struct db *db, DB_EACH(worker))
+{
+    struct visit_worker caller = {visit, context};
+    return statement_select(db, row_worker, &caller, diag,
+                            "SELECT name, operator, ed25519, curve, entry, state, admitted_ms"
+                            " FROM worker ORDER BY name",
+                            "");
+}
+
+int db_each_base(struct db *db, DB_EACH(base))
+{
+    struct visit_base caller = {visit, context};
+    return statement_select(db, row_base, &caller, diag,
+                            "SELECT manifest, tar, tar_size, name, imported_ms"
+                            " FROM base ORDER BY imported_ms, manifest",
+                            "");
+}
+
+int db_each_tree(struct db *db, DB_EACH(tree))
+{
+    struct visit_tree caller = {visit, context};
+    return statement_select(db, row_tree, &caller, diag,
+                            "SELECT commit_id, tree_sha256, url, pack"
+                            " FROM tree ORDER BY commit_id",
+                            "");
+}
+
+int db_each_source(struct db *db, DB_EACH(source))
+{
+    struct visit_source caller = {visit, context};
+    return statement_select(db, row_source, &caller, diag,
+                            "SELECT pin, commit_id, object, size, origin, added_ms"
+                            " FROM source ORDER BY added_ms, pin",
+                            "");
+}
+
+int db_each_plan(struct db *db, DB_EACH(plan))
+{
+    struct visit_plan caller = {visit, context};
+    return statement_select(
+        db, row_plan, &caller, diag,
+        "SELECT id, commit_id, tree_sha256, base, state, from_scratch, created_ms, started_ms, finished_ms"
+        " FROM plan ORDER BY created_ms, id",
+        "");
+}
+
+int db_each_lease_of(struct db *db, const struct digest *job, DB_EACH(lease))
+{
+    struct visit_lease caller = {visit, context};
+    return statement_select(
+        db, row_lease, &caller, diag,
+        "SELECT nonce, job, round, worker, operator, state, granted_ms, deadline_ms, ended_ms, reason"
+        " FROM lease WHERE job = ? ORDER BY granted_ms, nonce",
+        "d", job);
+}
+
+int db_each_attestation_of(struct db *db, const struct digest *job, DB_EACH(attestation))
+{
+    struct visit_attestation caller = {visit, context};
+    return statement_select(
+        db, row_attestation, &caller, diag,
+        "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, a.duration_ms, a.received_ms, "
+        "a.envelope"
+        " FROM attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.job = ? ORDER BY a.rowid",
+        "d", job);
+}
+
+int db_each_attestation(struct db *db, DB_EACH(attestation))
+{
+    struct visit_attestation caller = {visit, context};
+    return statement_select(db, row_attestation, &caller, diag,
+                            "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "
+                            "a.duration_ms, a.received_ms, a.envelope"
+                            " FROM attestation a ORDER BY a.rowid",
+                            "");
+}
+
+int db_each_vote_of(struct db *db, const struct digest *job, DB_EACH(vote))
+{
+    struct visit_vote caller = {visit, context};
+    return statement_select(db, row_vote, &caller, diag,
+                            "SELECT job, round, operator, attestation, open"
+                            " FROM vote WHERE job = ? ORDER BY round, operator",
+                            "d", job);
+}
+
+int db_each_vote(struct db *db, DB_EACH(vote))
+{
+    struct visit_vote caller = {visit, context};
+    return statement_select(db, row_vote, &caller, diag,
+                            "SELECT job, round, operator, attestation, open"
+                            " FROM vote ORDER BY job, round, operator",
+                            "");
+}
+
+int db_each_verdict(struct db *db, DB_EACH(verdict))
+{
+    struct visit_verdict caller = {visit, context};
+    return statement_select(db, row_verdict, &caller, diag,
+                            "SELECT job, round, state, payload, operators, dissent, decided_ms"
+                            " FROM verdict ORDER BY job, round",
+                            "");
+}
+
+int db_each_verdict_of(struct db *db, const struct digest *job, DB_EACH(verdict))
+{
+    struct visit_verdict caller = {visit, context};
+    return statement_select(db, row_verdict, &caller, diag,
+                            "SELECT job, round, state, payload, operators, dissent, decided_ms"
+                            " FROM verdict WHERE job = ? ORDER BY round",
+                            "d", job);
+}
+
+int db_each_release(struct db *db, DB_EACH(release))
+{
+    struct visit_release caller = {visit, context};
+    return statement_select(db, row_release, &caller, diag,
+                            "SELECT name, sequence, digest, plan, state, created_ms"
+                            " FROM release ORDER BY sequence",
+                            "");
+}
+
+int db_find_lease(struct db *db, const struct digest *nonce, DB_EACH(lease))
+{
+    struct visit_lease caller = {visit, context};
+    return statement_select(
+        db, row_lease, &caller, diag,
+        "SELECT nonce, job, round, worker, operator, state, granted_ms, deadline_ms, ended_ms, reason"
+        " FROM lease WHERE nonce = ?",
+        "d", nonce);
+}
+
+int db_find_source(struct db *db, const struct digest *pin, const char *commit, DB_EACH(source))
+{
+    struct visit_source caller = {visit, context};
+    return statement_select(db, row_source, &caller, diag,
+                            "SELECT pin, commit_id, object, size, origin, added_ms"
+                            " FROM source WHERE pin = ? AND commit_id = ?",
+                            "dt", pin, commit);
+}
+
+int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sha256, DB_EACH(tree))
+{
+    struct visit_tree caller = {visit, context};
+    return statement_select(db, row_tree, &caller, diag,
+                            "SELECT commit_id, tree_sha256, url, pack"
+                            " FROM tree WHERE commit_id = ? AND tree_sha256 = ?",
+                            "td", commit, tree_sha256);
+}
+
+int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan))
+{
+    struct visit_plan caller = {visit, context};
+    return statement_select(
+        db, row_plan, &caller, diag,
+        "SELECT id, commit_id, tree_sha256, base, state, from_scratch, created_ms, started_ms, finished_ms"
+        " FROM plan WHERE id = ?",
+        "d", id);
+}
+
+int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base))
+{
+    struct visit_base caller = {visit, context};
+    return statement_select(db, row_base, &caller, diag,
+                            "SELECT manifest, tar, tar_size, name, imported_ms"
+                            " FROM base WHERE manifest = ?",
+                            "d", manifest);
+}
+
+int db_find_release(struct db *db, const char *name, DB_EACH(release))
+{
+    struct visit_release caller = {visit, context};
+    return statement_select(db, row_release, &caller, diag,
+                            "SELECT name, sequence, digest, plan, state, created_ms"
+                            " FROM release WHERE name = ?",
+                            "t", name);
+}
+
+int db_find_attestation(struct db *db, const struct digest *digest, DB_EACH(attestation))
+{
+    struct visit_attestation caller = {visit, context};
+    return statement_select(db, row_attestation, &caller, diag,
+                            "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "
+                            "a.duration_ms, a.received_ms, a.envelope"
+                            " FROM attestation a WHERE a.digest = ?",
+                            "d", digest);
+}
+struct visit_flag {
+    int (*visit)(void *context, const char *operator_name, const char *reason);
+    void *context;
+};
+
+static int row_flag(void *context, sqlite3_stmt *stmt)
+{
+    struct visit_flag *caller = context;
+    return caller->visit(caller->context, column_text(stmt, 0), column_text(stmt, 1));
+}
+
+int db_each_flag(struct db *db, int (*visit)(void *context, const char *operator_name, const char *reason),
+                 void *context, struct diag *diag)
+{
+    struct visit_flag caller = {visit, context};
+    return statement_select(db, row_flag, &caller, diag,
+                            "SELECT operator, reason FROM operator_flag ORDER BY operator", "");
+}
+
+int db_each_signature_of(struct db *db, const char *release,
+                         int (*visit)(void *context, const char *signer, const char *signature),
+                         void *context, struct diag *diag)
+{
+    struct visit_flag caller = {visit, context};
+    return statement_select(
+        db, row_flag, &caller, diag,
+        "SELECT signer, signature FROM release_signature WHERE release = ? ORDER BY signer", "t", release);
+}
+
+struct visit_journal {
+    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind, const char *body);
+    void *context;
+};
+
+static int row_journal(void *context, sqlite3_stmt *stmt)
+{
+    struct visit_journal *caller = context;
+    return caller->visit(caller->context, sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
+                         column_text(stmt, 2), column_text(stmt, 3));
+}
+
+int db_each_journal(struct db *db, int64_t after,
+                    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind,
+                                 const char *body),
+                    void *context, struct diag *diag)
+{
+    struct visit_journal caller = {visit, context};
+    return statement_select(
+        db, row_journal, &caller, diag,
+        "SELECT sequence, at_ms, kind, body FROM journal WHERE sequence > ? ORDER BY sequence", "i", after);
+}
+
+static int row_number(void *context, sqlite3_stmt *stmt)
+{
+    *(int64_t *)context = sqlite3_column_int64(stmt, 0);
+    return 0;
+}
+
+bool db_is_referenced(struct db *db, const struct digest *object)
+{
+    int64_t found = 0;
+    /* An error counts as "referenced": what cannot be looked up is not collected. */
+    int rows = statement_select(db, row_number, &found, NULL,
+                                "SELECT 1 FROM reference WHERE object = ? LIMIT 1", "d", object);
+    return rows != 0;
+}
+
+int64_t db_duration_of(struct db *db, const char *node)
+{
+    int64_t median = 0;
+    int rows = statement_select(db, row_number, &median, NULL,
+                                "SELECT duration_ms FROM attestation a JOIN lease l ON l.nonce = a.nonce"
+                                " JOIN job j ON j.key = l.job WHERE j.node = ?1 AND a.failure = 'none'"
+                                " ORDER BY duration_ms LIMIT 1 OFFSET (SELECT count(*) / 2 FROM attestation a"
+                                " JOIN lease l ON l.nonce = a.nonce JOIN job j ON j.key = l.job"
+                                " WHERE j.node = ?1 AND a.failure = 'none')",
+                                "t", node);
+    return rows > 0 ? median : 0;
+}
+
+static int row_copy(void *context, sqlite3_stmt *stmt)
+{
+    *(char **)context = mem_string(column_text(stmt, 0));
+    return 0;
+}
+
+char *db_setting(struct db *db, const char *name)
+{
+    char *value = NULL;
+    int rows =
+        statement_select(db, row_copy, &value, NULL, "SELECT value FROM setting WHERE name = ?", "t", name);
+    return rows > 0 ? value : NULL;
+}

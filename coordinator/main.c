@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* farm-coordinator: reads the configuration, prints the join string, runs the loop until it is told to stop.
+ */
+#include "farm.h"
+#include "farmlog.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: farm-coordinator --config FILE\n"
+    "\n"
+    "Runs the coordinator of a build farm in the foreground. It holds the queue, the results and the\n"
+    "evidence; it is believed by nobody, and it holds no key that could release anything.\n"
+    "\n"
+    "  -c, --config FILE   farm.conf; farm.conf.example explains every key\n"
+    "      --check         read the configuration, say what is wrong with it, and stop\n"
+    "  -h, --help          this text\n"
+    "  -V, --version       the version\n"
+    "\n"
+    "On start it prints the join string, which a contributor gives to \"farm-worker init --join\".\n"
+    "SIGTERM and SIGINT stop it; builds that run go on, and are taken up again after a restart.\n"
+    "Look around with \"farmctl status\". Exit status: 0 stopped, 1 refused to start because its data is\n"
+    "not what was signed, 2 could not run.\n";
+
+/* sd_notify(3) without the library: one datagram to $NOTIFY_SOCKET. */
+static void notify_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path == NULL || strlen(path) == 0 || strlen(path) >= sizeof address.sun_path)
+        return;
+    memcpy(address.sun_path, path, strlen(path));
+    if (address.sun_path[0] == '@')
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    (void)!sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+    close(fd);
+}
+
+static int fail(int error, const struct diag *diag)
+{
+    fprintf(stderr, "farm-coordinator: %s\n", diag_text(diag, error));
+    return farm_error_exit(error);
+}
+
+static void print_join(const struct farm *farm)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    farm_join_string(farm, &text);
+    printf("%s\n", text.data);
+    fflush(stdout);
+}
+
+static int run(struct coordinator_config *config)
+{
+    struct diag diag = DIAG_INIT;
+    struct farm *farm = NULL;
+    int level = log_level_parse(config->log_level);
+    if (level < 0) {
+        int result = diag_set(&diag, FARM_E_CONFIG,
+                              "log_level \"%s\": expected error, warning, info or debug", config->log_level);
+        config_done(config);
+        return fail(result, &diag);
+    }
+    log_set_level((enum log_level)level);
+    int result = farm_open(config, &farm, &diag);
+    if (result < 0)
+        return fail(result, &diag);
+    print_join(farm);
+    notify_ready();
+    result = farm_run(farm, &diag);
+    farm_close(farm);
+    return result < 0 ? fail(result, &diag) : FARM_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = NULL;
+    bool check = false;
+    for (int option; (option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+        if (option == 'h')
+            return fputs(help, stdout) < 0 ? FARM_EXIT_CANNOT_RUN : FARM_EXIT_OK;
+        if (option == 'V')
+            return puts("farm-coordinator " FARM_VERSION) < 0 ? FARM_EXIT_CANNOT_RUN : FARM_EXIT_OK;
+        if (option == 'c')
+            path = optarg;
+        else if (option == 'k')
+            check = true;
+        else
+            return FARM_EXIT_CANNOT_RUN;
+    }
+    struct coordinator_config config = {0};
+    struct diag diag = DIAG_INIT;
+    if (path == NULL || optind != argc) {
+        fputs("farm-coordinator: expected --config FILE and nothing else; see --help\n", stderr);
+        return FARM_EXIT_CANNOT_RUN;
+    }
+    int result = config_read(path, &config, &diag);
+    if (result < 0)
+        return fail(result, &diag);
+    signal(SIGPIPE, SIG_IGN);
+    if (check) {
+        printf("%s: good\n", path);
+        config_done(&config);
+        return FARM_EXIT_OK;
+    }
+    return run(&config);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Configuration of the coordinator: the [coordinator] section of farm.conf. The keys, their defaults, units
+ * and ranges are one table (config.c); farm.conf.example says the same in words, and a test compares the two.
+ */
+#ifndef FARM_CONFIG_H
+#define FARM_CONFIG_H
+
+#include "conf.h"
+
+struct coordinator_config {
+    char *state_dir;
+    char *control_listen, *bulk_listen; /* "host:port" to bind */
+    char *advertise;                    /* host that workers dial; in the join string */
+    char *control_socket;               /* farmctl's Unix socket; "" means STATE/control.sock */
+    char *local_repositories;           /* list of path prefixes that may be opened as git repositories */
+    char *log_level;
+    uint64_t pool_threads;
+    uint64_t session_timeout, lease_grace, lease_margin, heartbeat; /* seconds */
+    uint64_t outvoted_limit, refusals_limit, rest;
+    uint64_t download_limit; /* bytes of one archive */
+    uint64_t upload_limit;   /* bytes of one object from a worker, uncompressed */
+    uint64_t collect_grace;  /* seconds an unreferenced object is kept */
+    bool allow_http, allow_private_addresses;
+};
+
+extern const struct conf_key coordinator_keys[];
+extern const size_t coordinator_nkeys;
+
+int config_read(const char *path, struct coordinator_config *ret, struct diag *diag) MUST_USE;
+void config_done(struct coordinator_config *config);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Effects: one event into the core, and what it decided into rows, messages and further events. This is the
+ * only place where the core's decisions become durable, and the only caller of core_step().
+ */
+#include "farm.h"
+
+#include "farmlog.h"
+#include "json.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+int64_t farm_core_now(void)
+{
+    return moment_steady_ms();
+}
+
+/* The two clocks are compared each time: the wall clock may have been set in between. */
+int64_t farm_wall_of_core(int64_t core_ms)
+{
+    return moment_wall_ms() - (moment_steady_ms() - core_ms);
+}
+
+int64_t farm_core_of_wall(int64_t wall_ms)
+{
+    return moment_steady_ms() - (moment_wall_ms() - wall_ms);
+}
+
+static struct digest nonce_digest(const struct core_nonce *nonce)
+{
+    struct digest digest;
+    memcpy(digest.bytes, nonce->bytes, DIGEST_SIZE);
+    return digest;
+}
+
+static struct view digest_key(const struct digest *digest)
+{
+    return view_of(digest->bytes, DIGEST_SIZE);
+}
+
+static void journal(struct farm *farm, const char *kind, json_t *body)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_write(body, &text);
+    json_decref(body);
+    db_put_journal(farm_write(farm), moment_wall_ms(), kind, text.data);
+}
+
+/* ---- a lease ---- */
+
+static void record_lease(struct farm *farm, const struct core_lease *lease)
+{
+    struct db_lease row = {.nonce = nonce_digest(&lease->nonce),
+                           .job = lease->key,
+                           .round = lease->round,
+                           .worker = lease->worker,
+                           .operator_name = lease->operator_name,
+                           .state = "live",
+                           .granted_ms = farm_wall_of_core(lease->granted_ms),
+                           .deadline_ms = farm_wall_of_core(lease->deadline_ms)};
+    db_put_lease(farm_write(farm), &row);
+    journal(farm, "lease",
+            json_pack("{s:s, s:s, s:s, s:s, s:i}", "nonce", digest_hex(&row.nonce).text, "job",
+                      digest_hex(&row.job).text, "worker", row.worker, "operator", row.operator_name, "round",
+                      (int)row.round));
+}
+
+static void note_live(struct farm *farm, const struct core_lease *lease, const char *node)
+{
+    struct live_lease *live = mem_zero(1, sizeof *live);
+    live->nonce = nonce_digest(&lease->nonce);
+    live->granted_ms = farm_wall_of_core(lease->granted_ms);
+    live->phase = WIRE_PHASE_UNSPECIFIED;
+    snprintf(live->node, sizeof live->node, "%s", node);
+    snprintf(live->worker, sizeof live->worker, "%s", lease->worker);
+    map_set(farm->live, digest_key(&live->nonce), live);
+}
+
+static void forget_live(struct farm *farm, const struct digest *nonce)
+{
+    struct live_lease *live = map_remove(farm->live, digest_key(nonce));
+    if (live != NULL)
+        buf_done(&live->log);
+    free(live);
+}
+
+void live_free_all(struct map *live)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(live, &cursor, &key, &value)) {
+        buf_done(&((struct live_lease *)value)->log);
+        free(value);
+    }
+    map_free(live);
+}
+
+/* What the wire's Lease points to while it is encoded. */
+struct lease_parts {
+    Wire__Tree tree;
+    Wire__Payload base, *payloads, **payload_list;
+    Wire__Source *sources, **source_list;
+    struct digest *digests; /* payload manifests and tars, then source objects */
+    Wire__Resources resources;
+};
+
+static int visit_object(void *context, const struct db_source *row)
+{
+    *(struct digest *)context = row->object;
+    return 0;
+}
+
+static int fill_sources(struct farm *farm, struct lease_parts *parts, const struct package *package,
+                        Wire__Lease *lease, struct diag *diag)
+{
+    parts->sources = mem_zero(package->npins, sizeof *parts->sources);
+    parts->source_list = mem_zero(package->npins, sizeof *parts->source_list);
+    struct digest *objects = mem_zero(package->npins, sizeof *objects);
+    int result = 0;
+    for (size_t i = 0; result >= 0 && i < package->npins; i++) {
+        const struct pin *pin = &package->pins[i];
+        result = db_find_source(farm->db, &pin->digest, pin->commit, visit_object, &objects[i], diag);
+        if (result == 0)
+            result =
+                diag_set(diag, FARM_E_MISSING, "source %s is not in the farm", digest_hex(&pin->digest).text);
+        wire__source__init(&parts->sources[i]);
+        parts->sources[i].pin = wire_digest(&pin->digest);
+        parts->sources[i].object = wire_digest(&objects[i]);
+        parts->source_list[i] = &parts->sources[i];
+        farm_allow_get(farm, &objects[i]);
+    }
+    lease->sources = parts->source_list;
+    lease->n_sources = package->npins;
+    parts->digests = objects;
+    return result;
+}
+
+/* The tar of an agreed payload: any attestation of it names the same one, since it is a function of the
+ * payload. */
+static int visit_tar(void *context, const struct db_attestation *row)
+{
+    struct digest *pair = context; /* payload, tar */
+    if (digest_equal(&row->payload, &pair[0]))
+        pair[1] = row->tar;
+    return 0;
+}
+
+static void fill_payloads(struct farm *farm, struct lease_parts *parts, struct farm_plan *plan, size_t node,
+                          struct digest *pairs, Wire__Lease *lease)
+{
+    const struct plan_node *row = &plan->plan->nodes[node];
+    parts->payloads = mem_zero(row->nclosure, sizeof *parts->payloads);
+    parts->payload_list = mem_zero(row->nclosure, sizeof *parts->payload_list);
+    for (size_t i = 0; i < row->nclosure; i++) {
+        struct core_node_view view;
+        if (core_node(farm->core, &plan->id, row->closure[i], &view)) {
+            pairs[2 * i] = view.verdict.payload;
+            (void)!db_each_attestation_of(farm->db, &view.key, visit_tar, &pairs[2 * i], NULL);
+        }
+        wire__payload__init(&parts->payloads[i]);
+        parts->payloads[i].manifest = wire_digest(&pairs[2 * i]);
+        parts->payloads[i].tar = wire_digest(&pairs[2 * i + 1]);
+        parts->payload_list[i] = &parts->payloads[i];
+        farm_allow_get(farm, &pairs[2 * i]);
+        farm_allow_get(farm, &pairs[2 * i + 1]);
+    }
+    lease->payloads = parts->payload_list;
+    lease->n_payloads = row->nclosure;
+}
+
+static void lease_parts_done(struct lease_parts *parts)
+{
+    free(parts->payloads);
+    free(parts->payload_list);
+    free(parts->sources);
+    free(parts->source_list);
+    free(parts->digests);
+}
+
+static void fill_fixed(struct farm *farm, struct lease_parts *parts, struct farm_plan *plan,
+                       const struct plan_node *node, Wire__Lease *lease)
+{
+    wire__tree__init(&parts->tree);
+    parts->tree.url = wire_text(plan->plan->tree.url);
+    parts->tree.commit = wire_text(plan->plan->tree.commit);
+    parts->tree.tree_sha256 = wire_digest(&plan->plan->tree.sha256);
+    parts->tree.pack = wire_digest(&plan->tree->pack);
+    wire__payload__init(&parts->base);
+    parts->base.manifest = wire_digest(&plan->plan->base);
+    parts->base.tar = wire_digest(&plan->base_tar);
+    wire__resources__init(&parts->resources);
+    parts->resources.cores = node->resources.cores;
+    parts->resources.memory_bytes = node->resources.memory_bytes;
+    parts->resources.disk_bytes = node->resources.disk_bytes;
+    parts->resources.wall_ms = (uint64_t)node->resources.wall_seconds * 1000;
+    lease->tree = &parts->tree;
+    lease->base_image = &parts->base;
+    lease->resources = &parts->resources;
+    lease->node = wire_text(node->id);
+    lease->log_live = true;
+    farm_allow_get(farm, &plan->tree->pack);
+    farm_allow_get(farm, &plan->plan->base);
+    farm_allow_get(farm, &plan->base_tar);
+}
+
+static void post_lease(struct farm *farm, struct farm_plan *plan, const struct core_lease *core_lease)
+{
+    const struct plan_node *node = &plan->plan->nodes[core_lease->node];
+    const struct package *package = tree_find(plan->tree->tree, view_text(node->id));
+    struct lease_parts parts = {0};
+    struct diag diag = DIAG_INIT;
+    Wire__Lease lease = WIRE__LEASE__INIT;
+    CLEANUP_FREE struct digest *pairs = mem_zero(2 * node->nclosure, sizeof *pairs);
+    struct digest nonce = nonce_digest(&core_lease->nonce);
+    fill_fixed(farm, &parts, plan, node, &lease);
+    fill_payloads(farm, &parts, plan, core_lease->node, pairs, &lease);
+    lease.nonce = wire_digest(&nonce);
+    lease.job_key = wire_digest(&core_lease->key);
+    lease.deadline_ms = (uint64_t)(core_lease->deadline_ms - core_lease->granted_ms);
+    lease.round = core_lease->round;
+    int result = package != NULL ? fill_sources(farm, &parts, package, &lease, &diag) : FARM_E_UNKNOWN;
+    if (result >= 0)
+        farm_post(farm, core_lease->worker, WIRE_LEASE, &lease.base);
+    else
+        log_error("lease for %s cannot be written: %s", node->id, diag_text(&diag, result));
+    lease_parts_done(&parts);
+}
+
+static void on_granted(struct farm *farm, const struct core_effect *effect)
+{
+    struct farm_plan *plan = plans_get(farm, &effect->lease.plan);
+    const char *node = plan->plan->nodes[effect->lease.node].id;
+    record_lease(farm, &effect->lease);
+    note_live(farm, &effect->lease, node);
+    post_lease(farm, plan, &effect->lease);
+    log_info("lease granted node=%s worker=%s round=%u", node, effect->lease.worker, effect->lease.round);
+}
+
+static void on_ended(struct farm *farm, const struct core_effect *effect)
+{
+    struct digest nonce = nonce_digest(&effect->lease.nonce);
+    const char *state = lease_state_name(effect->lease.state);
+    const char *reason = effect->text != NULL ? effect->text : "";
+    db_end_lease(farm_write(farm), &nonce, state, reason, moment_wall_ms());
+    journal(farm, "lease-end",
+            json_pack("{s:s, s:s, s:s}", "nonce", digest_hex(&nonce).text, "state", state, "reason", reason));
+    forget_live(farm, &nonce);
+    if (effect->lease.state == LEASE_ANSWERED)
+        return;
+    log_warning("lease ended worker=%s state=%s reason=%s", effect->lease.worker, state, reason);
+    Wire__LeaseCancel cancel = WIRE__LEASE_CANCEL__INIT;
+    cancel.nonce = wire_digest(&nonce);
+    cancel.reason = wire_text(reason);
+    if (effect->lease.state != LEASE_REFUSED)
+        farm_post(farm, effect->lease.worker, WIRE_LEASE_CANCEL, &cancel.base);
+}
+
+/* ---- answers: the attestation row itself was prepared by intake.c ---- */
+
+static const struct {
+    bool recorded, vote, open;
+    enum wire_ack ack;
+    const char *text;
+} fates[] = {
+    [ANSWER_COUNTED] = {true, true, false, WIRE_ACK_ACCEPTED, "counted"},
+    [ANSWER_OPEN] = {true, true, true, WIRE_ACK_ACCEPTED,
+                     "counted as an open vote: it came after the first verdict"},
+    [ANSWER_EXTRA] = {true, false, false, WIRE_ACK_EVIDENCE,
+                      "kept as evidence: the operator has voted the same"},
+    [ANSWER_EQUIVOCAL] = {true, false, false, WIRE_ACK_EVIDENCE,
+                          "kept as dissent: the operator has now given two different answers"},
+    [ANSWER_DUPLICATE] = {false, false, false, WIRE_ACK_ACCEPTED, "known already"},
+    [ANSWER_RETRIED] = {true, false, false, WIRE_ACK_ACCEPTED, "recorded; somebody is asked again"},
+    [ANSWER_REJECTED] = {false, false, false, WIRE_ACK_REFUSED, "no such lease of yours"},
+};
+
+static void record_vote(struct farm *farm, const struct core_effect *effect, bool open)
+{
+    struct db_vote row = {.job = effect->key,
+                          .attestation = effect->answer.envelope,
+                          .round = effect->round,
+                          .operator_name = effect->lease.operator_name,
+                          .open = open};
+    db_put_vote(farm_write(farm), &row);
+}
+
+static void on_answered(struct farm *farm, const struct core_effect *effect)
+{
+    enum answer_fate fate = effect->fate;
+    struct digest nonce = nonce_digest(&effect->answer.nonce);
+    if (fates[fate].recorded) {
+        intake_record(farm, &effect->answer, answer_fate_name(fate));
+        db_end_lease(farm_write(farm), &nonce, "answered", "", moment_wall_ms());
+        journal(farm, "envelope",
+                json_pack("{s:s, s:s}", "nonce", digest_hex(&nonce).text, "sha256",
+                          digest_hex(&effect->answer.envelope).text));
+    }
+    if (fates[fate].vote)
+        record_vote(farm, effect, fates[fate].open);
+    if (fate == ANSWER_EQUIVOCAL)
+        db_drop_vote(farm_write(farm), &effect->key, effect->round, effect->lease.operator_name);
+    forget_live(farm, &nonce);
+    Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
+    ack.nonce = wire_digest(&nonce);
+    ack.code = (Wire__AckCode)fates[fate].ack;
+    ack.text = wire_text(effect->text != NULL ? effect->text : fates[fate].text);
+    farm_post(farm, effect->name, WIRE_RESULT_ACK, &ack.base);
+    log_info("answer worker=%s fate=%s kind=%s", effect->name, answer_fate_name(fate),
+             failure_kind_name(effect->answer.failure));
+}
+
+static void on_verdict(struct farm *farm, const struct core_effect *effect)
+{
+    const char *state = verdict_state_name(effect->verdict->state);
+    struct db_verdict row = {.job = effect->key,
+                             .payload = effect->verdict->payload,
+                             .round = effect->round,
+                             .operators = effect->verdict->operators,
+                             .dissent = effect->verdict->dissent,
+                             .state = state,
+                             .decided_ms = moment_wall_ms()};
+    if (effect->verdict->state != VERDICT_AGREED)
+        memset(&row.payload, 0, sizeof row.payload);
+    db_put_verdict(farm_write(farm), &row);
+    journal(farm, "verdict",
+            json_pack("{s:s, s:i, s:s, s:s}", "job", digest_hex(&effect->key).text, "round",
+                      (int)effect->round, "state", state, "payload", digest_hex(&row.payload).text));
+    if (effect->verdict->state == VERDICT_DISPUTED)
+        log_warning("dispute job=%s round=%u", digest_hex(&effect->key).text, effect->round);
+}
+
+static void on_plan_state(struct farm *farm, const struct core_effect *effect)
+{
+    const char *state = plan_state_name(effect->plan_state);
+    struct farm_plan *plan = plans_get(farm, &effect->plan);
+    if (effect->plan_state != PLAN_RUNNING)
+        db_finish_plan(farm_write(farm), &effect->plan, state, moment_wall_ms());
+    if (plan != NULL && effect->plan_state == PLAN_CANCELLED)
+        plan->active = false;
+    log_info("plan %.12s is %s", digest_hex(&effect->plan).text, state);
+}
+
+static void on_node_state(struct farm *farm, const struct core_effect *effect)
+{
+    const struct farm_plan *plan = plans_get(farm, &effect->plan);
+    if (plan != NULL)
+        log_debug("node %s is %s", plan->plan->nodes[effect->node].id, node_state_name(effect->state));
+}
+
+static void on_flagged(struct farm *farm, const struct core_effect *effect)
+{
+    db_put_operator_flag(farm_write(farm), effect->name, effect->text, moment_wall_ms());
+    log_warning("operator %s gets no more leases: %s", effect->name, effect->text);
+}
+
+static void apply(struct farm *farm, const struct core_effect *effect)
+{
+    switch (effect->type) {
+    case CORE_DERIVE:
+        plans_derive(farm, effect);
+        break;
+    case CORE_LEASE_GRANTED:
+        on_granted(farm, effect);
+        break;
+    case CORE_LEASE_ENDED:
+        on_ended(farm, effect);
+        break;
+    case CORE_ANSWERED:
+        on_answered(farm, effect);
+        break;
+    case CORE_VERDICT:
+        on_verdict(farm, effect);
+        break;
+    case CORE_NODE_STATE:
+        on_node_state(farm, effect);
+        break;
+    case CORE_PLAN_STATE:
+        on_plan_state(farm, effect);
+        break;
+    case CORE_OPERATOR_FLAGGED:
+        on_flagged(farm, effect);
+        break;
+    case CORE_WORKER_RESTS:
+        log_warning("worker %s rests: %s", effect->name, effect->text != NULL ? effect->text : "");
+        break;
+    }
+}
+
+/* An effect may feed further events; their effects are queued behind and applied by the outermost call. */
+int farm_feed(struct farm *farm, const struct core_event *event, struct diag *diag)
+{
+    bool outermost = farm->effects.count == 0;
+    int result = core_step(farm->core, farm_core_now(), event, &farm->effects, diag);
+    if (!outermost)
+        return result;
+    for (size_t i = 0; i < farm->effects.count; i++) {
+        struct core_effect effect = farm->effects.items[i]; /* the array may move while it is applied */
+        apply(farm, &effect);
+    }
+    core_effects_clear(&farm->effects);
+    return result;
+}

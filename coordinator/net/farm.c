@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "farm.h"
+
+#include "ctl.h"
+#include "farmlog.h"
+#include "file.h"
+#include "gitpin.h"
+#include "join.h"
+#include "json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Level 1: build results are read a few times; packing speed is what the farm waits for. */
+enum { STORE_LEVEL = 1 };
+
+static void system_random(void *context, void *ret, size_t size)
+{
+    (void)context;
+    if (getrandom(ret, size, 0) != (ssize_t)size)
+        abort();
+}
+
+/* One coordinator a state directory; the lock dies with the process. */
+static int lock_state(struct farm *farm, struct diag *diag)
+{
+    int fd = openat(farm->state_dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return diag_errno(diag, "%s/lock", farm->state_path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return diag_set(diag, FARM_E_STATE, "%s: another coordinator runs on this state directory",
+                        farm->state_path);
+    }
+    return 0; /* held, on purpose, until the process ends */
+}
+
+static int open_state(struct farm *farm, struct diag *diag)
+{
+    static const char *const parts[] = {"trees", "git", "scratch"};
+    int result = file_make_dirs(AT_FDCWD, farm->config.state_dir, 0700, diag);
+    if (result < 0)
+        return result;
+    farm->state_path = realpath(farm->config.state_dir, NULL);
+    farm->state_dirfd = file_open_dir(AT_FDCWD, farm->config.state_dir, diag);
+    if (farm->state_path == NULL || farm->state_dirfd < 0)
+        return diag_errno(diag, "%s", farm->config.state_dir);
+    struct stat status;
+    if (fstat(farm->state_dirfd, &status) == 0 && (status.st_mode & 077) != 0)
+        return diag_set(diag, FARM_E_CONFIG, "%s: open to others (mode %04o); chmod 700 it", farm->state_path,
+                        (unsigned int)status.st_mode & 07777);
+    result = lock_state(farm, diag);
+    if (result >= 0)
+        result = file_remove_tree(farm->state_dirfd, "scratch", diag); /* leftovers of a crash */
+    for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(parts); i++)
+        result = file_make_dirs(farm->state_dirfd, parts[i], 0700, diag);
+    return result;
+}
+
+static int open_identity(struct farm *farm, struct diag *diag)
+{
+    int result = identity_read(farm->state_dirfd, "coordinator.key", &farm->identity, diag);
+    if (result != -ENOENT)
+        return result;
+    farm->identity = identity_generate("coordinator", true);
+    return identity_write(farm->identity, farm->state_dirfd, "coordinator.key", diag);
+}
+
+static int open_data(struct farm *farm, struct diag *diag)
+{
+    CLEANUP_FREE char *db_path = mem_format("%s/farm.db", farm->state_path);
+    int result = open_identity(farm, diag);
+    if (result >= 0)
+        result = db_open(db_path, &farm->db, diag);
+    if (result >= 0)
+        result = store_open(farm->state_dirfd, "store", STORE_LEVEL, &farm->store, diag);
+    if (result >= 0)
+        result = trust_load(farm, diag);
+    return result;
+}
+
+static void open_core(struct farm *farm)
+{
+    const struct coordinator_config *config = &farm->config;
+    struct core_config core = {.session_timeout_ms = (int64_t)config->session_timeout * 1000,
+                               .lease_grace_ms = (int64_t)config->lease_grace * 1000,
+                               .lease_margin_ms = (int64_t)config->lease_margin * 1000,
+                               .outvoted_limit = (uint32_t)config->outvoted_limit,
+                               .refusals_limit = (uint32_t)config->refusals_limit,
+                               .rest_ms = (int64_t)config->rest * 1000,
+                               .random = system_random};
+    farm->core = core_new(&core);
+}
+
+static bool may_get(void *context, const char *user, const struct digest *digest)
+{
+    struct farm *farm = context;
+    (void)user;
+    pthread_mutex_lock(&farm->gettable.lock);
+    bool allowed = map_get(farm->gettable.objects, view_of(digest->bytes, DIGEST_SIZE)) != NULL;
+    pthread_mutex_unlock(&farm->gettable.lock);
+    return allowed;
+}
+
+void farm_allow_get(struct farm *farm, const struct digest *object)
+{
+    pthread_mutex_lock(&farm->gettable.lock);
+    map_set(farm->gettable.objects, view_of(object->bytes, DIGEST_SIZE), farm);
+    pthread_mutex_unlock(&farm->gettable.lock);
+}
+
+static int open_sockets(struct farm *farm, struct diag *diag)
+{
+    CLEANUP_FREE char *control = mem_format("tcp://%s", farm->config.control_listen);
+    CLEANUP_FREE char *bulk = mem_format("tcp://%s", farm->config.bulk_listen);
+    CLEANUP_FREE char *socket = farm->config.control_socket[0] != '\0'
+                                    ? mem_string(farm->config.control_socket)
+                                    : mem_format("%s/control.sock", farm->state_path);
+    struct link_server_options options = {.endpoint = control,
+                                          .secret_key = identity_curve_secret(farm->identity),
+                                          .gate = farm->gate,
+                                          .frame_max = WIRE_CONTROL_MAX};
+    struct bulk_server_options bulk_options = {.link = options,
+                                               .store = farm->store,
+                                               .may_get = may_get,
+                                               .context = farm,
+                                               .object_max = farm->config.upload_limit};
+    bulk_options.link.endpoint = bulk;
+    int result = link_server_new(&options, &farm->control, diag);
+    if (result >= 0)
+        result = bulk_server_new(&bulk_options, &farm->bulk, diag);
+    if (result >= 0)
+        result = pool_new((unsigned int)farm->config.pool_threads, farm, &farm->pool, diag);
+    if (result >= 0)
+        result = ctl_new(farm, socket, &farm->ctl, diag);
+    return result;
+}
+
+int farm_open(struct coordinator_config *config, struct farm **ret, struct diag *diag)
+{
+    struct farm *farm = mem_zero(1, sizeof *farm);
+    farm->config = *config;
+    memset(config, 0, sizeof *config);
+    farm->state_dirfd = -1;
+    farm->started_ms = moment_wall_ms();
+    farm->trees = map_new();
+    farm->plans = map_new();
+    farm->live = map_new();
+    farm->hellos = map_new();
+    farm->gettable.objects = map_new();
+    pthread_mutex_init(&farm->gettable.lock, NULL);
+    farm->gate = link_gate_new();
+    link_tune_memory();
+    int result = gitpin_setup(diag);
+    if (result >= 0)
+        result = open_state(farm, diag);
+    if (result >= 0)
+        result = open_data(farm, diag);
+    if (result >= 0) {
+        open_core(farm);
+        result = open_sockets(farm, diag);
+    }
+    if (result >= 0)
+        result = startup_restore(farm, diag);
+    if (result < 0) {
+        farm_close(farm);
+        return result;
+    }
+    *ret = farm;
+    return 0;
+}
+
+static void free_plans(struct farm *farm)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(farm->plans, &cursor, &key, &value)) {
+        plan_free(((struct farm_plan *)value)->plan);
+        free(value);
+    }
+    cursor = 0;
+    while (map_next(farm->trees, &cursor, &key, &value)) {
+        struct farm_tree *tree = value;
+        tree_free(tree->tree);
+        free(tree->commit);
+        free(tree->url);
+        free(tree);
+    }
+    map_free(farm->plans);
+    map_free(farm->trees);
+}
+
+static void free_hellos(struct map *hellos)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(hellos, &cursor, &key, &value))
+        json_decref(value);
+    map_free(hellos);
+}
+
+static void drop_outbox(struct farm *farm)
+{
+    for (size_t i = 0; i < farm->noutbox; i++) {
+        free(farm->outbox[i].user);
+        buf_done(&farm->outbox[i].frame);
+    }
+    farm->noutbox = 0;
+}
+
+struct farm *farm_close(struct farm *farm)
+{
+    if (farm == NULL)
+        return NULL;
+    farm->stopping = true;
+    pool_free(farm->pool);
+    ctl_free(farm->ctl);
+    bulk_server_free(farm->bulk);
+    link_server_free(farm->control);
+    link_gate_free(farm->gate);
+    core_free(farm->core);
+    core_effects_done(&farm->effects);
+    free_plans(farm);
+    live_free_all(farm->live);
+    free_hellos(farm->hellos);
+    map_free(farm->gettable.objects);
+    pthread_mutex_destroy(&farm->gettable.lock);
+    drop_outbox(farm);
+    free(farm->outbox);
+    directory_free(farm->directory);
+    root_free(farm->root);
+    store_close(farm->store);
+    db_close(farm->db);
+    identity_free(farm->identity);
+    mem_close_p(&farm->state_dirfd);
+    free(farm->state_path);
+    config_done(&farm->config);
+    free(farm);
+    return NULL;
+}
+
+void farm_join_string(const struct farm *farm, struct buf *ret)
+{
+    struct join join = {0};
+    const char *port = strrchr(link_server_endpoint(farm->control), ':');
+    snprintf(join.endpoint, sizeof join.endpoint, "%s%s", farm->config.advertise, port);
+    memcpy(join.curve, identity_curve_public(farm->identity), JOIN_CURVE_SIZE);
+    if (farm->root != NULL)
+        join.root = farm->root->digest;
+    join_write(&join, ret);
+}
+
+struct db *farm_write(struct farm *farm)
+{
+    if (!farm->writing)
+        db_begin(farm->db);
+    farm->writing = true;
+    return farm->db;
+}
+
+int farm_flush(struct farm *farm, struct diag *diag)
+{
+    int result = farm->writing ? db_commit(farm->db, diag) : 0;
+    farm->writing = false;
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < farm->noutbox; i++) {
+        struct diag why = DIAG_INIT;
+        struct outgoing *message = &farm->outbox[i];
+        int sent = farm->control != NULL
+                       ? link_server_send(farm->control, message->user, buf_view(&message->frame), &why)
+                       : 0;
+        if (sent < 0) /* gone or stuck: its lease runs out, or it presents it again */
+            log_debug("to %s: %s", message->user, diag_text(&why, sent));
+    }
+    drop_outbox(farm);
+    if (farm->ctl != NULL)
+        ctl_flush(farm->ctl);
+    return 0;
+}
+
+void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body)
+{
+    struct diag diag = DIAG_INIT;
+    farm->outbox = mem_reserve(farm->outbox, &farm->outbox_capacity, farm->noutbox + 1, sizeof *farm->outbox);
+    struct outgoing *message = &farm->outbox[farm->noutbox];
+    *message = (struct outgoing){.user = mem_string(user)};
+    int result = wire_encode(type, body, &message->frame, &diag);
+    if (result < 0) {
+        log_error("cannot write %s for %s: %s", wire_type_name(type), user, diag_text(&diag, result));
+        free(message->user);
+        buf_done(&message->frame);
+        return;
+    }
+    farm->noutbox++;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Farm: the coordinator's state, owned by the loop's thread. Nothing in here is touched by pool threads or by
+ * the bulk server, but for what is marked.
+ *
+ * One turn of the loop: receive a bounded number of messages, feed the core, write what it decided into one
+ * transaction, commit, and only then send what stands in the outbox. See docs/ARCHITECTURE.md.
+ */
+#ifndef FARM_FARM_H
+#define FARM_FARM_H
+
+#include "bulk.h"
+#include "config.h"
+#include "core.h"
+#include "db.h"
+#include "directory.h"
+#include "identity.h"
+#include "link.h"
+#include "map.h"
+#include "moment.h"
+#include "plan.h"
+#include "pool.h"
+#include "root.h"
+#include "store.h"
+#include "wire.h"
+
+#include <pthread.h>
+
+/* A checked-out, loaded package tree; shared by its plans. */
+struct farm_tree {
+    struct tree *tree;
+    struct digest sha256, pack;
+    char *commit, *url;
+};
+
+/* A known plan. The tree is loaded when the plan is first needed. */
+struct farm_plan {
+    struct digest id;
+    struct plan *plan;
+    struct farm_tree *tree;
+    struct digest base_tar;
+    bool active; /* given to the core */
+};
+
+/* What a live lease shows of itself; in memory only. */
+struct live_lease {
+    struct digest nonce;
+    char node[WIRE_NODE_MAX + 1];
+    char worker[WIRE_NAME_MAX + 1];
+    enum wire_phase phase;
+    int64_t granted_ms;  /* wall */
+    uint64_t log_offset; /* of the first byte kept */
+    struct buf log;      /* the last LIVE_LOG_MAX bytes */
+};
+enum { LIVE_LOG_MAX = 256 * 1024 };
+
+/* A frame for a worker, sent after the commit. */
+struct outgoing {
+    char *user;
+    struct buf frame;
+};
+
+/* Objects that workers may fetch: what some lease named. Read by the bulk server's threads. */
+struct gettable {
+    pthread_mutex_t lock;
+    struct map *objects; /* digest bytes -> non-NULL */
+};
+
+struct ctl;
+
+struct farm {
+    struct coordinator_config config;
+    int state_dirfd;
+    char *state_path;
+    struct identity *identity;
+    struct db *db;
+    struct store *store;
+    struct core *core;
+    struct core_effects effects;
+    struct link_gate *gate;
+    struct link_server *control;
+    struct bulk_server *bulk;
+    struct pool *pool;
+    struct ctl *ctl;
+    struct root *root;           /* NULL until one is installed */
+    struct directory *directory; /* of the admitted workers */
+    struct map *trees;           /* tree_sha256 -> struct farm_tree */
+    struct map *plans;           /* id -> struct farm_plan */
+    struct map *live;            /* nonce -> struct live_lease */
+    struct map *hellos;          /* worker -> json_t with what its Hello said */
+    struct gettable gettable;
+    struct outgoing *outbox;
+    size_t noutbox, outbox_capacity;
+    const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
+    bool writing;                   /* a transaction is open */
+    bool stopping;
+    int64_t started_ms; /* wall */
+};
+
+/* farm.c: the parts' life. 'config' is taken over. */
+int farm_open(struct coordinator_config *config, struct farm **ret, struct diag *diag) MUST_USE;
+struct farm *farm_close(struct farm *farm);
+/* The string that a contributor pastes. Appends. */
+void farm_join_string(const struct farm *farm, struct buf *ret);
+/* Opens the transaction of this turn if it is not open yet; returns the database. */
+struct db *farm_write(struct farm *farm);
+/* Commits and sends. A failure is fatal to the process: memory has run ahead of the disk. */
+int farm_flush(struct farm *farm, struct diag *diag) MUST_USE;
+void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body);
+void farm_allow_get(struct farm *farm, const struct digest *object);
+
+/* loop.c */
+int farm_run(struct farm *farm, struct diag *diag) MUST_USE;
+
+/* sessions.c: what workers say. */
+void sessions_receive(struct farm *farm, const struct link_peer *peer, struct view frame);
+/* Tells the core and the gate about a directory entry. */
+int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,
+                   struct diag *diag) MUST_USE;
+void sessions_revoke(struct farm *farm, const char *worker);
+void live_free_all(struct map *live);
+
+/* effects.c: one event into the core, and its effects into rows, messages and further events. */
+int farm_feed(struct farm *farm, const struct core_event *event, struct diag *diag);
+/* The core's clock. */
+int64_t farm_core_now(void);
+int64_t farm_wall_of_core(int64_t core_ms);
+int64_t farm_core_of_wall(int64_t wall_ms);
+
+/* intake.c: checks an answer in the pool, then feeds it. */
+struct intake;
+void intake_result(struct farm *farm, const char *worker, const Wire__Result *result);
+/* Writes the attestation of the answer that is being fed, and what it names. */
+void intake_record(struct farm *farm, const struct core_answer *answer, const char *fate);
+
+/* plans.c: trees and plans. */
+struct farm_plan *plans_get(struct farm *farm, const struct digest *id);
+/* A unique prefix of a plan id (at least 6 hex digits), or the full id; NULL and a diag otherwise. */
+struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag);
+/* Registers a plan read back from its text; takes it over. 'tree' may be NULL until plans_load_tree. */
+struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar);
+/* Checks the tree out if need be, and loads it. */
+int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
+struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const struct tree_pin *pin,
+                                 const struct digest *pack);
+/* Gives it to the core. */
+int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, int64_t since_wall_ms,
+                struct diag *diag) MUST_USE;
+/* Tells the core what the database knows of a job; no event if the core knows it. */
+int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;
+/* Answers CORE_DERIVE: spec, history, key. */
+void plans_derive(struct farm *farm, const struct core_effect *effect);
+/* The node that a person means: "name", "tier/name", "PLAN/name" or a job key prefix; in the newest plan that
+ * has it. */
+int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
+                    struct diag *diag) MUST_USE;
+char *plans_tree_path(const struct digest *tree_sha256); /* "trees/<hex>", owned */
+
+/* startup.c: reads the database back, and believes nothing in it. */
+int startup_restore(struct farm *farm, struct diag *diag) MUST_USE;
+
+/* trust.c: the installed root and the worker directory. */
+int trust_load(struct farm *farm, struct diag *diag) MUST_USE;
+int trust_install(struct farm *farm, struct view root_text, const struct view *signatures, size_t nsignatures,
+                  struct diag *diag) MUST_USE;
+/* Writes workers.json with the next version. */
+int trust_publish_directory(struct farm *farm, struct diag *diag) MUST_USE;
+
+#endif

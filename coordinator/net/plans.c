@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Plans: trees and plans that are in memory, and the answers to the core's CORE_DERIVE.
+ */
+#include "farm.h"
+
+#include "file.h"
+#include "gitpin.h"
+#include "payload.h"
+#include "spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct view digest_key(const struct digest *digest)
+{
+    return view_of(digest->bytes, DIGEST_SIZE);
+}
+
+char *plans_tree_path(const struct digest *tree_sha256)
+{
+    return mem_format("trees/%s", digest_hex(tree_sha256).text);
+}
+
+struct farm_plan *plans_get(struct farm *farm, const struct digest *id)
+{
+    return map_get(farm->plans, digest_key(id));
+}
+
+struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag)
+{
+    enum { PREFIX_MIN = 6 };
+    struct farm_plan *found = NULL;
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    if (text == NULL || strlen(text) < PREFIX_MIN) {
+        diag_set(diag, FARM_E_UNKNOWN, "a plan is named by at least %d hex digits of its id", PREFIX_MIN);
+        return NULL;
+    }
+    while (map_next(farm->plans, &cursor, &key, &value)) {
+        struct farm_plan *plan = value;
+        if (strncmp(digest_hex(&plan->id).text, text, strlen(text)) != 0)
+            continue;
+        if (found != NULL) {
+            diag_set(diag, FARM_E_UNKNOWN, "\"%s\" fits several plans; give more digits", text);
+            return NULL;
+        }
+        found = plan;
+    }
+    if (found == NULL)
+        diag_set(diag, FARM_E_UNKNOWN, "no plan %s; \"farmctl status\" lists them", text);
+    return found;
+}
+
+struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar)
+{
+    struct farm_plan *known = plans_get(farm, &plan->id);
+    if (known != NULL) {
+        plan_free(plan);
+        return known;
+    }
+    struct farm_plan *entry = mem_zero(1, sizeof *entry);
+    entry->id = plan->id;
+    entry->plan = plan;
+    entry->base_tar = *base_tar;
+    map_set(farm->plans, digest_key(&entry->id), entry);
+    return entry;
+}
+
+struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const struct tree_pin *pin,
+                                 const struct digest *pack)
+{
+    struct farm_tree *known = map_get(farm->trees, digest_key(&pin->sha256));
+    if (known != NULL) {
+        tree_free(tree);
+        return known;
+    }
+    struct farm_tree *entry = mem_zero(1, sizeof *entry);
+    entry->tree = tree;
+    entry->sha256 = pin->sha256;
+    entry->pack = *pack;
+    entry->commit = mem_string(pin->commit);
+    entry->url = mem_string(pin->url);
+    map_set(farm->trees, digest_key(&entry->sha256), entry);
+    return entry;
+}
+
+/* ---- getting a tree back after a restart ---- */
+
+static int visit_pack(void *context, const struct db_tree *row)
+{
+    *(struct digest *)context = row->pack;
+    return 0;
+}
+
+/* From the pack object into trees/<sha256>, whole or not at all. */
+static int checkout_again(struct farm *farm, const struct tree_pin *pin, const struct digest *pack,
+                          const char *path, struct diag *diag)
+{
+    CLEANUP_FREE char *scratch = NULL;
+    int result = file_temp_dir(farm->state_dirfd, "trees/scratch", &scratch, diag);
+    if (result < 0)
+        return result;
+    CLEANUP_FREE char *pack_path = mem_format("%s/pack", scratch);
+    CLEANUP_FREE char *full_pack = mem_format("%s/%s", farm->state_path, pack_path);
+    CLEANUP_FREE char *full_scratch = mem_format("%s/%s", farm->state_path, scratch);
+    CLEANUP_FREE char *out = mem_format("%s/tree", scratch);
+    struct gitrepo *repo = NULL;
+    CLEANUP_CLOSE int pack_fd =
+        openat(farm->state_dirfd, pack_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    result = pack_fd < 0 ? diag_errno(diag, "%s", pack_path) : store_get_fd(farm->store, pack, pack_fd, diag);
+    if (result >= 0)
+        result = gitrepo_open_pack(full_pack, full_scratch, &repo, diag);
+    if (result >= 0)
+        result = file_make_dirs(farm->state_dirfd, out, 0700, diag);
+    CLEANUP_CLOSE int dirfd = result >= 0 ? file_open_dir(farm->state_dirfd, out, diag) : -1;
+    if (result >= 0)
+        result = dirfd < 0 ? dirfd
+                           : gitrepo_checkout(repo, pin->commit, &pin->sha256, GITPIN_LIMITS, dirfd, 0, diag);
+    gitrepo_close(repo);
+    if (result >= 0 && renameat(farm->state_dirfd, out, farm->state_dirfd, path) < 0 && errno != ENOTEMPTY &&
+        errno != EEXIST)
+        result = diag_errno(diag, "%s: rename", path);
+    (void)!file_remove_tree(farm->state_dirfd, scratch, NULL);
+    return result;
+}
+
+static int load_checked_out(struct farm *farm, const char *path, struct tree **ret, struct diag *diag)
+{
+    struct problems problems = PROBLEMS_INIT;
+    CLEANUP_CLOSE int dirfd = file_open_dir(farm->state_dirfd, path, diag);
+    if (dirfd < 0)
+        return dirfd;
+    int result = tree_load(dirfd, ret, &problems, diag);
+    if (result < 0 && problems.count > 0)
+        diag_set(diag, result, "%s: %s", problems.items[0].file, problems.items[0].text);
+    problems_done(&problems);
+    return result;
+}
+
+int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag)
+{
+    const struct tree_pin *pin = &plan->plan->tree;
+    struct digest pack = {{0}};
+    struct tree *tree = NULL;
+    if (plan->tree == NULL)
+        plan->tree = map_get(farm->trees, digest_key(&pin->sha256));
+    if (plan->tree != NULL)
+        return 0;
+    int result = db_find_tree(farm->db, pin->commit, &pin->sha256, visit_pack, &pack, diag);
+    if (result == 0)
+        return diag_set(diag, FARM_E_CORRUPT, "database: the tree %s of a plan is not in table \"tree\"",
+                        pin->commit);
+    CLEANUP_FREE char *path = plans_tree_path(&pin->sha256);
+    if (result > 0 && faccessat(farm->state_dirfd, path, F_OK, 0) < 0)
+        result = checkout_again(farm, pin, &pack, path, diag);
+    if (result >= 0)
+        result = load_checked_out(farm, path, &tree, diag);
+    if (result >= 0)
+        plan->tree = plans_add_tree(farm, tree, pin, &pack);
+    return result;
+}
+
+/* ---- into the core ---- */
+
+static struct core_node core_node_of(struct farm *farm, const struct plan_node *node)
+{
+    int64_t measured = db_duration_of(farm->db, node->id) / 1000;
+    return (struct core_node){
+        .id = node->id,
+        .dependencies = node->dependencies,
+        .ndependencies = node->ndependencies,
+        .closure = node->closure,
+        .nclosure = node->nclosure,
+        .rules = node->rules,
+        .needs = {.cores = node->resources.cores,
+                  .memory_bytes = node->resources.memory_bytes,
+                  .disk_bytes = node->resources.disk_bytes,
+                  .wall_seconds = node->resources.wall_seconds,
+                  .priority = node->resources.priority,
+                  .estimate_seconds =
+                      measured > 0 ? (uint32_t)measured : 60 /* a guess; measured after one build */}};
+}
+
+int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, int64_t since_wall_ms,
+                struct diag *diag)
+{
+    int result = plans_load_tree(farm, plan, diag);
+    if (result < 0)
+        return result;
+    size_t count = plan->plan->nnodes;
+    CLEANUP_FREE struct core_node *nodes = mem_zero(count, sizeof *nodes);
+    for (size_t i = 0; i < count; i++)
+        nodes[i] = core_node_of(farm, &plan->plan->nodes[i]);
+    struct core_event event = {.type = CORE_PLAN_START,
+                               .plan = plan->id,
+                               .nodes = nodes,
+                               .nnodes = count,
+                               .flag = from_scratch,
+                               .since_ms = farm_core_of_wall(since_wall_ms)};
+    plan->active = true;
+    return farm_feed(farm, &event, diag);
+}
+
+/* ---- deriving ---- */
+
+struct history {
+    struct core_past_lease *leases;
+    size_t count, capacity;
+    bool decided; /* the latest round has had a verdict; rows come by round */
+};
+
+static int history_lease(void *context, const struct db_lease *row)
+{
+    static const struct {
+        const char *name;
+        enum lease_state state;
+    } states[] = {{"live", LEASE_LIVE},
+                  {"answered", LEASE_ANSWERED},
+                  {"refused", LEASE_REFUSED},
+                  {"expired", LEASE_EXPIRED},
+                  {"withdrawn", LEASE_WITHDRAWN}};
+    struct history *history = context;
+    history->leases =
+        mem_reserve(history->leases, &history->capacity, history->count + 1, sizeof *history->leases);
+    struct core_past_lease *past = &history->leases[history->count++];
+    *past = (struct core_past_lease){.worker = mem_string(row->worker),
+                                     .operator_name = mem_string(row->operator_name),
+                                     .round = row->round,
+                                     .granted_ms = farm_core_of_wall(row->granted_ms),
+                                     .deadline_ms = farm_core_of_wall(row->deadline_ms)};
+    memcpy(past->nonce.bytes, row->nonce.bytes, CORE_NONCE_SIZE);
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+        if (strcmp(states[i].name, row->state) == 0)
+            past->state = states[i].state;
+    return 0;
+}
+
+static struct core_past_lease *history_find(struct history *history, const struct digest *nonce)
+{
+    for (size_t i = 0; i < history->count; i++)
+        if (memcmp(history->leases[i].nonce.bytes, nonce->bytes, CORE_NONCE_SIZE) == 0)
+            return &history->leases[i];
+    return NULL;
+}
+
+static int history_answer(void *context, const struct db_attestation *row)
+{
+    struct history *history = context;
+    struct core_past_lease *past = history_find(history, &row->nonce);
+    int kind = failure_kind_parse(view_text(row->failure));
+    if (past == NULL || kind < 0)
+        return 0;
+    if (past->has_answer) { /* a second answer to one lease: a row of its own, never a second vote */
+        struct core_past_lease copy = *past;
+        copy.worker = mem_string(copy.worker);
+        copy.operator_name = mem_string(copy.operator_name);
+        history->leases = mem_reserve(history->leases, &history->capacity, history->count + 1, sizeof copy);
+        past = &history->leases[history->count++];
+        *past = copy;
+    }
+    past->has_answer = true;
+    past->counted = strcmp(row->fate, answer_fate_name(ANSWER_COUNTED)) == 0 ||
+                    strcmp(row->fate, answer_fate_name(ANSWER_OPEN)) == 0 ||
+                    strcmp(row->fate, answer_fate_name(ANSWER_EQUIVOCAL)) == 0;
+    past->open = strcmp(row->fate, answer_fate_name(ANSWER_OPEN)) == 0;
+    memcpy(past->answer.nonce.bytes, row->nonce.bytes, CORE_NONCE_SIZE);
+    past->answer.envelope = row->digest;
+    past->answer.failure = (enum failure_kind)kind;
+    past->answer.payload = row->payload;
+    past->answer.tar = row->tar;
+    past->answer.manifest_log = row->log;
+    past->answer.duration_ms = row->duration_ms;
+    return 0;
+}
+
+static int history_verdict(void *context, const struct db_verdict *row)
+{
+    struct history *history = context;
+    history->decided = strcmp(row->state, verdict_state_name(VERDICT_PENDING)) != 0;
+    return 0;
+}
+
+static void history_done(struct history *history)
+{
+    for (size_t i = 0; i < history->count; i++) {
+        free((char *)history->leases[i].worker);
+        free((char *)history->leases[i].operator_name);
+    }
+    free(history->leases);
+}
+
+int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag)
+{
+    struct history history = {0};
+    int result = db_each_lease_of(farm->db, key, history_lease, &history, diag);
+    if (result > 0)
+        result = db_each_attestation_of(farm->db, key, history_answer, &history, diag);
+    if (result >= 0 && history.count > 0)
+        result = db_each_verdict_of(farm->db, key, history_verdict, &history, diag);
+    if (result >= 0 && history.count > 0) {
+        struct core_event event = {.type = CORE_JOB_HISTORY,
+                                   .key = *key,
+                                   .past = history.leases,
+                                   .npast = history.count,
+                                   .flag = history.decided};
+        result = farm_feed(farm, &event, diag);
+    }
+    history_done(&history);
+    return result;
+}
+
+static int derive(struct farm *farm, struct farm_plan *plan, const struct core_effect *effect,
+                  struct digest *ret_key, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    const struct plan_node *node = &plan->plan->nodes[effect->node];
+    const struct package *package = tree_find(plan->tree->tree, view_text(node->id));
+    struct digest stored;
+    if (package == NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "%s: not in the tree", node->id);
+    struct spec_inputs inputs = {.tree = plan->tree->tree,
+                                 .package = tree_index(plan->tree->tree, package),
+                                 .base = plan->plan->base,
+                                 .payloads = effect->payloads,
+                                 .npayloads = effect->npayloads};
+    int result = spec_write(&inputs, &text, ret_key, diag);
+    if (result >= 0)
+        result = store_put(farm->store, buf_view(&text), &stored, diag);
+    if (result >= 0) {
+        CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(&plan->id).text);
+        db_put_job(farm_write(farm), ret_key, node->id, moment_wall_ms());
+        db_put_reference(farm->db, ret_key, holder);
+    }
+    return result;
+}
+
+void plans_derive(struct farm *farm, const struct core_effect *effect)
+{
+    struct diag diag = DIAG_INIT;
+    struct farm_plan *plan = plans_get(farm, &effect->plan);
+    struct core_event event = {.type = CORE_NODE_KEYED, .plan = effect->plan, .node = effect->node};
+    int result = derive(farm, plan, effect, &event.key, &diag);
+    if (result >= 0)
+        result = plans_feed_history(farm, &event.key, &diag);
+    if (result < 0) {
+        event.type = CORE_NODE_REFUSED;
+        event.text = diag_text(&diag, result);
+    }
+    (void)farm_feed(farm, &event, NULL);
+}
+
+/* ---- names ---- */
+
+static bool node_has_key(struct farm *farm, const struct farm_plan *plan, size_t node, const char *prefix)
+{
+    struct core_node_view view;
+    return core_node(farm->core, &plan->id, node, &view) && view.keyed &&
+           strncmp(digest_hex(&view.key).text, prefix, strlen(prefix)) == 0;
+}
+
+static size_t find_in_plan(struct farm *farm, const struct farm_plan *plan, const char *text)
+{
+    enum { KEY_PREFIX_MIN = 8 };
+    size_t node = plan_find(plan->plan, view_text(text));
+    if (node != SIZE_MAX || strlen(text) < KEY_PREFIX_MIN)
+        return node;
+    for (size_t i = 0; i < plan->plan->nnodes; i++)
+        if (node_has_key(farm, plan, i, text))
+            return i;
+    return SIZE_MAX;
+}
+
+/* "PLAN/tier/name" names the plan; otherwise the newest plan that has the node is meant. */
+int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
+                    struct diag *diag)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    bool found = false;
+    const char *slash = text != NULL ? strchr(text, '/') : NULL;
+    if (text == NULL)
+        return diag_set(diag, FARM_E_USAGE, "which job? Give \"name\", \"tier/name\" or a job key");
+    while (map_next(farm->plans, &cursor, &key, &value)) {
+        struct farm_plan *plan = value;
+        size_t node = find_in_plan(farm, plan, text);
+        size_t prefix = slash != NULL ? (size_t)(slash - text) : 0;
+        if (node == SIZE_MAX && prefix >= 6 && strncmp(digest_hex(&plan->id).text, text, prefix) == 0)
+            node = find_in_plan(farm, plan, slash + 1);
+        if (node == SIZE_MAX || (found && !plan->active && (*ret_plan)->active))
+            continue;
+        *ret_plan = plan;
+        *ret_node = node;
+        found = true;
+    }
+    return found ? 0
+                 : diag_set(diag, FARM_E_UNKNOWN, "no job \"%s\" in any plan; \"farmctl jobs\" lists them",
+                            text);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Pool: threads for work that would hold up the loop: hashing, signature checks, imports, fetches, planning.
+ *
+ * A task gets its input by value, shares nothing with the loop while it runs, and is finished on the loop's
+ * thread: pool_finish() calls each task's done(). Tasks start in the order of submission.
+ */
+#ifndef FARM_POOL_H
+#define FARM_POOL_H
+
+#include "diag.h"
+
+#include <stdbool.h>
+
+/* Embedded as the first member of whatever the task needs; owned by the submitter until done() has been
+ * called. */
+struct pool_task {
+    void (*run)(struct pool_task *task);                 /* on a pool thread */
+    void (*done)(struct pool_task *task, void *context); /* on the loop's thread; frees the task */
+    struct pool_task *next;                              /* the pool's */
+};
+
+struct pool;
+
+int pool_new(unsigned int threads, void *done_context, struct pool **ret, struct diag *diag) MUST_USE;
+/* Waits for running tasks; those not started are finished without having run. Accepts NULL, returns NULL. */
+struct pool *pool_free(struct pool *pool);
+void pool_submit(struct pool *pool, struct pool_task *task);
+/* Becomes readable when tasks are finished. Borrowed. */
+int pool_fd(const struct pool *pool);
+/* Calls done() for all finished tasks; returns how many. */
+size_t pool_finish(struct pool *pool);
+/* Tasks submitted and not yet done. */
+size_t pool_pending(const struct pool *pool);
+
+#endif

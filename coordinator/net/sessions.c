@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Sessions: what workers say, one function per message. Who speaks is the ZAP User-Id of the connection,
+ * which is the worker's name in the directory; names inside messages are for people and are never believed.
+ */
+#include "farm.h"
+
+#include "farmlog.h"
+#include "json.h"
+
+#include <stdlib.h>
+
+static void refuse(struct farm *farm, const char *worker, int error, const char *text)
+{
+    Wire__Refused refused = WIRE__REFUSED__INIT;
+    refused.code = (uint32_t)-error;
+    refused.text = wire_text(text);
+    farm_post(farm, worker, WIRE_REFUSED, &refused.base);
+}
+
+static void welcome(struct farm *farm, const struct link_peer *peer)
+{
+    Wire__Welcome message = WIRE__WELCOME__INIT;
+    CLEANUP_FREE char *session = mem_format("%llu", (unsigned long long)peer->session);
+    const char *port = strrchr(bulk_server_endpoint(farm->bulk), ':');
+    message.protocol_version = WIRE_PROTOCOL_VERSION;
+    message.session = session;
+    message.heartbeat_ms = (uint32_t)(farm->config.heartbeat * 1000);
+    message.server_time_ms = (uint64_t)moment_wall_ms();
+    message.bulk_endpoint = wire_text(port);
+    message.software = wire_text("intergenos-farm/" FARM_VERSION);
+    farm_post(farm, peer->user, WIRE_WELCOME, &message.base);
+}
+
+/* For "farmctl worker list"; what a worker says of itself decides nothing but what it is offered. */
+static void remember_hello(struct farm *farm, const struct link_peer *peer, const Wire__Hello *hello)
+{
+    json_t *facts = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:I}", "software", hello->software, "cpu_vendor",
+        hello->facts->cpu_vendor, "kernel", hello->facts->kernel, "cores", (json_int_t)hello->facts->cores,
+        "memory_bytes", (json_int_t)hello->facts->memory_bytes, "disk_bytes",
+        (json_int_t)hello->facts->disk_bytes, "slots", (json_int_t)hello->slots, "address", peer->address,
+        "clock_skew_ms", (json_int_t)((int64_t)hello->clock_ms - moment_wall_ms()));
+    json_t *before = map_set(farm->hellos, view_text(peer->user), facts);
+    json_decref(before);
+}
+
+static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire__Hello *hello)
+{
+    struct diag diag = DIAG_INIT;
+    if (hello->protocol_version != WIRE_PROTOCOL_VERSION) {
+        CLEANUP_FREE char *text =
+            mem_format("this farm speaks protocol %d, you speak %u: install the matching farm-worker",
+                       WIRE_PROTOCOL_VERSION, hello->protocol_version);
+        refuse(farm, peer->user, FARM_E_UNSUPPORTED, text);
+        return;
+    }
+    if (hello->facts == NULL) {
+        refuse(farm, peer->user, FARM_E_SYNTAX, "Hello without facts");
+        return;
+    }
+    CLEANUP_FREE struct core_nonce *nonces = mem_zero(hello->n_running, sizeof *nonces);
+    for (size_t i = 0; i < hello->n_running; i++) {
+        struct digest nonce = wire_get_digest(&hello->running[i]->nonce);
+        memcpy(nonces[i].bytes, nonce.bytes, CORE_NONCE_SIZE);
+    }
+    remember_hello(farm, peer, hello);
+    welcome(farm, peer);
+    struct core_event event = {.type = CORE_WORKER_ONLINE,
+                               .name = peer->user,
+                               .nonces = nonces,
+                               .nnonces = hello->n_running,
+                               .capacity = {.slots = hello->slots,
+                                            .cores = hello->facts->cores,
+                                            .memory_bytes = hello->facts->memory_bytes,
+                                            .disk_bytes = hello->facts->disk_bytes}};
+    int result = farm_feed(farm, &event, &diag);
+    if (result < 0)
+        refuse(farm, peer->user, result, diag_text(&diag, result));
+    else
+        log_info("worker %s is online operator=%s slots=%u", peer->user, hello->operator_name, hello->slots);
+}
+
+static void on_refuse(struct farm *farm, const char *worker, const Wire__LeaseRefuse *message)
+{
+    struct diag diag = DIAG_INIT;
+    struct digest nonce = wire_get_digest(&message->nonce);
+    struct core_event event = {.type = CORE_LEASE_REFUSED, .name = worker, .text = message->text};
+    memcpy(event.answer.nonce.bytes, nonce.bytes, CORE_NONCE_SIZE);
+    log_warning("lease refused worker=%s reason=%d text=%s", worker, (int)message->reason, message->text);
+    int result = farm_feed(farm, &event, &diag);
+    if (result < 0)
+        log_warning("%s", diag_text(&diag, result));
+}
+
+static void keep_tail(struct live_lease *live, uint64_t offset, struct view tail)
+{
+    uint64_t have = live->log_offset + live->log.size;
+    if (offset > have || offset + tail.size <= have) { /* a gap starts anew; old news adds nothing */
+        if (offset <= have)
+            return;
+        buf_clear(&live->log);
+        live->log_offset = offset;
+        have = offset;
+    }
+    buf_add(&live->log, tail.data + (have - offset), tail.size - (size_t)(have - offset));
+    if (live->log.size > LIVE_LOG_MAX) {
+        size_t drop = live->log.size - LIVE_LOG_MAX;
+        memmove(live->log.data, live->log.data + drop, LIVE_LOG_MAX);
+        live->log.size = LIVE_LOG_MAX;
+        live->log_offset += drop;
+    }
+}
+
+static void on_progress(struct farm *farm, const char *worker, const Wire__Progress *message)
+{
+    struct live_lease *live = map_get(farm->live, wire_view(&message->nonce));
+    if (live == NULL || strcmp(live->worker, worker) != 0)
+        return;
+    live->phase = (enum wire_phase)message->phase;
+    if (message->log_tail.len > 0)
+        keep_tail(live, message->log_offset, wire_view(&message->log_tail));
+}
+
+static void on_pause(struct farm *farm, const char *worker, bool paused)
+{
+    struct core_event event = {.type = CORE_WORKER_PAUSE, .name = worker, .flag = paused};
+    (void)farm_feed(farm, &event, NULL);
+}
+
+static void on_goodbye(struct farm *farm, const char *worker, const char *reason)
+{
+    struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = worker};
+    log_info("worker %s left: %s", worker, reason);
+    (void)farm_feed(farm, &event, NULL);
+}
+
+void sessions_receive(struct farm *farm, const struct link_peer *peer, struct view frame)
+{
+    struct diag diag = DIAG_INIT;
+    struct wire_message *message = NULL;
+    int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
+    if (result < 0) {
+        log_warning("message of %s dropped: %s", peer->user, diag_text(&diag, result));
+        return;
+    }
+    struct core_event heard = {.type = CORE_WORKER_HEARD, .name = peer->user};
+    if (farm_feed(farm, &heard, NULL) < 0 && message->type != WIRE_HELLO)
+        refuse(farm, peer->user, FARM_E_STATE, "say Hello first"); /* after our restart: it will */
+    switch ((enum wire_from_worker)message->type) {
+    case WIRE_HELLO:
+        on_hello(farm, peer, message->hello);
+        break;
+    case WIRE_HEARTBEAT:
+        break;
+    case WIRE_LEASE_REFUSE:
+        on_refuse(farm, peer->user, message->lease_refuse);
+        break;
+    case WIRE_PROGRESS:
+        on_progress(farm, peer->user, message->progress);
+        break;
+    case WIRE_RESULT:
+        intake_result(farm, peer->user, message->result);
+        break;
+    case WIRE_STATUS:
+        on_pause(farm, peer->user, message->status->paused || message->status->draining);
+        break;
+    case WIRE_GOODBYE:
+        on_goodbye(farm, peer->user, message->goodbye->reason);
+        break;
+    }
+    wire_free(message);
+}
+
+int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,
+                   struct diag *diag)
+{
+    struct core_event event = {.type = CORE_WORKER_ADMITTED,
+                               .worker = {.name = entry->worker,
+                                          .operator_name = entry->operator_name,
+                                          .anchor = directory_entry_is_anchor(entry, farm->root),
+                                          .cpu_vendor = entry->cpu_vendor,
+                                          .kernel = entry->kernel,
+                                          .site = entry->site}};
+    int result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
+    if (result >= 0)
+        result = farm_feed(farm, &event, diag);
+    if (result >= 0 && strcmp(state, "paused") == 0)
+        on_pause(farm, entry->worker, true);
+    return result;
+}
+
+void sessions_revoke(struct farm *farm, const char *worker)
+{
+    struct core_event event = {.type = CORE_WORKER_REVOKED, .name = worker};
+    (void)farm_feed(farm, &event, NULL);
+    link_gate_revoke(farm->gate, worker);
+}

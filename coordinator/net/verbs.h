@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Verbs: what farmctl can ask. One function per verb; what it answers is what "farmctl --json" prints
+ * (docs/PROTOCOL.md).
+ */
+#ifndef FARM_VERBS_H
+#define FARM_VERBS_H
+
+#include "ctl.h"
+
+/* verbs_status.c */
+ctl_verb verb_status, verb_watch, verb_jobs, verb_why, verb_join;
+/* The body of "status"; a new reference. */
+json_t *status_report(struct farm *farm);
+
+/* verbs_look.c */
+ctl_verb verb_log, verb_diff;
+
+/* verbs_worker.c */
+ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_pause, verb_worker_resume,
+    verb_worker_drain, verb_operator_clear, verb_root_install, verb_root_show;
+
+/* verbs_store.c */
+ctl_verb verb_base_import, verb_base_list, verb_source_add, verb_source_list, verb_tree_list, verb_collect;
+
+/* verbs_plan.c, verbs_build.c */
+ctl_verb verb_plan, verb_build, verb_cancel;
+
+/* verbs_release.c, verbs_export.c */
+ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_release_export, verb_release_list,
+    verb_handoff;
+
+/* A problem list as JSON: [{"file","line","rule","text"}]; a new reference. */
+json_t *problems_json(const struct problems *problems);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What goes on: status, watch, jobs, why. */
+#include "verbs.h"
+
+#include "buf.h"
+
+#include <stdlib.h>
+
+enum { NODE_STATES = NODE_BLOCKED + 1 };
+
+static json_t *groups_json(const struct verdict *verdict)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < verdict->ngroups; i++) {
+        const struct verdict_group *group = &verdict->groups[i];
+        json_array_append_new(list, json_pack("{s:o, s:i, s:i, s:b}", "payload",
+                                              group->is_failure ? json_null() : json_digest(&group->payload),
+                                              "operators", (int)group->operators, "anchors",
+                                              (int)group->anchors, "failure", (int)group->is_failure));
+    }
+    return list;
+}
+
+static json_t *node_json(const struct farm_plan *plan, const struct core_node_view *view, size_t node)
+{
+    const struct plan_node *row = &plan->plan->nodes[node];
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "node", view->id, "version", row->version,
+        "state", node_state_name(view->state), "plan", digest_hex(&plan->id).text, "round", (int)view->round,
+        "quorum", (int)row->rules.quorum, "operators", (int)(view->keyed ? view->verdict.operators : 0),
+        "dissent", (int)(view->keyed ? view->verdict.dissent : 0), "leases", (int)view->live_leases,
+        "attempts", (int)view->attempts, "since", moment_format(farm_wall_of_core(view->since_ms)).text);
+    json_object_set_new(json, "key", view->keyed ? json_digest(&view->key) : json_null());
+    json_object_set_new(json, "payload",
+                        view->state == NODE_AGREED ? json_digest(&view->verdict.payload) : json_null());
+    return json;
+}
+
+/* What stands still because of this node: everything whose closure has it. */
+static json_t *blocks_json(const struct farm_plan *plan, size_t node)
+{
+    json_t *list = json_array();
+    for (size_t i = node + 1; i < plan->plan->nnodes; i++)
+        for (size_t k = 0; k < plan->plan->nodes[i].nclosure; k++)
+            if (plan->plan->nodes[i].closure[k] == node)
+                json_array_append_new(list, json_string(plan->plan->nodes[i].id));
+    return list;
+}
+
+struct last_failure {
+    char kind[32];
+    struct digest log;
+};
+
+static int visit_failure(void *context, const struct db_attestation *row)
+{
+    struct last_failure *last = context;
+    if (strcmp(row->failure, "none") != 0) {
+        snprintf(last->kind, sizeof last->kind, "%s", row->failure);
+        last->log = row->log;
+    }
+    return 0;
+}
+
+/* The last lines of a build log, for the one screen that people look at first. */
+static json_t *log_tail(struct farm *farm, const struct digest *log)
+{
+    enum { LINES = 12, LOG_MAX = 64 * 1024 * 1024 };
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_t *lines = json_array();
+    if (store_get(farm->store, log, LOG_MAX, &text, NULL) < 0)
+        return lines;
+    size_t start = text.size, seen = 0;
+    while (start > 0 && (text.data[start - 1] != '\n' || start == text.size || ++seen < LINES))
+        start--;
+    struct view rest = view_of(text.data + start, text.size - start), line;
+    while (view_split(&rest, '\n', &line))
+        if (line.size > 0)
+            json_array_append_new(lines, json_view(line));
+    return lines;
+}
+
+static json_t *failure_json(struct farm *farm, const struct farm_plan *plan,
+                            const struct core_node_view *view, size_t node)
+{
+    struct last_failure last = {"", {{0}}};
+    if (view->keyed)
+        (void)!db_each_attestation_of(farm->db, &view->key, visit_failure, &last, NULL);
+    json_t *json = node_json(plan, view, node);
+    json_object_set_new(json, "kind",
+                        json_string(last.kind[0] != '\0' ? last.kind : node_state_name(view->state)));
+    json_object_set_new(json, "log", log_tail(farm, &last.log));
+    json_object_set_new(json, "blocks", blocks_json(plan, node));
+    if (view->state == NODE_HALTED) {
+        CLEANUP_BUF struct buf why = BUF_INIT;
+        core_why(farm->core, &plan->id, node, farm_core_now(), &why);
+        json_object_set_new(json, "why", json_view(buf_view(&why)));
+    }
+    return json;
+}
+
+static json_t *dispute_json(const struct farm_plan *plan, const struct core_node_view *view, size_t node)
+{
+    json_t *json = node_json(plan, view, node);
+    json_object_set_new(json, "groups", groups_json(&view->verdict));
+    json_object_set_new(json, "blocks", blocks_json(plan, node));
+    return json;
+}
+
+struct plan_row {
+    const char *state;
+    char state_room[16];
+    int64_t created_ms, started_ms, finished_ms;
+};
+
+static int visit_plan(void *context, const struct db_plan *row)
+{
+    struct plan_row *plan = context;
+    snprintf(plan->state_room, sizeof plan->state_room, "%s", row->state);
+    plan->created_ms = row->created_ms;
+    plan->started_ms = row->started_ms;
+    plan->finished_ms = row->finished_ms;
+    return 0;
+}
+
+static json_t *time_json(int64_t wall_ms)
+{
+    return wall_ms > 0 ? json_string(moment_format(wall_ms).text) : json_null();
+}
+
+static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t *disputes, json_t *failures)
+{
+    size_t counts[NODE_STATES] = {0};
+    struct plan_row row = {0};
+    (void)!db_find_plan(farm->db, &plan->id, visit_plan, &row, NULL);
+    for (size_t i = 0; plan->active && i < plan->plan->nnodes; i++) {
+        struct core_node_view view;
+        if (!core_node(farm->core, &plan->id, i, &view))
+            continue;
+        counts[view.state]++;
+        bool dissent = view.keyed && view.verdict.dissent > 0 && view.state == NODE_AGREED;
+        if (view.state == NODE_DISPUTED || dissent)
+            json_array_append_new(disputes, dispute_json(plan, &view, i));
+        if (view.state == NODE_FAILED || view.state == NODE_HALTED)
+            json_array_append_new(failures, failure_json(farm, plan, &view, i));
+    }
+    json_t *states = json_object();
+    for (int i = 0; i < NODE_STATES; i++)
+        json_object_set_new(states, node_state_name((enum node_state)i), json_integer((json_int_t)counts[i]));
+    return json_pack(
+        "{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:I}", "plan", digest_hex(&plan->id).text, "tree",
+        plan->plan->tree.commit, "state", row.state_room, "nodes", (int)plan->plan->nnodes, "counts", states,
+        "created", time_json(row.created_ms), "started", time_json(row.started_ms), "finished",
+        time_json(row.finished_ms), "elapsed_ms",
+        (json_int_t)(row.started_ms == 0
+                         ? 0
+                         : (row.finished_ms > 0 ? row.finished_ms : moment_wall_ms()) - row.started_ms));
+}
+
+static const char *phase_name(enum wire_phase phase)
+{
+    switch (phase) {
+    case WIRE_PHASE_UNSPECIFIED:
+        return "sent";
+    case WIRE_PHASE_PREPARE:
+        return "prepare";
+    case WIRE_PHASE_UNPACK:
+        return "unpack";
+    case WIRE_PHASE_CONFIGURE:
+        return "configure";
+    case WIRE_PHASE_BUILD:
+        return "build";
+    case WIRE_PHASE_CHECK:
+        return "check";
+    case WIRE_PHASE_INSTALL:
+        return "install";
+    case WIRE_PHASE_COLLECT:
+        return "collect";
+    case WIRE_PHASE_REPORT:
+        return "report";
+    }
+    return "?";
+}
+
+static json_t *leases_json(struct farm *farm)
+{
+    json_t *list = json_array();
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(farm->live, &cursor, &key, &value)) {
+        const struct live_lease *live = value;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I}", "node", live->node, "worker",
+                                              live->worker, "phase", phase_name(live->phase), "nonce",
+                                              digest_hex(&live->nonce).text, "running_ms",
+                                              (json_int_t)(moment_wall_ms() - live->granted_ms)));
+    }
+    return list;
+}
+
+struct worker_counts {
+    int online, known, flagged;
+};
+
+static void count_worker(void *context, const struct core_worker_view *view)
+{
+    struct worker_counts *counts = context;
+    counts->known += !view->revoked;
+    counts->online += view->online;
+    counts->flagged += view->operator_flagged;
+}
+
+json_t *status_report(struct farm *farm)
+{
+    json_t *plans = json_array(), *disputes = json_array(), *failures = json_array();
+    struct worker_counts workers = {0};
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(farm->plans, &cursor, &key, &value))
+        json_array_append_new(plans, plan_json(farm, value, disputes, failures));
+    core_each_worker(farm->core, count_worker, &workers);
+    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b}", "version", FARM_VERSION,
+                     "started", moment_format(farm->started_ms).text, "plans", plans, "workers", "known",
+                     workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
+                     leases_json(farm), "disputes", disputes, "failures", failures, "trust_root",
+                     (int)(farm->root != NULL));
+}
+
+void verb_status(struct farm *farm, struct ctl_request *request)
+{
+    ctl_finish(request, FARM_EXIT_OK, status_report(farm));
+}
+
+/* ---- watch: the status again whenever it changed ---- */
+
+struct watch_state {
+    struct digest last;
+};
+
+static bool poll_watch(struct farm *farm, struct ctl_request *request, void *context)
+{
+    struct watch_state *state = context;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_t *report = status_report(farm);
+    json_write(report, &text);
+    struct digest now = digest_of(buf_view(&text));
+    if (!digest_equal(&now, &state->last))
+        ctl_item(request, json_incref(report));
+    json_decref(report);
+    state->last = now;
+    return true;
+}
+
+void verb_watch(struct farm *farm, struct ctl_request *request)
+{
+    watch_add(farm, request, poll_watch, mem_zero(1, sizeof(struct watch_state)), free);
+}
+
+/* ---- jobs and why ---- */
+
+static void add_jobs(struct farm *farm, const struct farm_plan *plan, const char *state, json_t *list)
+{
+    for (size_t i = 0; i < plan->plan->nnodes; i++) {
+        struct core_node_view view;
+        if (!core_node(farm->core, &plan->id, i, &view))
+            continue;
+        if (state == NULL || strcmp(node_state_name(view.state), state) == 0)
+            json_array_append_new(list, node_json(plan, &view, i));
+    }
+}
+
+void verb_jobs(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    const char *wanted = ctl_text(request, "plan"), *state = ctl_text(request, "state");
+    json_t *list = json_array();
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    if (wanted != NULL) {
+        const struct farm_plan *plan = plans_find(farm, wanted, &diag);
+        if (plan == NULL) {
+            json_decref(list);
+            ctl_fail(request, FARM_E_UNKNOWN, &diag);
+            return;
+        }
+        add_jobs(farm, plan, state, list);
+    }
+    while (wanted == NULL && map_next(farm->plans, &cursor, &key, &value))
+        add_jobs(farm, value, state, list);
+    ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "jobs", list));
+}
+
+void verb_why(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct farm_plan *plan;
+    size_t node;
+    struct core_node_view view;
+    int result = plans_find_node(farm, ctl_text(request, "job"), &plan, &node, &diag);
+    if (result >= 0 && !core_node(farm->core, &plan->id, node, &view))
+        result =
+            diag_set(&diag, FARM_E_STATE, "%s is planned, but not started; \"farmctl build %.12s\" starts it",
+                     plan->plan->nodes[node].id, digest_hex(&plan->id).text);
+    if (result < 0) {
+        ctl_fail(request, result, &diag);
+        return;
+    }
+    core_why(farm->core, &plan->id, node, farm_core_now(), &text);
+    json_t *json = node_json(plan, &view, node);
+    json_object_set_new(json, "why", json_view(buf_view(&text)));
+    json_object_set_new(json, "groups", groups_json(&view.verdict));
+    ctl_finish(request, FARM_EXIT_OK, json);
+}
+
+void verb_join(struct farm *farm, struct ctl_request *request)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    farm_join_string(farm, &text);
+    ctl_finish(request, FARM_EXIT_OK,
+               json_pack("{s:s, s:b}", "join", text.data, "root", (int)(farm->root != NULL)));
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* People and machines: workers, operators, the trust root. */
+#include "verbs.h"
+
+#include "buf.h"
+#include "farmlog.h"
+
+#include <stdlib.h>
+
+/* ---- list ---- */
+
+struct worker_list {
+    struct farm *farm;
+    json_t *list;
+};
+
+static void add_worker(void *context, const struct core_worker_view *view)
+{
+    struct worker_list *state = context;
+    json_t *facts = map_get(state->farm->hellos, view_text(view->name));
+    json_t *json = json_pack(
+        "{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:i, s:I, s:I, s:s}", "worker", view->name, "operator",
+        view->operator_name, "anchor", (int)view->anchor, "online", (int)view->online, "paused",
+        (int)view->paused, "revoked", (int)view->revoked, "flagged", (int)view->operator_flagged, "resting",
+        (int)view->resting, "leases", (int)view->live_leases, "answers", (json_int_t)view->answers,
+        "outvoted", (json_int_t)view->outvoted, "heard",
+        view->heard_ms > 0 ? moment_format(farm_wall_of_core(view->heard_ms)).text : "never");
+    json_object_set(json, "facts", facts != NULL ? facts : json_null());
+    json_array_append_new(state->list, json);
+}
+
+void verb_worker_list(struct farm *farm, struct ctl_request *request)
+{
+    struct worker_list state = {farm, json_array()};
+    core_each_worker(farm->core, add_worker, &state);
+    ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "workers", state.list));
+}
+
+/* ---- admit ---- */
+
+/* The file that "farm-sign entry" wrote: {"entry": {...}, "signatures": [...]}. */
+static int parse_entry(json_t *document, struct directory_entry *ret, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_t *entry, *signatures, *item;
+    size_t index;
+    int result = json_get_object(document, "entry", "entry", &entry, diag);
+    if (result >= 0)
+        result = json_get_array(document, "entry", "signatures", &signatures, diag);
+    if (result < 0)
+        return result;
+    json_write(entry, &text);
+    result = directory_entry_parse(buf_view(&text), "entry", ret, diag);
+    if (result < 0)
+        return result;
+    json_array_foreach(signatures, index, item) if (json_is_string(item) && index < ROOT_SIGNATURES_MAX)
+        directory_entry_add_signature(ret, view_text(json_string_value(item)));
+    return 0;
+}
+
+static void record_worker(struct farm *farm, const struct directory_entry *entry, json_t *document)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct db_worker row = {.name = entry->worker,
+                            .operator_name = entry->operator_name,
+                            .state = "active",
+                            .admitted_ms = moment_wall_ms()};
+    json_write(document, &text);
+    row.entry = text.data;
+    memcpy(row.ed25519.bytes, entry->ed25519.bytes, DIGEST_SIZE);
+    memcpy(row.curve.bytes, entry->curve, DIGEST_SIZE);
+    db_put_worker(farm_write(farm), &row);
+    db_put_journal(farm->db, moment_wall_ms(), "admit", text.data);
+}
+
+static int admit(struct farm *farm, json_t *document, struct directory_entry *entry, struct diag *diag)
+{
+    if (farm->root == NULL)
+        return diag_set(diag, FARM_E_STATE,
+                        "no trust root is installed, so nobody can be admitted; \"farmctl root install "
+                        "root.json\" first");
+    int result = parse_entry(document, entry, diag);
+    if (result >= 0 && entry->expires_ms <= moment_wall_ms())
+        result = diag_set(diag, FARM_E_STALE, "the entry of %s expired at %s", entry->worker,
+                          moment_format(entry->expires_ms).text);
+    if (result >= 0)
+        result = directory_entry_check(entry, farm->root, diag);
+    if (result >= 0)
+        result = directory_add(farm->directory, entry, diag);
+    if (result >= 0)
+        result = trust_publish_directory(farm, diag);
+    if (result >= 0)
+        result = sessions_admit(farm, entry, "active", diag);
+    if (result >= 0)
+        record_worker(farm, entry, document);
+    return result;
+}
+
+void verb_worker_admit(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    struct directory_entry entry = {0};
+    json_t *document = json_object_get(ctl_params(request), "document");
+    int result = json_is_object(document) ? admit(farm, document, &entry, &diag)
+                                          : diag_set(&diag, FARM_E_SYNTAX, "the file is not a signed entry");
+    if (result >= 0) {
+        log_info("worker %s of %s admitted", entry.worker, entry.operator_name);
+        ctl_finish(request, FARM_EXIT_OK,
+                   json_pack("{s:s, s:s, s:b, s:I}", "worker", entry.worker, "operator", entry.operator_name,
+                             "anchor", (int)directory_entry_is_anchor(&entry, farm->root),
+                             "directory_version", (json_int_t)farm->directory->version));
+    } else {
+        ctl_fail(request, result, &diag);
+    }
+    directory_entry_done(&entry);
+}
+
+/* ---- revoke, pause, resume, drain ---- */
+
+static const char *known_worker(struct farm *farm, struct ctl_request *request, struct diag *diag)
+{
+    const char *name = ctl_text(request, "worker");
+    if (name == NULL || directory_find(farm->directory, name) == NULL) {
+        diag_set(diag, FARM_E_UNKNOWN, "no worker \"%s\"; \"farmctl worker list\" names them",
+                 name != NULL ? name : "");
+        return NULL;
+    }
+    return name;
+}
+
+static void remove_entry(struct directory *directory, const char *worker)
+{
+    for (size_t i = 0; i < directory->nentries; i++) {
+        if (strcmp(directory->entries[i].worker, worker) != 0)
+            continue;
+        directory_entry_done(&directory->entries[i]);
+        memmove(&directory->entries[i], &directory->entries[i + 1],
+                (directory->nentries - i - 1) * sizeof *directory->entries);
+        directory->nentries--;
+        return;
+    }
+}
+
+void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    const char *name = known_worker(farm, request, &diag);
+    if (name == NULL) {
+        ctl_fail(request, FARM_E_UNKNOWN, &diag);
+        return;
+    }
+    sessions_revoke(farm, name);
+    remove_entry(farm->directory, name);
+    int result = trust_publish_directory(farm, &diag);
+    db_set_worker_state(farm_write(farm), name, "revoked");
+    db_put_journal(farm->db, moment_wall_ms(), "revoke", name);
+    log_warning("worker %s revoked", name);
+    if (result < 0)
+        ctl_fail(request, result, &diag);
+    else
+        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:s}", "worker", name, "state", "revoked"));
+}
+
+static void set_paused(struct farm *farm, struct ctl_request *request, bool paused, enum wire_order order)
+{
+    struct diag diag = DIAG_INIT;
+    const char *name = known_worker(farm, request, &diag);
+    if (name == NULL) {
+        ctl_fail(request, FARM_E_UNKNOWN, &diag);
+        return;
+    }
+    struct core_event event = {.type = CORE_WORKER_PAUSE, .name = name, .flag = paused};
+    Wire__Order message = WIRE__ORDER__INIT;
+    message.code = (Wire__OrderCode)order;
+    message.text = wire_text("by the farm's operator");
+    (void)farm_feed(farm, &event, NULL);
+    farm_post(farm, name, WIRE_ORDER, &message.base);
+    db_set_worker_state(farm_write(farm), name, paused ? "paused" : "active");
+    ctl_finish(request, FARM_EXIT_OK,
+               json_pack("{s:s, s:s}", "worker", name, "state", paused ? "paused" : "active"));
+}
+
+void verb_worker_pause(struct farm *farm, struct ctl_request *request)
+{
+    set_paused(farm, request, true, WIRE_ORDER_PAUSE);
+}
+
+void verb_worker_resume(struct farm *farm, struct ctl_request *request)
+{
+    set_paused(farm, request, false, WIRE_ORDER_RESUME);
+}
+
+void verb_worker_drain(struct farm *farm, struct ctl_request *request)
+{
+    set_paused(farm, request, true, WIRE_ORDER_DRAIN);
+}
+
+void verb_operator_clear(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    const char *name = ctl_text(request, "operator");
+    struct core_event event = {.type = CORE_OPERATOR_CLEAR, .name = name};
+    int result =
+        name != NULL ? farm_feed(farm, &event, &diag) : diag_set(&diag, FARM_E_USAGE, "which operator?");
+    if (result < 0) {
+        ctl_fail(request, result, &diag);
+        return;
+    }
+    db_clear_operator_flag(farm_write(farm), name);
+    ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s}", "operator", name));
+}
+
+/* ---- trust root ---- */
+
+static json_t *root_json(const struct root *root)
+{
+    json_t *anchors = json_array(), *bases = json_array(), *roles = json_object();
+    for (size_t i = 0; i < root->nanchors; i++)
+        json_array_append_new(anchors, json_string(root->anchors[i].operator_name));
+    for (size_t i = 0; i < root->nbases; i++)
+        json_array_append_new(bases, json_digest(&root->bases[i]));
+    for (int i = 0; i < ROLE_COUNT; i++)
+        if (root->roles[i].threshold > 0)
+            json_object_set_new(roles, role_name_text((enum role_name)i),
+                                json_pack("{s:i, s:i}", "threshold", (int)root->roles[i].threshold, "persons",
+                                          (int)role_persons(&root->roles[i])));
+    return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "version", (json_int_t)root->version, "expires",
+                     moment_format(root->expires_ms).text, "sha256", digest_hex(&root->digest).text, "roles",
+                     roles, "anchors", anchors, "bases", bases, "policy", json_digest(&root->policy));
+}
+
+/* Anchors may have changed: the core is told about each worker again. */
+static int readmit_all(struct farm *farm, struct diag *diag)
+{
+    int result = 0;
+    for (size_t i = 0; result >= 0 && i < farm->directory->nentries; i++)
+        result = sessions_admit(farm, &farm->directory->entries[i], "active", diag);
+    return result;
+}
+
+void verb_root_install(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    const char *text = ctl_text(request, "root");
+    json_t *array = json_object_get(ctl_params(request), "signatures"), *item;
+    struct view views[ROOT_SIGNATURES_MAX];
+    size_t count = 0, index;
+    json_array_foreach(array, index, item) if (json_is_string(item) && count < ROOT_SIGNATURES_MAX)
+        views[count++] = view_text(json_string_value(item));
+    int result = text != NULL ? trust_install(farm, view_text(text), views, count, &diag)
+                              : diag_set(&diag, FARM_E_USAGE, "no root was given");
+    if (result > 0) {
+        db_put_journal(farm_write(farm), moment_wall_ms(), "root", digest_hex(&farm->root->digest).text);
+        log_info("trust root version %lld installed", (long long)farm->root->version);
+        result = readmit_all(farm, &diag);
+    }
+    if (result < 0)
+        ctl_fail(request, result, &diag);
+    else
+        ctl_finish(request, FARM_EXIT_OK, root_json(farm->root));
+}
+
+void verb_root_show(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    if (farm->root != NULL) {
+        ctl_finish(request, FARM_EXIT_OK, root_json(farm->root));
+        return;
+    }
+    ctl_fail(request,
+             diag_set(&diag, FARM_E_MISSING, "no trust root is installed; \"farmctl root install\" does it"),
+             &diag);
+}
