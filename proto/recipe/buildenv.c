@@ -19,7 +19,7 @@ static const char *const fixed[][2] = {
     {"GI_TYPELIB_PATH", "/usr/lib/girepository-1.0"},
     {"HOME", "/root"},
     {"IGOS", "/"},
-    {"IGOS_PATCHES", SPEC_SOURCES}, /* the tree keeps patches among the sources */
+    {"IGOS_PATCHES", SPEC_PATCHES},
     {"IGOS_SOURCES", SPEC_SOURCES},
     {"IGOS_SOURCES_DIR", SPEC_SOURCES},
     {"LC_ALL", "POSIX"},

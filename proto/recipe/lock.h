@@ -75,8 +75,7 @@ const struct text_list *policy_packages(const struct policy *policy);
 struct rules policy_builtin(void);
 /* What holds for one package: the defaults, then every matching rule in order. 'kind': "package", "shard", "root"... */
 struct rules policy_rules(const struct policy *policy, const char *tier, const char *package, const char *kind);
-/* Reads and writes rules as they stand in a plan; exactly these keys. */
-json_t *rules_to_json(const struct rules *rules);
+/* Reads rules as they stand in a plan; exactly these keys. */
 int rules_from_json(const json_t *value, const char *name, struct rules *ret, struct diag *diag) MUST_USE;
 
 /* What a job needs and how it is built. 'jobs' reaches the bytes (it is in the spec); the others do not. */
@@ -100,7 +99,7 @@ struct resource_table;
 int resources_parse(struct view text, const char *file, struct resource_table **ret, struct problems *problems) MUST_USE;
 struct resource_table *resources_default(void); /* an empty file's */
 struct resource_table *resources_free(struct resource_table *table);
-json_t *resources_to_json(const struct resources *resources);
+/* Reads them as they stand in a plan; exactly these keys. */
 int resources_from_json(const json_t *value, const char *name, struct resources *ret, struct diag *diag) MUST_USE;
 const struct text_list *resources_packages(const struct resource_table *table);
 /* The tiers that form the base, and all tiers in the order of their phases; the tree's own, or the defaults. Borrowed. */

@@ -263,14 +263,6 @@ int policy_parse(struct view text, const char *file, struct policy **ret, struct
     return 0;
 }
 
-json_t *rules_to_json(const struct rules *rules)
-{
-    return json_pack("{s:i s:i s:i s:i s:i s:b s:b s:b}", "quorum", (int)rules->quorum, "anchors",
-                     (int)rules->anchors, "distinct", (int)rules->distinct, "margin", (int)rules->margin,
-                     "max_attempts", (int)rules->max_attempts, "open_votes", rules->open_votes, "hold", rules->hold,
-                     "evidence", rules->evidence);
-}
-
 static int get_count(const json_t *value, const char *name, const char *key, int64_t least, int64_t greatest,
                      uint32_t *ret, struct diag *diag)
 {

@@ -439,8 +439,6 @@ static void read_recipe(struct reader *reader, const struct yamlnode *root, stru
                        "direct_install and skip_tracking together write to the root without a record; drop one");
     if (recipe->tier == NULL)
         recipe->tier = mem_string("core");
-    if (recipe->install_func == NULL)
-        recipe->install_func = mem_string("do_install");
 }
 
 int recipe_parse(struct view text, const char *path, struct recipe **ret, struct problems *problems)

@@ -69,7 +69,7 @@ struct recipe {
     bool direct_install, skip_tracking, tests_enabled;
     char *tests_failure_policy; /* NULL unless given */
     char *target_triple;        /* NULL unless given */
-    char *install_func;         /* "do_install" unless given */
+    char *install_func;         /* NULL unless given: do_install, else install */
     char *path;          /* "packages/<tier>/<name>", relative to the tree */
     char *file;          /* path + "/package.yml", for messages */
     bool has_build_sh;   /* set by tree_load: then build.sh builds, whatever the style says */

@@ -244,14 +244,6 @@ int resources_parse(struct view text, const char *file, struct resource_table **
     return 0;
 }
 
-json_t *resources_to_json(const struct resources *resources)
-{
-    return json_pack("{s:I s:I s:I s:I s:I s:I}", "jobs", (json_int_t)resources->jobs, "cores",
-                     (json_int_t)resources->cores, "memory", (json_int_t)resources->memory_bytes, "disk",
-                     (json_int_t)resources->disk_bytes, "wall", (json_int_t)resources->wall_seconds, "priority",
-                     (json_int_t)resources->priority);
-}
-
 int resources_from_json(const json_t *value, const char *name, struct resources *ret, struct diag *diag)
 {
     static const char *const keys[] = {"jobs", "cores", "memory", "disk", "wall", "priority", NULL};

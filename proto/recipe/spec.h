@@ -17,6 +17,7 @@ enum {
 /* Where builds happen, in every sandbox: <SPEC_WORK>/<name> holds "src" (sources) and "dest" ($DESTDIR). */
 #define SPEC_WORK    "/mnt/intergenos/build/work/"
 #define SPEC_SOURCES "/sources"
+#define SPEC_PATCHES "/mnt/intergenos/patches"
 #define SPEC_CPU     "x86-64-v2"
 
 /*
@@ -32,7 +33,7 @@ enum {
  *     base                              manifest digest
  *     environment["KEY=VALUE"]          the whole of it, sorted
  *     jobs cpu_level gpu_targets[] epoch build_path
- *     build_style build_sh configure_flags[] install_func direct_install supersedes[] tests{enabled, failure_policy?}
+ *     build_style build_sh configure_flags[] install_func? direct_install supersedes[] tests{enabled, failure_policy?}
  *     validation[{type, description?, script?, expect_contains?, fatal}] verify_paths[]      assertions
  */
 
@@ -96,7 +97,7 @@ struct spec {
     bool direct_install;
     bool tests_enabled;
     char *tests_failure_policy;      /* NULL unless given */
-    char *install_func;              /* "do_install" or another function of build.sh */
+    char *install_func;              /* a function of build.sh; NULL: do_install, else install */
     struct text_list configure_flags, supersedes, gpu_targets;
     struct text_list environment;    /* KEY=VALUE, sorted */
     struct text_list verify_paths;

@@ -333,7 +333,7 @@ static int take_build(const json_t *object, struct spec *spec, struct diag *diag
         (status = take_environment(object, spec, diag)) < 0 || (status = take_build_path(object, spec, diag)) < 0 ||
         (status = json_get_bool(object, document, "build_sh", &spec->build_sh, diag)) < 0 ||
         (status = json_get_bool(object, document, "direct_install", &spec->direct_install, diag)) < 0 ||
-        (status = take_text(object, "install_func", function_is_plain, &spec->install_func, diag)) < 0 ||
+        (status = take_optional(object, "install_func", function_is_plain, &spec->install_func, diag)) < 0 ||
         (status = take_texts(object, "configure_flags", line_is_plain, &spec->configure_flags, diag)) < 0 ||
         (status = take_texts(object, "supersedes", name_is_plain, &spec->supersedes, diag)) < 0 ||
         (status = take_texts(object, "gpu_targets", name_is_plain, &spec->gpu_targets, diag)) < 0 ||

@@ -46,13 +46,13 @@ static void take_source(struct package *package, const struct lock_entry *entry,
         pin_copy(&package->pins[package->npins++], &entry->pins[index]);
         if (source != NULL)
             check_agreement(recipe, index, &entry->pins[index], problems);
-    } else if (entry != NULL) {
+    } else if (source != NULL && entry != NULL) {
         CLEANUP_FREE char *field = mem_format("source[%zu]", index);
         missing_pin(recipe, source->line, problems, field,
                     "its entry in farm/farm.lock lists fewer sources than the recipe; an entry lists all of them");
-    } else if (source->has_sha256) {
+    } else if (source != NULL && source->has_sha256) {
         pin_from_recipe(&package->pins[package->npins++], source, index == 0);
-    } else {
+    } else if (source != NULL) {
         CLEANUP_FREE char *field = mem_format("source[%zu].sha256", index);
         missing_pin(recipe, source->line, problems, field,
                     "give the archive's sha256 here, or run \"farmctl pin\" to write it to farm/farm.lock");
