@@ -24,15 +24,21 @@ struct bulk_server;
 struct bulk_server_options {
     struct link_server_options link; /* frame_max, queue_max are set by the bulk server */
     struct store *store;             /* borrowed */
-    /* Called on the server's threads; NULL allows everything. Must not block. */
+    /*
+     * Called on the server's threads; NULL allows everything. Must not block. What a user may not get does not exist for it:
+     * Get is refused before looking, Have lists it as missing, and Put takes the bytes although they are here.
+     * So nobody learns from this socket that somebody else gave the same answer (votes are blind).
+     */
     bool (*may_get)(void *context, const char *user, const struct digest *digest);
     bool (*may_put)(void *context, const char *user, const struct digest *digest, uint64_t stored_size);
-    /* An upload was verified and stored. May be NULL. */
-    void (*stored)(void *context, const char *user, const struct digest *digest);
+    /* The user is about to be told that we have this object (it was uploaded, or asked for with Have or Put): pin it if it
+     * has to stay. May be NULL. */
+    void (*present)(void *context, const char *user, const struct digest *digest);
     void *context;
     uint64_t object_max;     /* most uncompressed bytes of one upload; 0: STORE_OBJECT_MAX */
-    uint64_t user_bytes_max; /* stored bytes of one user's unfinished uploads; 0: 64 GiB */
-    uint32_t user_puts_max;  /* unfinished uploads of one user at a time; 0: 16 */
+    uint64_t user_bytes_max; /* stored bytes of one user's unfinished uploads, abandoned ones of the last hour
+                                included; 0: 64 GiB */
+    uint32_t user_puts_max;  /* uploads of one user at a time; 0: 16 */
 };
 
 int bulk_server_new(const struct bulk_server_options *options, struct bulk_server **ret, struct diag *diag) MUST_USE;
@@ -56,9 +62,12 @@ struct bulk_client;
 struct bulk_client_options {
     const char *endpoint;
     const unsigned char *server_key, *secret_key;
+    const char *owner; /* names partial files in the store, so that a later client of this name continues them; one
+                          client per name at a time. NULL: "bulk" */
     int timeout_ms; /* a call fails after this long without progress (reconnecting included); 0: 60000 */
     /* Asked about every 100 ms while waiting: true ends the call with -ECANCELED. May be NULL. */
     bool (*cancelled)(void *context);
+    void (*progress)(void *context, const struct digest *digest, uint64_t stored_bytes, uint64_t stored_size);
     void *context;
 };
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the files of bulk share. The server's thread owns 'sends' and 'takes'; the committing thread gets one
+ * upload at a time and hands it back.
+ */
+#ifndef FARM_BULK_PRIVATE_H
+#define FARM_BULK_PRIVATE_H
+
+#include "bulk.h"
+#include "wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    BULK_QUEUE = 4 * WIRE_CREDIT_MAX, /* libzmq's queue per connection, in chunks */
+    BULK_GETS_MAX = 4,                /* objects that one connection may be fetching at a time */
+    BULK_IDLE_MS = 60 * 1000,         /* a transfer that nobody continues is closed */
+    BULK_ABANDONED_MS = 3600 * 1000,  /* how long an unfinished upload counts against its user */
+    BULK_SIGN_OF_LIFE_MS = 5000       /* while a large upload is verified, its sender hears from us */
+};
+
+/* ---- server ---- */
+
+/* One object on its way to one connection. */
+struct bulk_send {
+    struct link_peer peer;
+    struct digest digest;
+    int fd;
+    uint64_t offset, stored_size;
+    uint32_t credit;     /* chunks asked for and not sent */
+    int64_t touched_ms;
+    struct buf frame;    /* encoded, and not accepted by the socket yet */
+};
+
+enum bulk_take_state { TAKE_RECEIVING, TAKE_COMMITTING, TAKE_ABANDONED };
+
+/* One upload. */
+struct bulk_take {
+    struct link_peer peer; /* who hears about it: the user's newest connection that asked */
+    struct digest digest;
+    uint64_t stored_size;
+    enum bulk_take_state state;
+    struct store_partial *partial; /* NULL unless receiving */
+    int64_t touched_ms;
+};
+
+/* A finished upload on its way through the committing thread. */
+struct bulk_commit {
+    struct bulk_commit *next;
+    struct bulk_take *take;
+    struct store_partial *partial;
+    int result;
+    struct diag diag;
+};
+
+struct bulk_queue {
+    struct bulk_commit *first, **last;
+};
+
+struct bulk_server {
+    struct bulk_server_options options;
+    struct link_server *link;
+    pthread_t thread, committer;
+    int stop_fd, done_fd; /* eventfds towards the server's thread */
+
+    struct bulk_send **sends;
+    size_t nsends, sends_capacity;
+    struct bulk_take **takes;
+    size_t ntakes, takes_capacity;
+
+    pthread_mutex_t mutex; /* of the queues and of 'stopping' */
+    pthread_cond_t wake;
+    struct bulk_queue to_commit, committed;
+    bool stopping;
+
+    atomic_uint_fast64_t sent_bytes, received_bytes, stored, refused, bad_frames;
+    pthread_mutex_t stats_mutex;
+    struct link_server_stats link_stats; /* a copy that other threads may read */
+};
+
+/* bulk_server.c: answers. A peer that is gone or does not read loses the answer, and asks again. */
+void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int type, const ProtobufCMessage *body);
+void bulk_reply_error(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest, int error,
+                      const char *text);
+bool bulk_visible(struct bulk_server *server, const char *user, const struct digest *digest);
+
+/* bulk_send.c */
+void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get, int64_t now_ms);
+/* One chunk for each transfer that has credit; true if more could be sent at once. */
+bool bulk_send_round(struct bulk_server *server, int64_t now_ms);
+void bulk_send_expire(struct bulk_server *server, int64_t now_ms);
+void bulk_send_done(struct bulk_server *server);
+
+/* bulk_take.c */
+void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put, int64_t now_ms);
+void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, const Wire__PutData *data,
+                      int64_t now_ms);
+void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, const Wire__PutDone *done,
+                      int64_t now_ms);
+/* Answers for what the committing thread finished. */
+void bulk_on_committed(struct bulk_server *server);
+void bulk_take_expire(struct bulk_server *server, int64_t now_ms);
+void bulk_take_done(struct bulk_server *server);
+/* The committing thread's function. */
+void *bulk_commit_run(void *server);
+
+/* ---- client ---- */
+
+struct bulk_client {
+    struct bulk_client_options options;
+    char *endpoint, *owner;
+    unsigned char server_key[LINK_KEY_SIZE], secret_key[LINK_KEY_SIZE];
+    struct link_client *link; /* NULL while resting */
+};
+
+/*
+ * A call: what to say on each new connection, what to do with each answer, and what to send while there is room. The
+ * callbacks return 1 when the call is done, 0 to go on, or an error, which ends it.
+ */
+struct bulk_call {
+    struct bulk_client *client;
+    int (*begin)(struct bulk_call *call, struct diag *diag);
+    int (*answer)(struct bulk_call *call, const struct wire_message *message, struct diag *diag);
+    int (*pump)(struct bulk_call *call, struct diag *diag); /* may be NULL */
+    void *state;
+};
+
+/* Runs it to its end, over lost connections. On failure the connection is closed, so that no late answer meets another call. */
+int bulk_run(struct bulk_call *call, struct diag *diag) MUST_USE;
+/* Sends a request; -EAGAIN when the queue is full; 0 too when not connected (begin() comes again then). */
+int bulk_request(struct bulk_client *client, int type, const ProtobufCMessage *body, struct diag *diag) MUST_USE;
+/* The server's error as ours. */
+int bulk_error(const Wire__BulkError *error, struct diag *diag);
+/* Is this answer about this object? */
+bool bulk_about(const ProtobufCBinaryData *field, const struct digest *digest);
+void bulk_progress(struct bulk_client *client, const struct digest *digest, uint64_t done, uint64_t size);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Taking uploads: Put opens (or reopens) the user's partial file, PutData appends to it, PutDone hands it to the
+ * committing thread. An upload whose sender fell silent is closed, and its bytes stay for a later Put; it counts against its user
+ * for another hour, so that nobody fills the disk with beginnings.
+ */
+#include "bulk_private.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+/* ---- the list ---- */
+
+static struct bulk_take *find(struct bulk_server *server, const char *user, const struct digest *digest)
+{
+    for (size_t i = 0; i < server->ntakes; i++)
+        if (digest_equal(&server->takes[i]->digest, digest) && strcmp(server->takes[i]->peer.user, user) == 0)
+            return server->takes[i];
+    return NULL;
+}
+
+static void remove_take(struct bulk_server *server, struct bulk_take *take)
+{
+    for (size_t i = 0; i < server->ntakes; i++)
+        if (server->takes[i] == take) {
+            server->takes[i] = server->takes[--server->ntakes];
+            break;
+        }
+    store_partial_close(take->partial);
+    free(take);
+}
+
+static struct bulk_take *add_take(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest)
+{
+    struct bulk_take *take = mem_zero(1, sizeof(*take));
+    take->peer = *peer;
+    take->digest = *digest;
+    take->state = TAKE_ABANDONED;
+    server->takes = mem_reserve(server->takes, &server->takes_capacity, server->ntakes + 1, sizeof(*server->takes));
+    server->takes[server->ntakes++] = take;
+    return take;
+}
+
+/* ---- Put ---- */
+
+/* Would this user's uploads stay within its quota with 'size' bytes more (beside 'except', which is replaced)? */
+static int check_quota(struct bulk_server *server, const char *user, const struct bulk_take *except, uint64_t size,
+                       struct diag *diag)
+{
+    const struct bulk_server_options *o = &server->options;
+    uint64_t bytes = size;
+    uint32_t count = 1;
+    for (size_t i = 0; i < server->ntakes; i++) {
+        const struct bulk_take *take = server->takes[i];
+        if (take == except || strcmp(take->peer.user, user) != 0)
+            continue;
+        bytes += take->stored_size;
+        count += take->state != TAKE_ABANDONED;
+    }
+    if (size > o->user_bytes_max || bytes > o->user_bytes_max)
+        return diag_set(diag, FARM_E_LIMIT, "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
+                        (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
+    if (count > o->user_puts_max)
+        return diag_set(diag, FARM_E_LIMIT, "%s has %u uploads under way already", user, o->user_puts_max);
+    return 0;
+}
+
+static int admit(struct bulk_server *server, const char *user, const struct bulk_take *take,
+                 const struct digest *digest, uint64_t size, struct diag *diag)
+{
+    const struct bulk_server_options *o = &server->options;
+    if (o->may_put != NULL && !o->may_put(o->context, user, digest, size))
+        return diag_set(diag, FARM_E_REFUSED, "%s has no lease that gives object %s", user, digest_hex(digest).text);
+    /* zstd grows what it cannot compress by less than this. */
+    if (size == 0 || size > o->object_max + o->object_max / 128 + 4096)
+        return diag_set(diag, FARM_E_LIMIT, "object %s: %llu bytes; the limit for one upload is %llu",
+                        digest_hex(digest).text, (unsigned long long)size, (unsigned long long)o->object_max);
+    return check_quota(server, user, take, size, diag);
+}
+
+static void reply_ready(struct bulk_server *server, const struct bulk_take *take, uint64_t offset)
+{
+    Wire__PutReady ready = WIRE__PUT_READY__INIT;
+    ready.digest = wire_digest(&take->digest);
+    ready.offset = offset;
+    ready.credit = WIRE_CREDIT_MAX;
+    bulk_reply(server, &take->peer, WIRE_PUT_READY, &ready.base);
+}
+
+static void reply_stored(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest)
+{
+    Wire__Stored stored = WIRE__STORED__INIT;
+    stored.digest = wire_digest(digest);
+    bulk_reply(server, peer, WIRE_STORED, &stored.base);
+}
+
+static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_t size, struct diag *diag)
+{
+    take->partial = store_partial_close(take->partial);
+    take->state = TAKE_ABANDONED;
+    int r = store_partial_begin(server->options.store, take->peer.user, &take->digest, size, &take->partial, diag);
+    if (r < 0)
+        return r;
+    take->stored_size = size;
+    take->state = TAKE_RECEIVING;
+    return 0;
+}
+
+static int begin(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest, uint64_t size,
+                 int64_t now_ms, struct diag *diag)
+{
+    struct bulk_take *take = find(server, peer->user, digest);
+    int r = admit(server, peer->user, take, digest, size, diag);
+    if (r < 0)
+        return r;
+    if (take == NULL)
+        take = add_take(server, peer, digest);
+    take->peer = *peer; /* the newest connection hears about it */
+    take->touched_ms = now_ms;
+    if (take->state == TAKE_COMMITTING) {
+        reply_ready(server, take, take->stored_size);
+        return 0;
+    }
+    if ((r = open_take(server, take, size, diag)) < 0) {
+        remove_take(server, take);
+        return r;
+    }
+    reply_ready(server, take, store_partial_offset(take->partial));
+    return 0;
+}
+
+void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put, int64_t now_ms)
+{
+    struct digest digest = wire_get_digest(&put->digest);
+    struct diag diag = DIAG_INIT;
+    if (bulk_visible(server, peer->user, &digest)) {
+        reply_stored(server, peer, &digest);
+        return;
+    }
+    int r = begin(server, peer, &digest, put->stored_size, now_ms, &diag);
+    if (r < 0) {
+        atomic_fetch_add(&server->refused, 1);
+        bulk_reply_error(server, peer, &digest, r, diag.text);
+    }
+}
+
+/* ---- PutData and PutDone ---- */
+
+/* The upload that this connection has open; an error is sent if there is none. */
+static struct bulk_take *receiving(struct bulk_server *server, const struct link_peer *peer,
+                                   const struct digest *digest)
+{
+    struct bulk_take *take = find(server, peer->user, digest);
+    if (take != NULL && take->state == TAKE_RECEIVING && take->peer.session == peer->session)
+        return take;
+    if (take == NULL || take->state != TAKE_COMMITTING)
+        bulk_reply_error(server, peer, digest, FARM_E_STATE, "no upload of this object is open: begin with Put");
+    return NULL;
+}
+
+static void give_up(struct bulk_server *server, struct bulk_take *take, int error, const char *text)
+{
+    atomic_fetch_add(&server->refused, 1);
+    bulk_reply_error(server, &take->peer, &take->digest, error, text);
+    remove_take(server, take);
+}
+
+void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, const Wire__PutData *data,
+                      int64_t now_ms)
+{
+    struct digest digest = wire_get_digest(&data->digest);
+    struct diag diag = DIAG_INIT;
+    struct bulk_take *take = receiving(server, peer, &digest);
+    if (take == NULL)
+        return;
+    int r = store_partial_add(take->partial, data->offset, wire_view(&data->data), &diag);
+    if (r < 0) {
+        give_up(server, take, r, diag.text);
+        return;
+    }
+    atomic_fetch_add(&server->received_bytes, data->data.len);
+    take->touched_ms = now_ms;
+    reply_ready(server, take, store_partial_offset(take->partial));
+}
+
+static void push(struct bulk_queue *queue, struct bulk_commit *commit)
+{
+    commit->next = NULL;
+    *queue->last = commit;
+    queue->last = &commit->next;
+}
+
+static struct bulk_commit *pop(struct bulk_queue *queue)
+{
+    struct bulk_commit *commit = queue->first;
+    if (commit == NULL)
+        return NULL;
+    queue->first = commit->next;
+    if (queue->first == NULL)
+        queue->last = &queue->first;
+    return commit;
+}
+
+void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, const Wire__PutDone *done,
+                      int64_t now_ms)
+{
+    struct digest digest = wire_get_digest(&done->digest);
+    struct bulk_take *take = receiving(server, peer, &digest);
+    if (take == NULL)
+        return;
+    if (store_partial_offset(take->partial) != take->stored_size) {
+        give_up(server, take, FARM_E_STATE, "PutDone before all bytes had arrived");
+        return;
+    }
+    struct bulk_commit *commit = mem_zero(1, sizeof(*commit));
+    commit->take = take;
+    commit->partial = STEAL(take->partial);
+    take->state = TAKE_COMMITTING;
+    take->touched_ms = now_ms;
+    pthread_mutex_lock(&server->mutex);
+    push(&server->to_commit, commit);
+    pthread_cond_signal(&server->wake);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+/* ---- committing ---- */
+
+/* Waits for work; NULL when the server ends (what is queued stays a partial file). */
+static struct bulk_commit *next_commit(struct bulk_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    while (server->to_commit.first == NULL && !server->stopping)
+        pthread_cond_wait(&server->wake, &server->mutex);
+    struct bulk_commit *commit = server->stopping ? NULL : pop(&server->to_commit);
+    pthread_mutex_unlock(&server->mutex);
+    return commit;
+}
+
+void *bulk_commit_run(void *argument)
+{
+    struct bulk_server *server = argument;
+    struct bulk_commit *commit;
+    while ((commit = next_commit(server)) != NULL) {
+        commit->result = store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
+        pthread_mutex_lock(&server->mutex);
+        push(&server->committed, commit);
+        pthread_mutex_unlock(&server->mutex);
+        (void)!eventfd_write(server->done_fd, 1);
+    }
+    return NULL;
+}
+
+static void finish(struct bulk_server *server, struct bulk_commit *commit)
+{
+    const struct bulk_server_options *o = &server->options;
+    struct bulk_take *take = commit->take;
+    if (commit->result < 0) {
+        give_up(server, take, commit->result, diag_text(&commit->diag, commit->result));
+        return;
+    }
+    atomic_fetch_add(&server->stored, 1);
+    if (o->present != NULL)
+        o->present(o->context, take->peer.user, &take->digest);
+    reply_stored(server, &take->peer, &take->digest);
+    remove_take(server, take);
+}
+
+void bulk_on_committed(struct bulk_server *server)
+{
+    eventfd_t ignored;
+    struct bulk_commit *commit;
+    (void)!eventfd_read(server->done_fd, &ignored);
+    do {
+        pthread_mutex_lock(&server->mutex);
+        commit = pop(&server->committed);
+        pthread_mutex_unlock(&server->mutex);
+        if (commit != NULL)
+            finish(server, commit);
+        free(commit);
+    } while (commit != NULL);
+}
+
+/* ---- sweeping ---- */
+
+static void sweep_one(struct bulk_server *server, struct bulk_take *take, int64_t now_ms)
+{
+    int64_t silent = now_ms - take->touched_ms;
+    switch (take->state) {
+    case TAKE_RECEIVING:
+        if (silent <= BULK_IDLE_MS)
+            return;
+        take->partial = store_partial_close(take->partial);
+        take->state = TAKE_ABANDONED;
+        return;
+    case TAKE_COMMITTING:
+        if (silent <= BULK_SIGN_OF_LIFE_MS)
+            return;
+        take->touched_ms = now_ms;
+        reply_ready(server, take, take->stored_size);
+        return;
+    case TAKE_ABANDONED:
+        if (silent > BULK_ABANDONED_MS)
+            remove_take(server, take);
+        return;
+    }
+}
+
+void bulk_take_expire(struct bulk_server *server, int64_t now_ms)
+{
+    for (size_t i = server->ntakes; i-- > 0;)
+        sweep_one(server, server->takes[i], now_ms);
+}
+
+static void drop_commits(struct bulk_queue *queue)
+{
+    struct bulk_commit *commit;
+    while ((commit = pop(queue)) != NULL) {
+        store_partial_close(commit->partial);
+        free(commit);
+    }
+}
+
+void bulk_take_done(struct bulk_server *server)
+{
+    drop_commits(&server->to_commit);
+    drop_commits(&server->committed);
+    while (server->ntakes > 0)
+        remove_take(server, server->takes[0]);
+    free(server->takes);
+}
