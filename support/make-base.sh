@@ -50,17 +50,22 @@ EXCLUDED=(
 )
 
 # Runs as root of the new tree, whose path is $1, after everything is installed. The dynamic linker's cache goes too: its
-# content depends on directory order, and without it the linker looks into the default directories by itself.
+# content depends on directory order, and without it the linker looks into the default directories by itself. So do Python's
+# compiled files: they differ now and then between runs, and every build could rewrite them.
+#
+# tmp is left to mmdebstrap, because the configuration is in there that keeps apt inside the new tree: without that file, an
+# apt-get that mmdebstrap starts would work on the system's own lists. For the same reason its own clean-up of apt is skipped.
 CLEAN='set -e
 cd "$1"
 rm -f etc/hostname etc/resolv.conf etc/machine-id etc/ld.so.cache etc/.pwd.lock
 rm -f etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/subuid- etc/subgid-
-rm -f etc/apt/sources.list etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
+rm -f etc/apt/sources.list etc/apt/sources.list.d/* etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -f var/lib/dpkg/*-old var/lib/dpkg/lock* var/lib/dpkg/available var/cache/ldconfig/aux-cache
-rm -rf var/lib/apt var/cache/apt var/cache/debconf var/log var/backups tmp/* run/* var/tmp/*
+rm -rf var/lib/apt var/cache/apt var/cache/debconf var/log var/backups var/tmp/*
 mkdir -p var/log
-find . -xdev ! -path ./proc ! -path ./sys ! -path ./dev -exec chown -h 0:0 {} +
-find . -xdev ! -type l -perm /6000 -exec chmod ug-s {} +'
+find . -xdev -name __pycache__ -prune -exec rm -rf {} +
+find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -exec chown -h 0:0 {} +
+find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o ! -type l -perm /6000 -exec chmod ug-s {} +'
 
 die() {
     echo "make-base: $2" >&2
@@ -100,7 +105,7 @@ echo "base: asking apt for this machine's Debian suites"
 debian_sources deb "$work" >"$work/sources.list"
 sed -E 's/^deb \[[^]]*\] [^ ]+ /base: using suite /' "$work/sources.list"
 
-options=(--mode="$mode" --variant=essential --format=tar --skip=output/dev)
+options=(--mode="$mode" --variant=essential --format=tar --skip=output/dev,cleanup/apt)
 options+=(--include="$(IFS=,; echo "${PACKAGES[*]}")")
 for rule in "${EXCLUDED[@]}"; do
     options+=(--dpkgopt="$rule")
@@ -120,9 +125,7 @@ if [ -n "${FARM_APT_CACHE:-}" ]; then
 fi
 options+=(--customize-hook="${CLEAN//$'\n'/; }")
 
-# PYTHONHASHSEED and SOURCE_DATE_EPOCH make the compiled Python files the same in each run, and bound to the content of
-# their sources, not to times that no build root preserves.
-export SOURCE_DATE_EPOCH=$BASE_EPOCH PYTHONHASHSEED=0 LC_ALL=C.UTF-8
+export SOURCE_DATE_EPOCH=$BASE_EPOCH LC_ALL=C.UTF-8
 
 echo "base: installing ${#PACKAGES[@]} packages and what they need (mode $mode)"
 start=$SECONDS
