@@ -126,7 +126,7 @@ static int find_strings(struct view file, const Elf64_Ehdr *header, const struct
                         struct diag *diag)
 {
     Elf64_Phdr load;
-    struct view bytes;
+    struct view bytes = VIEW_NONE;
     for (unsigned i = 0; i < header->e_phnum; i++) {
         int error = segment(file, header, i, &load, diag);
         if (error < 0)
@@ -178,7 +178,7 @@ static int read_segments(struct view file, const Elf64_Ehdr *header, struct elfn
                          struct diag *diag)
 {
     Elf64_Phdr program;
-    struct view bytes;
+    struct view bytes = VIEW_NONE;
     int error = 0;
     for (unsigned i = 0; error >= 0 && i < header->e_phnum; i++) {
         error = segment(file, header, i, &program, diag);
