@@ -8,8 +8,8 @@
 # is a function of the package versions alone: everything that remembers when, where or on what machine it was made is left
 # out or removed, owners are root, and no file keeps a setuid bit. Two runs against the same mirror state give the same bytes.
 #
-# Works as root, and as a plain user through user namespaces (needs uidmap and an entry in /etc/subuid). Nothing on the
-# system is changed.
+# Works as root, and as a plain user: in a user namespace (uidmap, and an entry in /etc/subuid and /etc/subgid), else through
+# fakechroot. All three give the same bytes. Nothing on the system is changed.
 #
 #   FARM_APT_CACHE  directory that keeps downloaded packages between runs (default: none are kept)
 #   FARM_BASE_MODE  mmdebstrap's mode, if the choice made here does not fit (root, unshare, fakechroot)
@@ -67,9 +67,11 @@ find . -xdev -name __pycache__ -prune -exec rm -rf {} +
 find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -exec chown -h 0:0 {} +
 find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o ! -type l -perm /6000 -exec chmod ug-s {} +'
 
-die() {
-    echo "make-base: $2" >&2
-    exit "$1"
+die() { # STATUS WORD...
+    local status=$1
+    shift
+    echo "make-base: $*" >&2
+    exit "$status"
 }
 
 has_subordinate_ids() {
@@ -86,8 +88,11 @@ choose_mode() {
         echo root
     elif has_subordinate_ids; then
         echo unshare
+    elif command -v fakechroot >/dev/null && command -v fakeroot >/dev/null; then
+        echo fakechroot
     else
-        die 2 "a plain user needs the package uidmap and a range of ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+        die 2 "a plain user needs the packages fakechroot and fakeroot, or uidmap and a range of ids:" \
+            "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
     fi
 }
 
