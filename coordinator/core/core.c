@@ -191,6 +191,15 @@ static int on_operator_clear(struct core *core, const struct core_event *event, 
     return 0;
 }
 
+static int on_operator_flag(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    struct operator *operator = workers_operator(core, event->name);
+    if (operator == NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s", event->name != NULL ? event->name : "(nothing)");
+    workers_flag(core, operator, event->text != NULL ? event->text : "flagged before");
+    return 0;
+}
+
 /* --- plans --- */
 
 /* A second chance for what halted; failures that quorum operators reported stay. */
@@ -358,6 +367,7 @@ static event_handler *const handlers[] = {
     [CORE_NODE_REFUSED] = on_node_refused,
     [CORE_ANSWER] = on_answer,
     [CORE_LEASE_REFUSED] = on_lease_refused,
+    [CORE_OPERATOR_FLAG] = on_operator_flag,
 };
 
 /* --- the step --- */

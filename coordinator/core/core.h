@@ -126,7 +126,9 @@ enum core_event_type {
     CORE_NODE_KEYED,       /* .plan .node .key: the answer to CORE_DERIVE */
     CORE_NODE_REFUSED,     /* .plan .node .text: its spec cannot be derived; the node halts */
     CORE_ANSWER,           /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
-    CORE_LEASE_REFUSED     /* .name .answer.nonce .text: the worker's reason */
+    CORE_LEASE_REFUSED,    /* .name .answer.nonce .text: the worker's reason */
+    CORE_OPERATOR_FLAG     /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
+                            * feed after the workers and before the plans. Votes from before a restart flag nobody anew */
 };
 
 struct core_event {

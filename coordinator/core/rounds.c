@@ -71,6 +71,16 @@ const struct answer *rounds_vote(const struct job *job, uint32_t round, const st
 
 /* --- who was outvoted --- */
 
+static void flag(struct core *core, struct operator *operator, const char *text)
+{
+    if (operator->flagged)
+        return;
+    workers_flag(core, operator, text);
+    struct core_effect *effect = effects_add(core, CORE_OPERATOR_FLAGGED);
+    effect->name = mem_string(operator->name);
+    effect->text = mem_string(text);
+}
+
 static void set_outvoted(struct core *core, struct lease *lease, struct answer *answer, bool outvoted)
 {
     struct operator *operator = lease->worker->operator;
@@ -79,14 +89,16 @@ static void set_outvoted(struct core *core, struct lease *lease, struct answer *
     answer->outvoted = outvoted;
     operator->outvoted += outvoted ? 1 : (uint32_t)-1;
     lease->worker->outvoted += outvoted ? 1 : (uint64_t)-1;
+    if (outvoted && answer->past)
+        operator->forgiven++;
     if (operator->outvoted < operator->forgiven)
         operator->forgiven = operator->outvoted;
     uint32_t times = operator->outvoted - operator->forgiven;
-    if (!outvoted || core->config.outvoted_limit == 0 || times < core->config.outvoted_limit)
+    if (!outvoted || answer->past || core->config.outvoted_limit == 0 || times < core->config.outvoted_limit)
         return;
     CLEANUP_FREE char *text = mem_format("outvoted on %u jobs; it gets no leases until an operator of the farm looked "
                                          "at it and clears it", times);
-    workers_flag(core, operator, text);
+    flag(core, operator, text);
 }
 
 static bool loses(const struct verdict *verdict, const struct answer *answer)
@@ -319,7 +331,7 @@ static void flag_equivocation(struct core *core, const struct lease *lease)
     CLEANUP_FREE char *text =
         mem_format("gave two different answers for job %.16s in round %u; it gets no leases until an operator of the farm "
                    "looked at it and clears it", digest_hex(&key).text, lease->round);
-    workers_flag(core, lease->worker->operator, text);
+    flag(core, lease->worker->operator, text);
 }
 
 static void end_lease(struct core *core, struct lease *lease, enum answer_fate fate)
@@ -382,6 +394,7 @@ void rounds_restore(struct lease *lease, const struct core_past_lease *past)
     struct answer *answer = answer_new(lease, &past->answer);
     answer->counted = past->counted && past->answer.failure != FAILURE_INFRASTRUCTURE;
     answer->open = past->open;
+    answer->past = true;
     lease->worker->answers++;
     if (past->answer.failure == FAILURE_INFRASTRUCTURE)
         lease->trouble = true;

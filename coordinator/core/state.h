@@ -99,6 +99,7 @@ struct answer {
     bool counted;   /* goes into the verdict */
     bool open;      /* given after the round's first verdict */
     bool outvoted;  /* is on the losing side of a settled verdict */
+    bool past;      /* from before a restart: whoever had to be flagged for it was */
 };
 
 struct lease {

@@ -183,9 +183,7 @@ void workers_flag(struct core *core, struct operator *operator, const char *text
     operator->flag_text = mem_string(text);
     count_able(core, operator, was_able, operator->anchor);
     each_worker_of(core, operator, workers_update);
-    struct core_effect *effect = effects_add(core, CORE_OPERATOR_FLAGGED);
-    effect->name = mem_string(operator->name);
-    effect->text = mem_string(text);
+    ready_worker_left(core);
 }
 
 void workers_clear(struct core *core, struct operator *operator)

@@ -27,6 +27,7 @@ void workers_expect(struct core *core, struct worker *worker);
 void workers_trouble(struct core *core, struct worker *worker);
 void workers_on_timer(struct core *core, struct worker *worker, enum timer_kind kind);
 
+/* Without an effect: whoever decides it tells it. */
 void workers_flag(struct core *core, struct operator *operator, const char *text);
 void workers_clear(struct core *core, struct operator *operator);
 
