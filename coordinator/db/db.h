@@ -92,8 +92,9 @@ void db_put_base(struct db *db, const struct db_base *row);
 void db_put_tree(struct db *db, const struct db_tree *row);
 void db_put_source(struct db *db, const struct db_source *row);
 void db_put_plan(struct db *db, const struct db_plan *row);
-void db_set_plan_state(struct db *db, const struct digest *plan, const char *state, bool from_scratch,
-                       int64_t now_ms);
+void db_start_plan(struct db *db, const struct digest *plan, bool from_scratch, int64_t now_ms);
+/* The time of the first end stays, when a restart finds the same end again. */
+void db_finish_plan(struct db *db, const struct digest *plan, const char *state, int64_t now_ms);
 void db_put_job(struct db *db, const struct digest *key, const char *node, int64_t now_ms);
 void db_put_lease(struct db *db, const struct db_lease *row);
 void db_end_lease(struct db *db, const struct digest *nonce, const char *state, const char *reason,
