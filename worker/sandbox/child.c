@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,28 +91,40 @@ static int bound_capabilities(struct diag *diag)
     return 0;
 }
 
-static int set_limit(int resource, uint64_t soft, uint64_t hard, const char *name, struct diag *diag)
+/* What a build can notice is the same everywhere; what only protects the machine may be lower where its owner says so. */
+struct limit {
+    int resource;
+    const char *name;
+    uint64_t soft, hard;
+    bool lower_is_fine;
+};
+
+static int set_limit(const struct limit *limit, struct diag *diag)
 {
-    const struct rlimit limit = {soft, hard};
-    return setrlimit((__rlimit_resource_t)resource, &limit) < 0 ? diag_errno(diag, "cannot set the limit %s", name) : 0;
+    struct rlimit now, want = {limit->soft, limit->hard};
+    if (getrlimit((__rlimit_resource_t)limit->resource, &now) < 0)
+        return diag_errno(diag, "cannot read the limit of %s", limit->name);
+    if (limit->lower_is_fine && now.rlim_max < want.rlim_max)
+        want.rlim_cur = want.rlim_max = now.rlim_max;
+    if (setrlimit((__rlimit_resource_t)limit->resource, &want) < 0)
+        return diag_errno(diag, "cannot set the limit of %s to %" PRIu64 " (the worker's own hard limit is %" PRIu64 ")",
+                          limit->name, limit->hard, (uint64_t)now.rlim_max);
+    return 0;
 }
 
 static int set_limits(const struct sandbox_limits *limits, struct diag *diag)
 {
-    const struct {
-        int resource;
-        const char *name;
-        uint64_t soft, hard;
-    } table[] = {
-        {RLIMIT_CORE, "core", 0, 0},
-        {RLIMIT_FSIZE, "file size", limits->file_bytes, limits->file_bytes},
-        {RLIMIT_NPROC, "processes", limits->processes + OWN_PROCESSES, limits->processes + OWN_PROCESSES},
-        {RLIMIT_NOFILE, "open files", OPEN_FILES_SOFT, OPEN_FILES},
-        {RLIMIT_STACK, "stack", STACK_BYTES, STACK_BYTES},
+    const uint64_t processes = limits->processes + OWN_PROCESSES;
+    const struct limit table[] = {
+        {RLIMIT_CORE, "core size", 0, 0, true},
+        {RLIMIT_FSIZE, "file size", limits->file_bytes, limits->file_bytes, true},
+        {RLIMIT_NPROC, "processes", processes, processes, true},
+        {RLIMIT_NOFILE, "open files", OPEN_FILES_SOFT, OPEN_FILES, false},
+        {RLIMIT_STACK, "stack size", STACK_BYTES, STACK_BYTES, false},
     };
     int error = 0;
     for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(table); i++)
-        error = set_limit(table[i].resource, table[i].soft, table[i].hard, table[i].name, diag);
+        error = set_limit(&table[i], diag);
     return error;
 }
 
