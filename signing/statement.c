@@ -199,11 +199,17 @@ static int mismatch(struct diag *diag, const char *member)
     return diag_set(diag, FARM_E_REFUSED, "statement: %s is not the job spec's", member);
 }
 
+const char *statement_source_name(const struct spec_source *source)
+{
+    const char *name = source->kind == PIN_GIT ? source->into : source->filename;
+    return name != NULL ? name : ".";
+}
+
 static bool same_source(const struct statement_source *source, const struct spec_source *wanted)
 {
     bool git = wanted->kind == PIN_GIT;
     return source->git == git && digest_equal(&source->digest, &wanted->digest) &&
-           strcmp(source->name, git ? wanted->into : wanted->filename) == 0 &&
+           strcmp(source->name, statement_source_name(wanted)) == 0 &&
            (!git || strcmp(source->commit, wanted->commit) == 0);
 }
 

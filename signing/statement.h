@@ -77,6 +77,8 @@ void statement_write(const struct statement *statement, struct buf *ret);
 int statement_parse(struct view text, struct statement **ret, struct diag *diag) MUST_USE;
 struct statement *statement_free(struct statement *statement); /* only of statement_parse; accepts NULL, returns NULL */
 
+/* What stands in statement_source.name for a source of the spec. Borrowed. */
+const char *statement_source_name(const struct spec_source *source);
 /* Does it speak of exactly this job: key, base, package, sources and dependencies? FARM_E_REFUSED naming the member. */
 int statement_check_spec(const struct statement *statement, const struct spec *spec, struct diag *diag) MUST_USE;
 
