@@ -153,15 +153,15 @@ int plant_hardlink(struct plant *plant, struct view path, struct view existing, 
 {
     struct view base, old_base;
     CLEANUP_CLOSE int old_parent = beneath_open_parent(plant->dirfd, existing, &old_base);
-    if (old_parent < 0)
+    if (old_parent < 0 && old_parent != -ENOENT)
         return report(path, old_parent, "its hard link", diag);
     int parent = open_parent(plant, path, &base);
     if (parent < 0)
         return report(path, parent, "creating it", diag);
     CLEANUP_FREE char *name = view_string(base), *old_name = view_string(old_base);
     struct stat status;
-    if (fstatat(old_parent, old_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return report(path, -errno, "target of its hard link", diag);
+    if (old_parent < 0 || fstatat(old_parent, old_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that did not come before it", VIEW_ARG(path));
     if (!S_ISREG(status.st_mode))
         return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that is not a regular file", VIEW_ARG(path));
     return linkat(old_parent, old_name, parent, name, 0) == 0 ? 0 : report(path, -errno, "create hard link", diag);

@@ -206,3 +206,46 @@ struct manifest parse_manifest(const char *text)
     assert_ok(manifest_parse(view_text(text), &manifest, &diag), &diag);
     return manifest;
 }
+
+void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link, unsigned int mode,
+                const char *content)
+{
+    char head[512] = {0};
+    memcpy(head, name, strlen(name) < 100 ? strlen(name) : 100);
+    snprintf(head + 100, 8, "%07o", mode & 07777);
+    memcpy(head + 108, "0000000\0000000000", 16);
+    snprintf(head + 124, 12, "%011o", (unsigned int)strlen(content) & 0777777);
+    snprintf(head + 136, 12, "%011o", (unsigned int)mtime);
+    head[156] = type;
+    memcpy(head + 157, link, strlen(link) < 100 ? strlen(link) : 100);
+    memcpy(head + 257, "ustar\00000", 8);
+    memcpy(head + 329, "0000000\0000000000", 16);
+    memset(head + 148, ' ', 8);
+    unsigned int sum = 0;
+    for (size_t i = 0; i < sizeof head; i++)
+        sum += (unsigned char)head[i];
+    snprintf(head + 148, 8, "%06o", sum & 0777777);
+    buf_add(tar, head, sizeof head);
+    buf_add_text(tar, content);
+    while (tar->size % 512 != 0)
+        buf_add_byte(tar, '\0');
+}
+
+void tar_end(struct buf *tar)
+{
+    memset(buf_room(tar, 1024), 0, 1024);
+    tar->size += 1024;
+}
+
+int as_other_user(int (*function)(void *context), void *context)
+{
+    if (geteuid() != 0)
+        return -1;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(setgid(OTHER_ID) == 0 && setuid(OTHER_ID) == 0 ? function(context) : 125);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}

@@ -46,6 +46,15 @@ bool have_program(const char *name);
 
 struct manifest parse_manifest(const char *text);
 
+/* Members as any packer, also a hostile one, might write them; the checksums are right. */
+void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link, unsigned int mode,
+                const char *content);
+void tar_end(struct buf *tar);
+
+/* Runs the function in a child that has another user and group id; its result, or -1 if we are not root. */
+enum { OTHER_ID = 54321 };
+int as_other_user(int (*function)(void *context), void *context);
+
 /* Fails with the message that the code under test gave. */
 #define assert_ok(call, found)                                                                                 \
     do {                                                                                                      \

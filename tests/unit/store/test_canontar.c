@@ -321,31 +321,6 @@ static void test_A8_every_shorter_or_longer_tar_is_refused(void **state)
     manifest_done(&manifest);
 }
 
-/* Headers as a hostile packer would write them; the checksums are right. */
-static void add_member(struct buf *tar, const char *name, char type, const char *link, unsigned int mode,
-                       const char *content)
-{
-    char head[512] = {0};
-    snprintf(head, 100, "%s", name);
-    snprintf(head + 100, 8, "%07o", mode);
-    memcpy(head + 108, "0000000\0000000000", 16);
-    snprintf(head + 124, 12, "%011o", (unsigned int)strlen(content) & 0777);
-    snprintf(head + 136, 12, "%011o", EPOCH);
-    head[156] = type;
-    snprintf(head + 157, 100, "%s", link);
-    memcpy(head + 257, "ustar\00000", 8);
-    memcpy(head + 329, "0000000\0000000000", 16);
-    memset(head + 148, ' ', 8);
-    unsigned int sum = 0;
-    for (size_t i = 0; i < sizeof head; i++)
-        sum += (unsigned char)head[i];
-    snprintf(head + 148, 8, "%06o", sum);
-    buf_add(tar, head, sizeof head);
-    buf_add_text(tar, content);
-    while (tar->size % 512 != 0)
-        buf_add_byte(tar, '\0');
-}
-
 static const char SMALL[] = "#mtree\n. type=dir mode=0755 uid=0 gid=0\n"
                             "./d type=dir mode=0755 uid=0 gid=0\n"
                             "./d/f type=file mode=0644 uid=0 gid=0 size=2 "
@@ -365,9 +340,8 @@ static void assert_refused(const struct scratch *scratch, const struct member *m
     struct manifest manifest = parse_manifest(SMALL);
     CLEANUP_BUF struct buf tar = BUF_INIT;
     for (size_t i = 0; i < count; i++)
-        add_member(&tar, members[i].name, members[i].type, members[i].link, members[i].mode, members[i].content);
-    memset(buf_room(&tar, 1024), 0, 1024);
-    tar.size += 1024;
+        tar_member(&tar, EPOCH, members[i].name, members[i].type, members[i].link, members[i].mode, members[i].content);
+    tar_end(&tar);
     assert_int_equal(mkdirat(scratch->fd, "in", 0755), 0);
     int fd = open_dir(scratch->fd, "in");
     const struct canontar_read what = {.manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = fd};
