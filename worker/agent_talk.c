@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The agent's side of the protocol: what it says, and what it does about what it is told.
+ */
+#include "agent_private.h"
+
+#include "farmlog.h"
+#include "moment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- saying ---- */
+
+static int say(struct agent *agent, int type, const ProtobufCMessage *body)
+{
+    CLEANUP_BUF struct buf frame = BUF_INIT;
+    struct diag why = DIAG_INIT;
+    int error = wire_encode(type, body, &frame, &why);
+    if (error < 0)
+        log_error("%s cannot be said: %s", wire_type_name(type), why.text);
+    else
+        error = link_client_send_buf(agent->link, &frame, &why);
+    if (error < 0)
+        log_debug("%s was not sent: %s", wire_type_name(type), why.text);
+    return error;
+}
+
+static ProtobufCBinaryData nonce_bytes(const struct lease_nonce *nonce)
+{
+    return wire_bytes(view_of(nonce->bytes, sizeof nonce->bytes));
+}
+
+/* Leases we still work on: answers that are not acknowledged, and what the slots do. */
+static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_view *views)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < agent->answers.count && count < WIRE_RUNNING_MAX; i++, count++) {
+        wire__running__init(&ret[count]);
+        ret[count].nonce = nonce_bytes(&agent->answers.items[i].entry->nonce);
+        ret[count].job_key = wire_digest(&agent->answers.items[i].entry->job);
+    }
+    for (size_t i = 0; i < agent->nslots && count < WIRE_RUNNING_MAX; i++) {
+        views[i] = slot_look(agent->slots[i]);
+        if (agent->idle[i] || views[i].state == SLOT_IDLE || answers_find(&agent->answers, &views[i].nonce) != NULL)
+            continue;
+        wire__running__init(&ret[count]);
+        ret[count].nonce = nonce_bytes(&views[i].nonce);
+        ret[count].job_key = wire_digest(&views[i].key);
+        count++;
+    }
+    return count;
+}
+
+void agent_say_hello(struct agent *agent)
+{
+    const struct workshop *shop = agent->shop;
+    Wire__Facts facts = WIRE__FACTS__INIT;
+    Wire__Hello hello = WIRE__HELLO__INIT;
+    Wire__Running *running = mem_zero(WIRE_RUNNING_MAX, sizeof *running);
+    Wire__Running *pointers[WIRE_RUNNING_MAX];
+    struct slot_view *views = mem_zero(agent->nslots, sizeof *views);
+    facts.cpu_vendor = wire_text(shop->facts.cpu_vendor);
+    facts.cpu_level = wire_text(shop->facts.cpu_level);
+    facts.kernel = wire_text(shop->facts.kernel);
+    facts.cores = (uint32_t)shop->conf.cores;
+    facts.memory_bytes = shop->conf.memory_bytes;
+    facts.disk_bytes = shop->conf.disk_bytes;
+    hello.protocol_version = WIRE_PROTOCOL_VERSION;
+    hello.software = wire_text("farm-worker/" FARM_VERSION);
+    hello.operator_name = wire_text(shop->conf.operator_name);
+    hello.worker = wire_text(shop->conf.name);
+    hello.facts = &facts;
+    hello.slots = (uint32_t)agent->nslots;
+    hello.clock_ms = (uint64_t)moment_wall_ms();
+    hello.n_running = list_running(agent, running, views);
+    hello.running = pointers;
+    for (size_t i = 0; i < hello.n_running; i++)
+        pointers[i] = &running[i];
+    say(agent, WIRE_HELLO, &hello.base);
+    free(running);
+    free(views);
+}
+
+void agent_say_heartbeat(struct agent *agent)
+{
+    Wire__Heartbeat beat = WIRE__HEARTBEAT__INIT;
+    double load = 0;
+    if (getloadavg(&load, 1) != 1 || load < 0)
+        load = 0;
+    double percent = load * 100 / (double)agent->shop->facts.cores;
+    beat.free_slots = agent_is_paused(agent) || agent->draining ? 0 : (uint32_t)agent_free_slots(agent);
+    beat.load_percent = percent < 10000 ? (uint32_t)percent : 10000;
+    say(agent, WIRE_HEARTBEAT, &beat.base);
+}
+
+void agent_say_status(struct agent *agent, const char *text)
+{
+    Wire__Status status = WIRE__STATUS__INIT;
+    status.paused = agent_is_paused(agent);
+    status.draining = agent->draining;
+    status.text = wire_text(text);
+    say(agent, WIRE_STATUS, &status.base);
+}
+
+void agent_say_goodbye(struct agent *agent, const char *reason)
+{
+    Wire__Goodbye goodbye = WIRE__GOODBYE__INIT;
+    goodbye.reason = wire_text(reason);
+    say(agent, WIRE_GOODBYE, &goodbye.base);
+}
+
+void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason, const char *text)
+{
+    Wire__LeaseRefuse refuse = WIRE__LEASE_REFUSE__INIT;
+    CLEANUP_FREE char *clean = mem_string(text);
+    for (char *c = clean; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+            *c = '?';
+    refuse.nonce = nonce_bytes(nonce);
+    refuse.reason = (Wire__RefuseReason)reason;
+    refuse.text = clean;
+    say(agent, WIRE_LEASE_REFUSE, &refuse.base);
+    agent->tally.returned++;
+}
+
+/* ---- answers ---- */
+
+static int send_answer(struct agent *agent, const struct spool_entry *entry)
+{
+    Wire__Result result = WIRE__RESULT__INIT;
+    result.nonce = nonce_bytes(&entry->nonce);
+    result.job_key = wire_digest(&entry->job);
+    result.envelope = wire_bytes(view_text(entry->envelope));
+    if (!digest_is_zero(&entry->manifest))
+        result.manifest = wire_digest(&entry->manifest);
+    if (!digest_is_zero(&entry->tar))
+        result.tar = wire_digest(&entry->tar);
+    if (!digest_is_zero(&entry->log))
+        result.log = wire_digest(&entry->log);
+    return say(agent, WIRE_RESULT, &result.base);
+}
+
+static void upload_kept(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->nslots; i++) {
+        struct diag why = DIAG_INIT;
+        struct answer *answer = answers_first(&agent->answers, ANSWER_KEPT);
+        if (answer == NULL)
+            return;
+        if (!agent->idle[i])
+            continue;
+        if (slot_replay(agent->slots[i], answer->entry, agent->bulk_endpoint, &why) < 0) {
+            log_error("slot %zu: %s", i, why.text);
+            continue;
+        }
+        agent->idle[i] = false;
+        answer->stage = ANSWER_UPLOADING;
+    }
+}
+
+void agent_move_answers(struct agent *agent, int64_t now_ms)
+{
+    if (!agent->welcomed || agent->stopping)
+        return;
+    for (struct answer *answer; (answer = answers_first(&agent->answers, ANSWER_UPLOADED)) != NULL;) {
+        if (send_answer(agent, answer->entry) < 0)
+            break;
+        answer->stage = ANSWER_SENT;
+        answer->sent_ms = now_ms;
+    }
+    upload_kept(agent);
+}
+
+static void forget(struct agent *agent, struct answer *answer)
+{
+    struct diag why = DIAG_INIT;
+    if (spool_remove(agent->shop->state_dirfd, &answer->entry->nonce, &why) < 0)
+        log_warning("%s", why.text);
+    answers_remove(&agent->answers, answer);
+    agent->status_changed = true;
+}
+
+/* ---- being told ---- */
+
+static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
+{
+    const char *bulk = welcome->bulk_endpoint;
+    const char *control = agent->shop->conf.coordinator;
+    if (welcome->protocol_version != WIRE_PROTOCOL_VERSION) {
+        log_error("the coordinator speaks version %u of the protocol, this worker version %d: install the matching one",
+                  welcome->protocol_version, WIRE_PROTOCOL_VERSION);
+        return;
+    }
+    free(agent->bulk_endpoint);
+    /* ":port" is on the host that we talk to already. */
+    agent->bulk_endpoint = bulk[0] == ':' ? mem_format("tcp://%.*s%s", (int)(strrchr(control, ':') - control), control, bulk)
+                                          : mem_string(bulk);
+    agent->heartbeat_ms = welcome->heartbeat_ms < AGENT_HEARTBEAT_MIN_MS   ? AGENT_HEARTBEAT_MIN_MS
+                          : welcome->heartbeat_ms > AGENT_HEARTBEAT_MAX_MS ? AGENT_HEARTBEAT_MAX_MS
+                                                                           : (int)welcome->heartbeat_ms;
+    agent->heartbeat_due_ms = moment_steady_ms() + agent->heartbeat_ms;
+    agent->welcomed = true;
+    snprintf(agent->connection, sizeof agent->connection, "connected");
+    agent->status_changed = true;
+    log_info("connected to %s as %s of %s; waiting for work", control, agent->shop->conf.name,
+             agent->shop->conf.operator_name);
+    answers_resend(&agent->answers);
+    if (agent_is_paused(agent) || agent->draining)
+        agent_say_status(agent, "");
+    agent_move_answers(agent, moment_steady_ms());
+}
+
+/* NULL: it may be taken, by the slot *ret_slot. */
+static const char *why_not(const struct agent *agent, size_t *ret_slot, enum wire_refuse_reason *ret_reason)
+{
+    *ret_reason = WIRE_REFUSE_PAUSED;
+    if (agent->draining)
+        return "this worker finishes what it has and leaves";
+    if (agent_is_paused(agent))
+        return "this worker is paused";
+    *ret_reason = WIRE_REFUSE_BUSY;
+    for (size_t i = 0; agent->welcomed && i < agent->nslots; i++) {
+        *ret_slot = i;
+        if (agent->idle[i])
+            return NULL;
+    }
+    return "no slot is free";
+}
+
+static bool is_known(struct agent *agent, const struct lease_nonce *nonce)
+{
+    struct answer *answer = answers_find(&agent->answers, nonce);
+    if (answer != NULL && answer->stage == ANSWER_SENT)
+        answer->stage = ANSWER_UPLOADED; /* it is asked for: once more */
+    bool known = answer != NULL;
+    for (size_t i = 0; !known && i < agent->nslots; i++) {
+        struct slot_view view = slot_look(agent->slots[i]);
+        known = !agent->idle[i] && lease_nonce_equal(&view.nonce, nonce);
+    }
+    return known;
+}
+
+static void on_lease(struct agent *agent, const Wire__Lease *message)
+{
+    struct diag why = DIAG_INIT;
+    struct lease_nonce nonce;
+    enum wire_refuse_reason reason;
+    size_t index = 0;
+    struct digest bytes = wire_get_digest(&message->nonce);
+    memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
+    if (is_known(agent, &nonce)) {
+        agent_move_answers(agent, moment_steady_ms());
+        return;
+    }
+    const char *objection = why_not(agent, &index, &reason);
+    if (objection != NULL) {
+        agent_refuse(agent, &nonce, reason, objection);
+        return;
+    }
+    unsigned first_cpu = (unsigned)(index * (agent->shop->conf.cores / agent->nslots));
+    agent->idle[index] = false;
+    agent->status_changed = true;
+    if (slot_assign(agent->slots[index], lease_new(message, first_cpu), agent->bulk_endpoint, &why) < 0) {
+        log_error("slot %zu: %s", index, why.text);
+        agent_refuse(agent, &nonce, WIRE_REFUSE_BUSY, why.text);
+    }
+}
+
+static void on_cancel(struct agent *agent, const Wire__LeaseCancel *cancel)
+{
+    struct lease_nonce nonce;
+    struct digest bytes = wire_get_digest(&cancel->nonce);
+    memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
+    for (size_t i = 0; i < agent->nslots; i++)
+        if (slot_cancel(agent->slots[i], &nonce))
+            log_info("lease %.8s is withdrawn: %s", spool_nonce_text(&nonce).text, cancel->reason);
+}
+
+static void count_ack(struct agent *agent, const struct spool_entry *entry, const Wire__ResultAck *ack)
+{
+    const char *lease = spool_nonce_text(&entry->nonce).text;
+    switch ((enum wire_ack)ack->code) {
+    case WIRE_ACK_ACCEPTED:
+        agent->tally.accepted++;
+        agent->tally.failed += entry->failure != FAILURE_NONE;
+        log_info("result accepted: %s for lease %.8s", entry->node, lease);
+        return;
+    case WIRE_ACK_EVIDENCE:
+        agent->tally.evidence++;
+        log_info("result of %s for lease %.8s is kept as evidence, it is no vote: %s", entry->node, lease, ack->text);
+        return;
+    case WIRE_ACK_REFUSED:
+        agent->tally.refused++;
+        log_error("result of %s for lease %.8s is refused: %s", entry->node, lease, ack->text);
+        return;
+    case WIRE_ACK_AGAIN:
+    case WIRE_ACK_UNSPECIFIED:
+        return;
+    }
+}
+
+static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
+{
+    struct lease_nonce nonce;
+    struct digest bytes = wire_get_digest(&ack->nonce);
+    memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
+    struct answer *answer = answers_find(&agent->answers, &nonce);
+    if (answer == NULL || ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
+        return;
+    if (ack->code == WIRE__ACK_CODE__ACK_AGAIN) {
+        log_info("the coordinator asks for the files of %s again", answer->entry->node);
+        if (answer->stage != ANSWER_UPLOADING)
+            answer->stage = ANSWER_KEPT;
+        agent_move_answers(agent, moment_steady_ms());
+        return;
+    }
+    count_ack(agent, answer->entry, ack);
+    forget(agent, answer);
+}
+
+static void on_order(struct agent *agent, const Wire__Order *order)
+{
+    switch ((enum wire_order)order->code) {
+    case WIRE_ORDER_PAUSE:
+        log_info("paused by the farm's operator: %s", order->text);
+        agent->paused_by_farm = true;
+        break;
+    case WIRE_ORDER_RESUME:
+        log_info("resumed by the farm's operator");
+        agent->paused_by_farm = false;
+        break;
+    case WIRE_ORDER_DRAIN:
+        log_info("the farm's operator asks this worker to finish and leave: %s", order->text);
+        agent->draining = true;
+        break;
+    case WIRE_ORDER_STOP:
+        log_info("the farm's operator asks this worker to stop: %s", order->text);
+        agent->draining = agent->stopping = true;
+        break;
+    case WIRE_ORDER_UNSPECIFIED:
+        return;
+    }
+    agent_mode_changed(agent, "as ordered");
+}
+
+static void on_refused(struct agent *agent, const Wire__Refused *refused)
+{
+    log_error("the coordinator ends the session: %s", refused->text);
+    snprintf(agent->connection, sizeof agent->connection, "refused: %s", refused->text);
+    agent->exit_status = FARM_EXIT_CANNOT_RUN;
+    agent->draining = true;
+    agent->status_changed = true;
+}
+
+void agent_on_frame(struct agent *agent, struct view frame)
+{
+    struct diag why = DIAG_INIT;
+    struct wire_message *message = NULL;
+    if (wire_decode(WIRE_TO_WORKER, frame, &message, &why) < 0) {
+        log_warning("a message of the coordinator is dropped: %s", why.text);
+        return;
+    }
+    switch ((enum wire_to_worker)message->type) {
+    case WIRE_WELCOME:
+        on_welcome(agent, message->welcome);
+        break;
+    case WIRE_LEASE:
+        on_lease(agent, message->lease);
+        break;
+    case WIRE_LEASE_CANCEL:
+        on_cancel(agent, message->lease_cancel);
+        break;
+    case WIRE_RESULT_ACK:
+        on_ack(agent, message->result_ack);
+        break;
+    case WIRE_ORDER:
+        on_order(agent, message->order);
+        break;
+    case WIRE_REFUSED:
+        on_refused(agent, message->refused);
+        break;
+    }
+    wire_free(message);
+}
+
+/* ---- notes of the slots ---- */
+
+static void on_delivered(struct agent *agent, const struct note *note)
+{
+    struct answer *answer = answers_find(&agent->answers, &note->nonce);
+    if (answer != NULL && answer->stage == ANSWER_UPLOADING)
+        answer->stage = ANSWER_UPLOADED;
+    agent_move_answers(agent, moment_steady_ms());
+}
+
+static void on_dropped(struct agent *agent, const struct note *note)
+{
+    struct answer *answer = answers_find(&agent->answers, &note->nonce);
+    log_error("the result of %s for lease %.8s is given up: %s", note->node, spool_nonce_text(&note->nonce).text, note->text);
+    agent->tally.refused++;
+    if (answer != NULL)
+        forget(agent, answer);
+}
+
+/* The time of a failed build was donated too. */
+static void on_answered(struct agent *agent, struct note *note)
+{
+    struct slot_view view = slot_look(agent->slots[note->slot]);
+    agent->tally.build_ms += moment_steady_ms() - view.since_ms;
+    answers_add(&agent->answers, STEAL(note->entry), ANSWER_UPLOADING);
+    agent->status_changed = true;
+}
+
+/* An upload that ended without a word is tried again at the next heartbeat, not at once: it would fail at once. */
+static void on_idle(struct agent *agent, unsigned slot)
+{
+    struct slot_view view = slot_look(agent->slots[slot]);
+    agent->idle[slot] = true;
+    agent->status_changed = true;
+    agent_move_answers(agent, moment_steady_ms());
+    struct answer *answer = answers_find(&agent->answers, &view.nonce);
+    if (agent->idle[slot] && answer != NULL && answer->stage == ANSWER_UPLOADING)
+        answer->stage = ANSWER_KEPT;
+}
+
+void agent_on_note(struct agent *agent, struct note *note)
+{
+    switch (note->kind) {
+    case NOTE_PROGRESS:
+        if (agent->welcomed) {
+            struct diag why = DIAG_INIT;
+            if (link_client_send_buf(agent->link, &note->frame, &why) < 0)
+                log_debug("progress was not sent: %s", why.text);
+        }
+        break;
+    case NOTE_RETURNED:
+        agent_refuse(agent, &note->nonce, note->reason, note->text);
+        break;
+    case NOTE_ANSWERED:
+        on_answered(agent, note);
+        break;
+    case NOTE_DELIVERED:
+        on_delivered(agent, note);
+        break;
+    case NOTE_DROPPED:
+        on_dropped(agent, note);
+        break;
+    case NOTE_IDLE:
+        on_idle(agent, note->slot);
+        break;
+    }
+    note_free(note);
+}
