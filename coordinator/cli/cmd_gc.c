@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cli.h"
+
+#include <stdio.h>
+
+static void print(struct cli *cli, const json_t *body)
+{
+    (void)cli;
+    printf("removed %lld objects, %lld bytes\n", (long long)cli_number(body, "removed"),
+           (long long)cli_number(body, "bytes"));
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    if (argc != 1)
+        return cli_usage(&cmd_gc, "unexpected \"%s\"", argv[1]);
+    return cli_ask_print(cli, "collect", json_object(), print);
+}
+
+const struct cli_verb cmd_gc = {
+    .name = "gc",
+    .summary = "remove objects that nothing names",
+    .help = "Usage: farmctl gc [--json]\n"
+            "\n"
+            "Keeps everything that a plan, an answer, a base, a source or a release names, and everything "
+            "younger than\n"
+            "collect_grace.\n",
+    .run = run,
+};
