@@ -3,7 +3,6 @@
 
 #include "file.h"
 #include "filter.h"
-#include "mask.h"
 #include "ops.h"
 #include "record.h"
 #include "report.h"
@@ -146,8 +145,6 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
     int error = place(fds, &diag);
     if (error >= 0)
         error = sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
-    if (error >= 0)
-        error = mask_affinity(job->limits.cores, job->limits.first_cpu, &diag);
     if (error >= 0)
         error = set_limits(&job->limits, &diag);
     if (error >= 0)

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,7 +224,25 @@ static bool run_step(const struct script *script, uint32_t index, int signals)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-int main(void)
+/* "4,5,0", as the launcher chose. */
+static void bind_cpus(const char *list)
+{
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    while (*list != '\0') {
+        char *end;
+        unsigned long cpu = strtoul(list, &end, 10);
+        errno = EINVAL;
+        if (end == list || cpu >= CPU_SETSIZE)
+            broken("CPU list");
+        CPU_SET(cpu, &cpus);
+        list = *end == ',' ? end + 1 : end;
+    }
+    if (sched_setaffinity(0, sizeof cpus, &cpus) < 0)
+        broken("affinity");
+}
+
+int main(int argc, char **argv)
 {
     static struct script script; /* too large for a stack */
     sigset_t child_signal;
@@ -240,6 +259,7 @@ int main(void)
     if (personality(ADDR_NO_RANDOMIZE) < 0)
         broken("personality");
     umask(022);
+    bind_cpus(argc > 1 ? argv[1] : "");
     read_script(&script);
     say_hello();
     uint32_t index = 0;

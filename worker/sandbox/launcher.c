@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 enum {
+    DISK_FULL = 16 << 20, /* with less space than this a failing step is the machine's fault, not the build's */
     OOM_SCORE = 800,   /* the kernel shall take a build before it takes a worker */
     CHUNK = 64 << 10,
     TAIL = 600,        /* bytes of the log's end kept for the message when the set-up fails */
@@ -358,11 +359,14 @@ static void raise_oom_score(void)
 
 static int build_argv(const struct job *job, struct argv *ret, struct diag *diag)
 {
+    struct buf cpus CLEANUP_BUF = BUF_INIT;
     struct ops ops = {.count = 0};
     ops_build(job, &ops);
     int error = ops_validate(&ops, diag);
     if (error >= 0)
-        ops_argv(&ops, FARM_BWRAP, job->hostname, CHILD_FD_SECCOMP, CHILD_FD_INIT, ret);
+        error = mask_choose(job->limits.cores, job->limits.first_cpu, &cpus, diag);
+    if (error >= 0)
+        ops_argv(&ops, FARM_BWRAP, job->hostname, CHILD_FD_SECCOMP, CHILD_FD_INIT, cpus.data, ret);
     ops_done(&ops);
     return error;
 }
@@ -397,6 +401,17 @@ static int prepare(struct launcher *launcher, struct argv *argv, struct diag *di
     return error;
 }
 
+/* "Our machine broke" and "your build differs" must not be mixed up. */
+static bool machine_failed(struct launcher *launcher)
+{
+    uint64_t least = launcher->job.limits.disk_reserve_bytes, left = watch_free(&launcher->watch);
+    if (left < (least > DISK_FULL ? least : DISK_FULL))
+        judge(launcher, SANDBOX_INFRASTRUCTURE, "a step failed while this machine's disk had %" PRIu64 " MiB left", left >> 20);
+    else if (host_oom_kills() > launcher->host_oom)
+        judge(launcher, SANDBOX_OUT_OF_MEMORY, "the kernel ran out of memory and ended processes while this step ran");
+    return launcher->judged;
+}
+
 static void fail_step(struct launcher *launcher)
 {
     struct sandbox_result *result = &launcher->record.result;
@@ -406,9 +421,9 @@ static void fail_step(struct launcher *launcher)
     result->failed_step = (int)result->nsteps - 1;
     result->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    if (host_oom_kills() > launcher->host_oom)
-        judge(launcher, SANDBOX_OUT_OF_MEMORY, "the kernel ran out of memory and ended processes while this step ran");
-    else if (result->signal == SIGXFSZ)
+    if (machine_failed(launcher))
+        return;
+    if (result->signal == SIGXFSZ)
         judge(launcher, SANDBOX_BUILD, "a file grew beyond the limit of %" PRIu64 " bytes",
               launcher->job.limits.file_bytes);
     else if (result->signal != 0)

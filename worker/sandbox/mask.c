@@ -74,9 +74,9 @@ int mask_write(const char *dir, unsigned cores, struct diag *diag)
     return error < 0 ? error : write_cpus(cpufd, cores, diag);
 }
 
-int mask_affinity(unsigned cores, unsigned first, struct diag *diag)
+int mask_choose(unsigned cores, unsigned first, struct buf *ret, struct diag *diag)
 {
-    cpu_set_t have, want;
+    cpu_set_t have;
     unsigned usable[CPU_SETSIZE], count = 0;
     if (sched_getaffinity(0, sizeof have, &have) < 0)
         return diag_errno(diag, "cannot read the CPU affinity");
@@ -85,8 +85,7 @@ int mask_affinity(unsigned cores, unsigned first, struct diag *diag)
             usable[count++] = i;
     if (cores > count)
         return diag_set(diag, FARM_E_UNAVAILABLE, "the job wants %u CPUs and this worker may use %u", cores, count);
-    CPU_ZERO(&want);
     for (unsigned i = 0; i < cores; i++)
-        CPU_SET(usable[(first % count + i) % count], &want);
-    return sched_setaffinity(0, sizeof want, &want) < 0 ? diag_errno(diag, "cannot set the CPU affinity") : 0;
+        buf_add_format(ret, "%s%u", i > 0 ? "," : "", usable[(first % count + i) % count]);
+    return 0;
 }

@@ -16,9 +16,10 @@ void mask_cpu_list(unsigned cores, struct buf *ret);
 /* Writes cpuinfo and sys/devices/system/cpu below 'dir', an existing absolute path. */
 int mask_write(const char *dir, unsigned cores, struct diag *diag) MUST_USE;
 /*
- * Binds the calling process to 'cores' of the CPUs it may use, beginning with the first-th of them (modulo their
- * number). FARM_E_UNAVAILABLE if there are fewer.
+ * Chooses 'cores' of the CPUs that this process may use, beginning with the first-th of them (modulo their number):
+ * "4,5,0". FARM_E_UNAVAILABLE if there are fewer. farm-init binds itself to them, so that setting up the sandbox may
+ * still run anywhere.
  */
-int mask_affinity(unsigned cores, unsigned first, struct diag *diag) MUST_USE;
+int mask_choose(unsigned cores, unsigned first, struct buf *ret, struct diag *diag) MUST_USE;
 
 #endif

@@ -146,7 +146,7 @@ static void push_op(struct argv *argv, const struct op *op)
     push(argv, op->target);
 }
 
-void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd,
+void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd, const char *cpus,
               struct argv *ret)
 {
     static const char *const fixed[] = {"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
@@ -171,4 +171,5 @@ void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, in
     push(ret, "--");
     snprintf(init, sizeof init, "/proc/self/fd/%d", init_fd);
     push(ret, init);
+    push(ret, cpus);
 }

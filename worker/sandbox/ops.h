@@ -51,7 +51,8 @@ struct argv {
     size_t count, capacity;
 };
 void argv_done(struct argv *argv);
-void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd,
+/* 'cpus': farm-init's argument (mask_choose). */
+void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd, const char *cpus,
               struct argv *ret);
 
 #endif

@@ -273,6 +273,11 @@ int watch_init(struct watch *watch, const struct sandbox_limits *limits, int dis
     return 0;
 }
 
+uint64_t watch_free(const struct watch *watch)
+{
+    return statfs_free(watch->disk_dirfd);
+}
+
 int watch_attach(struct watch *watch, int fds[REPORT_FDS], struct diag *diag)
 {
     watch->tmp_fd = fds[REPORT_FD_TMP];

@@ -51,6 +51,8 @@ int watch_attach(struct watch *watch, int fds[REPORT_FDS], struct diag *diag) MU
 void watch_done(struct watch *watch);
 /* Looks once. 'now' is monotonic, in microseconds. */
 enum watch_breach watch_look(struct watch *watch, uint64_t now, struct watch_sample *ret);
+/* Free space now. */
+uint64_t watch_free(const struct watch *watch);
 /* Pure: the first limit that the sample is over. */
 enum watch_breach watch_judge(const struct sandbox_limits *limits, const struct watch_sample *sample);
 /* Pure: milliseconds until the next look. */

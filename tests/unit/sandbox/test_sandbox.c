@@ -221,6 +221,11 @@ static void test_reserve(void **state)
     trial.job.limits.disk_reserve_bytes = UINT64_MAX;
     struct sandbox_result result = trial_run(&trial);
     expect(&result, SANDBOX_INFRASTRUCTURE, "are to stay free");
+    /* and a step that fails before anybody looked is not blamed for it either */
+    trial_init(&trial, "exit", "1");
+    trial.job.limits.disk_reserve_bytes = UINT64_MAX;
+    result = trial_run(&trial);
+    expect(&result, SANDBOX_INFRASTRUCTURE, "a step failed while");
 }
 
 static void test_time(void **state)

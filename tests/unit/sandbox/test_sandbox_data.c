@@ -93,7 +93,7 @@ static void test_ops(void **state)
     assert_int_equal(job_decode(bytes.data, bytes.size, &job), 0);
     ops_build(&job, &ops);
     assert_int_equal(ops_validate(&ops, NULL), 0);
-    ops_argv(&ops, "/usr/bin/bwrap", job.hostname, 5, 6, &argv);
+    ops_argv(&ops, "/usr/bin/bwrap", job.hostname, 5, 6, "4,0", &argv);
     for (size_t i = 0; i < argv.count; i++)
         buf_add_format(&text, "%s ", argv.items[i]);
     assert_string_equal(
@@ -104,7 +104,7 @@ static void test_ops(void **state)
         "--proc /proc --ro-bind /tmp/mask/cpuinfo /proc/cpuinfo --dev /dev --remount-ro /dev --perms 1777 --size 12 --tmpfs "
         "/dev/shm --perms 1777 --size 11 --tmpfs /tmp --ro-bind /tmp/mask/sys /sys --bind /tmp/state/builds/1/work "
         "/mnt/intergenos/build/work/x --ro-bind /tmp/state/trees/t/scripts /mnt/intergenos/scripts --chdir / --seccomp 5 "
-        "-- /proc/self/fd/6 ");
+        "-- /proc/self/fd/6 4,0 ");
     assert_null(argv.items[argv.count]);
     argv_done(&argv);
     ops_done(&ops);
@@ -146,7 +146,10 @@ static void test_masks(void **state)
         count++;
     assert_int_equal(count, 3);
     assert_null(strstr(text.data, "avx")); /* more than the build contract's level */
-    assert_int_equal(mask_affinity(100000, 0, NULL), FARM_E_UNAVAILABLE);
+    buf_clear(&text);
+    assert_int_equal(mask_choose(100000, 0, &text, NULL), FARM_E_UNAVAILABLE);
+    assert_int_equal(mask_choose(1, 12345, &text, NULL), 0);
+    assert_null(strchr(text.data, ','));
 }
 
 static void test_judge(void **state)

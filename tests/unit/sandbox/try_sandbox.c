@@ -2,7 +2,7 @@
 /*
  * A sandbox driven by hand: for experiments, measurements and the proof that root and user build the same bytes.
  *
- *   try_sandbox STATE [user=NAME] [layer=PATH]... [work=PATH] [bind=SOURCE:TARGET[:ro]]... [env=K=V]... [cores=N]
+ *   try_sandbox STATE [user=NAME] [layer=PATH]... [work=PATH] [bind=SOURCE:TARGET[:ro]]... [env=K=V]... [cores=N] [cpu=N]
  *               [memory=MIB] [processes=N] [disk=MIB] [wall=S] [repeat=N] [step=SCRIPT]... [run=PROGRAM]...
  *
  * A step is run by /bin/bash -e; run= names a program without arguments. Prints outcome and usage; exit status 0 if
@@ -72,6 +72,7 @@ static bool option(struct options *o, char *arg)
         unsigned *u32;
         uint64_t unit;
     } numbers[] = {{"cores", NULL, &o->limits.cores, 1},
+                   {"cpu", NULL, &o->limits.first_cpu, 1},
                    {"memory", &o->limits.memory_bytes, NULL, 1 << 20},
                    {"processes", NULL, &o->limits.processes, 1},
                    {"disk", &o->limits.disk_bytes, NULL, 1 << 20},
