@@ -21,7 +21,8 @@ static int open_file(uint64_t size, struct diag *diag)
     int error = posix_fallocate(fd, 0, (off_t)size);
     if (error != 0) {
         close(fd);
-        return diag_set(diag, -error, "%s: %" PRIu64 " bytes for unpacking: %s (set TMPDIR to a larger directory)",
+        return diag_set(diag, -error,
+                        "%s: %" PRIu64 " bytes for unpacking: %s (set TMPDIR to a larger directory)",
                         directory, size, strerror(error));
     }
     return fd;

@@ -16,7 +16,10 @@ struct area {
     size_t size;
 };
 
-#define AREA_INIT    {0}
+#define AREA_INIT                                                                                            \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 #define CLEANUP_AREA __attribute__((cleanup(area_done)))
 
 /* Two of these may be needed at once, by each of a few threads, on a machine of 4 GiB. */

@@ -50,11 +50,12 @@ int canontar_write(const struct manifest *manifest, struct view pkginfo, int64_t
 struct canontar_read {
     const struct manifest *manifest;
     struct view pkginfo;
-    int64_t epoch;      /* < 0: take it from the first header, whatever it is, and require it everywhere */
-    int dirfd;          /* -1: verify only */
+    int64_t epoch; /* < 0: take it from the first header, whatever it is, and require it everywhere */
+    int dirfd;     /* -1: verify only */
     bool strip_special;
 };
-int canontar_read(const struct canontar_read *what, canontar_source *source, void *context, struct diag *diag) MUST_USE;
+int canontar_read(const struct canontar_read *what, canontar_source *source, void *context,
+                  struct diag *diag) MUST_USE;
 
 /* The size of the tar in bytes, without reading contents. */
 uint64_t canontar_size(const struct manifest *manifest, struct view pkginfo);

@@ -23,12 +23,12 @@ struct reader {
     const struct canontar_read *what;
     canontar_source *source;
     void *context;
-    char *chunk;          /* bytes of the source not used yet: [at, size) */
+    char *chunk; /* bytes of the source not used yet: [at, size) */
     size_t at, size;
-    uint64_t offset;      /* in the tar, for messages */
+    uint64_t offset; /* in the tar, for messages */
     int64_t epoch;
     struct hasher *hasher;
-    struct plant plant;   /* used if what->dirfd >= 0 */
+    struct plant plant; /* used if what->dirfd >= 0 */
     struct diag *diag;
 };
 
@@ -40,7 +40,8 @@ static int take_some(struct reader *reader, uint64_t size, struct view *ret)
         if (got < 0)
             return (int)got;
         if (got == 0)
-            return diag_set(reader->diag, FARM_E_REFUSED, "tar: ends early, at byte %" PRIu64, reader->offset);
+            return diag_set(reader->diag, FARM_E_REFUSED, "tar: ends early, at byte %" PRIu64,
+                            reader->offset);
         reader->at = 0;
         reader->size = (size_t)got;
     }
@@ -54,7 +55,7 @@ static int take_some(struct reader *reader, uint64_t size, struct view *ret)
 
 static int take_exactly(struct reader *reader, char *data, size_t size)
 {
-    struct view piece;
+    struct view piece = VIEW_NONE;
     for (size_t done = 0; done < size; done += piece.size) {
         int result = take_some(reader, size - done, &piece);
         if (result < 0)
@@ -96,11 +97,12 @@ static int compare_header(struct reader *reader, struct view path, struct view e
     size_t at = first_difference(found, expected);
     if (at == expected.size)
         return 0;
-    size_t header = expected.size - TAR_BLOCK; /* where the entry's own header begins, behind the pax member */
-    CLEANUP_FREE char *why =
-        mem_format("not the canonical header: the %s differs (at byte %" PRIu64 " of the tar)",
-                   expected.size > TAR_BLOCK && at < header ? "extended header" : tarhead_field(at % TAR_BLOCK),
-                   reader->offset - expected.size + at);
+    size_t header =
+        expected.size - TAR_BLOCK; /* where the entry's own header begins, behind the pax member */
+    CLEANUP_FREE char *why = mem_format(
+        "not the canonical header: the %s differs (at byte %" PRIu64 " of the tar)",
+        expected.size > TAR_BLOCK && at < header ? "extended header" : tarhead_field(at % TAR_BLOCK),
+        reader->offset - expected.size + at);
     return refuse(reader, path, why);
 }
 
@@ -118,7 +120,7 @@ static int expect_padding(struct reader *reader, struct view path, uint64_t size
 /* The content of a file: hashed, and written to fd unless that is -1. */
 static int take_content(struct reader *reader, const struct entry *entry, int fd)
 {
-    struct view piece;
+    struct view piece = VIEW_NONE;
     int result = 0;
     for (uint64_t left = entry->size; result >= 0 && left > 0; left -= piece.size) {
         result = take_some(reader, left, &piece);
@@ -197,7 +199,8 @@ static int read_entry(struct reader *reader, const struct entry *entry)
     case ENTRY_FILE:
         return read_file(reader, entry);
     case ENTRY_DIR:
-        result = write ? plant_dir(&reader->plant, entry->path, mode_on_disk(reader, entry), reader->diag) : 0;
+        result =
+            write ? plant_dir(&reader->plant, entry->path, mode_on_disk(reader, entry), reader->diag) : 0;
         return result == -EEXIST ? in_the_way(reader, entry) : result;
     case ENTRY_LINK:
         result = write ? plant_link(&reader->plant, entry->path, entry->link, reader->diag) : 0;
@@ -218,7 +221,7 @@ static int settle_epoch(struct reader *reader, const char block[TAR_BLOCK])
 
 static int expect_known_pkginfo(struct reader *reader, struct view first)
 {
-    struct view pkginfo = reader->what->pkginfo, piece;
+    struct view pkginfo = reader->what->pkginfo, piece = VIEW_NONE;
     CLEANUP_BUF struct buf head = BUF_INIT;
     tarhead_pkginfo(pkginfo.size, reader->epoch, &head);
     int result = compare_header(reader, VIEW(".PKGINFO"), buf_view(&head), first);
@@ -238,7 +241,7 @@ static int expect_any_pkginfo(struct reader *reader, struct view first)
     CLEANUP_BUF struct buf head = BUF_INIT;
     tarhead_pkginfo(size, reader->epoch, &head);
     int result = compare_header(reader, VIEW(".PKGINFO"), buf_view(&head), first);
-    struct view piece;
+    struct view piece = VIEW_NONE;
     for (uint64_t left = size; result >= 0 && left > 0; left -= piece.size)
         result = take_some(reader, left, &piece);
     return result >= 0 ? expect_padding(reader, VIEW(".PKGINFO"), size) : result;
@@ -276,7 +279,8 @@ static int read_entries(struct reader *reader, struct view first)
         memcpy(end, first.data, first.size);
     int result = take_exactly(reader, end + first.size, sizeof end - first.size);
     if (result >= 0 && memcmp(end, zeros, sizeof end) != 0)
-        return diag_set(reader->diag, FARM_E_REFUSED, "tar: at byte %" PRIu64 ", where it should end, something follows",
+        return diag_set(reader->diag, FARM_E_REFUSED,
+                        "tar: at byte %" PRIu64 ", where it should end, something follows",
                         reader->offset - sizeof end);
     return result;
 }
@@ -286,7 +290,8 @@ static int expect_end(struct reader *reader)
 {
     ssize_t got = reader->at < reader->size ? 1 : reader->source(reader->context, reader->chunk, CHUNK);
     if (got > 0)
-        return diag_set(reader->diag, FARM_E_REFUSED, "tar: bytes behind its end, at byte %" PRIu64, reader->offset);
+        return diag_set(reader->diag, FARM_E_REFUSED, "tar: bytes behind its end, at byte %" PRIu64,
+                        reader->offset);
     return (int)got;
 }
 

@@ -83,7 +83,8 @@ static int put_pkginfo(const struct writer *writer, struct view pkginfo, int64_t
     return result >= 0 ? put(writer, zeros, tarhead_padding(pkginfo.size)) : result;
 }
 
-static int put_all(const struct writer *writer, const struct manifest *manifest, struct view pkginfo, int64_t epoch)
+static int put_all(const struct writer *writer, const struct manifest *manifest, struct view pkginfo,
+                   int64_t epoch)
 {
     CLEANUP_BUF struct buf head = BUF_INIT;
     int result = put_pkginfo(writer, pkginfo, epoch);
@@ -102,9 +103,11 @@ int canontar_write(const struct manifest *manifest, struct view pkginfo, int64_t
                    canontar_sink *sink, void *context, struct diag *diag)
 {
     if (epoch < 0 || epoch > CANONTAR_EPOCH_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "epoch %" PRId64 ": a tar holds 0 to %" PRId64, epoch, CANONTAR_EPOCH_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "epoch %" PRId64 ": a tar holds 0 to %" PRId64, epoch,
+                        CANONTAR_EPOCH_MAX);
     if (pkginfo.size > PKGINFO_SIZE_MAX)
-        return diag_set(diag, FARM_E_LIMIT, ".PKGINFO: %zu bytes, the limit is %d", pkginfo.size, PKGINFO_SIZE_MAX);
+        return diag_set(diag, FARM_E_LIMIT, ".PKGINFO: %zu bytes, the limit is %d", pkginfo.size,
+                        PKGINFO_SIZE_MAX);
     struct writer writer = {sink, context, dirfd, hasher_new(), mem_alloc(CHUNK), diag};
     int result = put_all(&writer, manifest, pkginfo, epoch);
     hasher_free(writer.hasher);

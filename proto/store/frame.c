@@ -12,11 +12,13 @@
 #include <zstd.h>
 
 enum {
-    SMALL = 1024 * 1024,            /* content up to this is kept and compressed at once: no threads, exact parameters */
-    WORKERS_MAX = 4,                /* beyond that the disk is the limit */
-    WRITEBACK = 8 * 1024 * 1024,    /* the disk starts on this much while we go on, so that the fsync at the end is short */
-    WINDOW_LOG_MAX = 23,            /* 8 MiB, what level 19 uses: bounds the memory that a stranger's frame can ask for */
-    PLAIN_HEADER = 6,               /* magic, descriptor, window: what zstd writes when it does not know the size */
+    SMALL = 1024 * 1024, /* content up to this is kept and compressed at once: no threads, exact parameters */
+    WORKERS_MAX = 4,     /* beyond that the disk is the limit */
+    WRITEBACK = 8 * 1024 *
+                1024, /* the disk starts on this much while we go on, so that the fsync at the end is short */
+    WINDOW_LOG_MAX =
+        23,           /* 8 MiB, what level 19 uses: bounds the memory that a stranger's frame can ask for */
+    PLAIN_HEADER = 6, /* magic, descriptor, window: what zstd writes when it does not know the size */
     SIZED_HEADER = PLAIN_HEADER + 8 /* what we write instead */
 };
 
@@ -25,15 +27,15 @@ static const unsigned char MAGIC[4] = {0x28, 0xb5, 0x2f, 0xfd};
 struct frame_encoder {
     int fd;
     int level;
-    ZSTD_CCtx *context;    /* NULL while everything still fits into 'small' */
+    ZSTD_CCtx *context; /* NULL while everything still fits into 'small' */
     struct buf small;
     char *out;
     size_t out_size;
     unsigned char header[PLAIN_HEADER];
-    size_t header_have;    /* of it */
-    uint64_t content;      /* bytes in */
-    uint64_t written;      /* bytes out */
-    uint64_t flushing;     /* of those, given to the disk already */
+    size_t header_have; /* of it */
+    uint64_t content;   /* bytes in */
+    uint64_t written;   /* bytes out */
+    uint64_t flushing;  /* of those, given to the disk already */
 };
 
 struct frame_encoder *frame_encoder_new(int fd, int level)
@@ -83,7 +85,8 @@ static int put_header(struct frame_encoder *encoder, struct diag *diag)
 {
     unsigned char header[SIZED_HEADER] = {0};
     if (memcmp(encoder->header, MAGIC, sizeof MAGIC) != 0 || encoder->header[4] != 0)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "this zstd library writes a frame header that is not understood");
+        return diag_set(diag, FARM_E_UNSUPPORTED,
+                        "this zstd library writes a frame header that is not understood");
     memcpy(header, encoder->header, PLAIN_HEADER);
     header[4] = 0xc0;
     return put_out(encoder, header, sizeof header, diag);
@@ -130,7 +133,8 @@ static ZSTD_CCtx *new_context(int level, int workers)
     if (context == NULL)
         abort(); /* exhaustion */
     ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, workers); /* a library without threads refuses, and works without */
+    ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers,
+                           workers); /* a library without threads refuses, and works without */
     return context;
 }
 
@@ -195,7 +199,7 @@ struct frame_decoder {
     char *in;
     size_t in_size;
     ZSTD_inBuffer have;
-    bool ended;      /* the frame is complete */
+    bool ended; /* the frame is complete */
 };
 
 struct frame_decoder *frame_decoder_new(int fd)
@@ -250,7 +254,8 @@ ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size,
         if (ZSTD_isError(left))
             return diag_set(diag, FARM_E_SYNTAX, "not a sound zstd frame: %s", ZSTD_getErrorName(left));
         decoder->ended = left == 0;
-        if (decoder->ended || out.pos > 0 || decoder->have.pos > before || decoder->have.pos < decoder->have.size)
+        if (decoder->ended || out.pos > 0 || decoder->have.pos > before ||
+            decoder->have.pos < decoder->have.size)
             continue;
         int more = refill(decoder, diag);
         if (more < 0)
@@ -267,7 +272,8 @@ int frame_content_size(int fd, uint64_t *ret, struct diag *diag)
     ssize_t got = pread(fd, header, sizeof header, 0);
     if (got < 0)
         return diag_errno(diag, "read");
-    if ((size_t)got < sizeof MAGIC || memcmp(header, MAGIC, sizeof MAGIC) != 0) /* skippable frames have another */
+    if ((size_t)got < sizeof MAGIC ||
+        memcmp(header, MAGIC, sizeof MAGIC) != 0) /* skippable frames have another */
         return diag_set(diag, FARM_E_SYNTAX, "not a zstd frame");
     unsigned long long size = ZSTD_getFrameContentSize(header, (size_t)got);
     if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)

@@ -16,8 +16,8 @@ static struct view keep_string(struct manifest *manifest, struct view text)
         return VIEW("");
     struct buf *last = manifest->nstrings > 0 ? &manifest->strings[manifest->nstrings - 1] : NULL;
     if (last == NULL || last->capacity - last->size <= text.size) {
-        manifest->strings = mem_reserve(manifest->strings, &manifest->strings_capacity, manifest->nstrings + 1,
-                                        sizeof *manifest->strings);
+        manifest->strings = mem_reserve(manifest->strings, &manifest->strings_capacity,
+                                        manifest->nstrings + 1, sizeof *manifest->strings);
         last = &manifest->strings[manifest->nstrings++];
         *last = (struct buf)BUF_INIT;
         buf_room(last, text.size > CHUNK_SIZE ? text.size : CHUNK_SIZE);
@@ -51,7 +51,8 @@ int manifest_refuse(struct view path, const char *why, struct diag *diag)
     enum { SHOWN = 300 }; /* bytes of the path: the reason must fit behind it */
     CLEANUP_BUF struct buf name = BUF_INIT;
     manifest_escape(path, &name);
-    return diag_set(diag, FARM_E_REFUSED, "./%.*s%s: %s", SHOWN, name.data, name.size > SHOWN ? "..." : "", why);
+    return diag_set(diag, FARM_E_REFUSED, "./%.*s%s: %s", SHOWN, name.data, name.size > SHOWN ? "..." : "",
+                    why);
 }
 
 static bool parent_is_directory(const struct manifest *manifest, struct view path)
@@ -112,7 +113,9 @@ static int check_entry(const struct manifest *manifest, const struct entry *entr
     case ENTRY_DIR:
         return 0;
     case ENTRY_FILE:
-        return entry->size <= MANIFEST_FILE_MAX ? 0 : manifest_refuse(entry->path, "file larger than the limit", diag);
+        return entry->size <= MANIFEST_FILE_MAX
+                   ? 0
+                   : manifest_refuse(entry->path, "file larger than the limit", diag);
     case ENTRY_LINK:
         return check_link(entry, diag);
     }
@@ -122,7 +125,8 @@ static int check_entry(const struct manifest *manifest, const struct entry *entr
 static int check_root(const struct manifest *manifest, struct diag *diag)
 {
     if (manifest->count > MANIFEST_ENTRIES_MAX)
-        return diag_set(diag, FARM_E_REFUSED, "%zu entries, the limit is %d", manifest->count, MANIFEST_ENTRIES_MAX);
+        return diag_set(diag, FARM_E_REFUSED, "%zu entries, the limit is %d", manifest->count,
+                        MANIFEST_ENTRIES_MAX);
     if (manifest->count == 0 || manifest->entries[0].path.size != 0)
         return diag_set(diag, FARM_E_REFUSED, ".: the root directory is not listed");
     const struct entry *root = &manifest->entries[0];

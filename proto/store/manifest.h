@@ -22,7 +22,10 @@
 #include "digest.h"
 
 /* Far above the largest real package (linux-firmware: 8 k; texlive: 200 k); bounds what a hostile artifact costs. */
-enum { MANIFEST_ENTRIES_MAX = 1000000, MANIFEST_PATH_MAX = 4096 }; /* a path or link target is shorter than that */
+enum {
+    MANIFEST_ENTRIES_MAX = 1000000,
+    MANIFEST_PATH_MAX = 4096
+}; /* a path or link target is shorter than that */
 #define MANIFEST_SIZE_MAX ((size_t)256 << 20)
 /* One file; a million of them still add up to less than 2^63, so that no sum of sizes can overflow. */
 #define MANIFEST_FILE_MAX ((uint64_t)1 << 40)
@@ -30,22 +33,25 @@ enum { MANIFEST_ENTRIES_MAX = 1000000, MANIFEST_PATH_MAX = 4096 }; /* a path or 
 enum entry_type { ENTRY_DIR, ENTRY_FILE, ENTRY_LINK };
 
 struct entry {
-    struct view path;      /* unescaped, without "./"; "" is the root. Borrowed from the manifest. */
+    struct view path; /* unescaped, without "./"; "" is the root. Borrowed from the manifest. */
     enum entry_type type;
-    unsigned int mode;     /* permission bits with setuid, setgid, sticky; links are always 0777 */
-    uint64_t size;         /* files only, bytes */
-    struct digest sha256;  /* files only */
-    struct view link;      /* links only: the target, unescaped */
+    unsigned int mode;    /* permission bits with setuid, setgid, sticky; links are always 0777 */
+    uint64_t size;        /* files only, bytes */
+    struct digest sha256; /* files only */
+    struct view link;     /* links only: the target, unescaped */
 };
 
 struct manifest {
     struct entry *entries; /* sorted, no duplicates */
     size_t count, capacity;
-    struct buf *strings;   /* owns what the entries point to (implementation detail) */
+    struct buf *strings; /* owns what the entries point to (implementation detail) */
     size_t nstrings, strings_capacity;
 };
 
-#define MANIFEST_INIT {0}
+#define MANIFEST_INIT                                                                                        \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 void manifest_done(struct manifest *manifest);
 /* Appends a path as the text form has it, without "./": also the way to print a stranger's file name. */

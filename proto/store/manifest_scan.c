@@ -38,11 +38,9 @@ static int check_attributes(const struct treewalk_entry *entry, struct diag *dia
     for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
         if (attribute_is_ignored(names + at))
             continue;
-        CLEANUP_FREE char *why = mem_format("has the extended attribute %.100s, which payloads cannot carry%s",
-                                            names + at,
-                                            strcmp(names + at, "security.capability") == 0
-                                                ? " (declare capabilities in the recipe)"
-                                                : "");
+        CLEANUP_FREE char *why = mem_format(
+            "has the extended attribute %.100s, which payloads cannot carry%s", names + at,
+            strcmp(names + at, "security.capability") == 0 ? " (declare capabilities in the recipe)" : "");
         return manifest_refuse(entry->path, why, diag);
     }
     return 0;
@@ -64,8 +62,9 @@ static int add_link(struct scan *scan, const struct treewalk_entry *entry, struc
     int result = treewalk_read_link(entry, &target, diag);
     if (result < 0)
         return result;
-    manifest_add(&scan->manifest,
-                 &(struct entry){.path = entry->path, .type = ENTRY_LINK, .mode = 0777, .link = view_text(target)});
+    manifest_add(
+        &scan->manifest,
+        &(struct entry){.path = entry->path, .type = ENTRY_LINK, .mode = 0777, .link = view_text(target)});
     return TREEWALK_GO_ON;
 }
 
@@ -102,7 +101,8 @@ static int scan_tree(int dirfd, struct scan *scan, struct diag *diag)
         return diag_errno(diag, "stat of the tree");
     scan->uid = status.st_uid;
     scan->gid = status.st_gid;
-    manifest_add(&scan->manifest, &(struct entry){.path = VIEW(""), .type = ENTRY_DIR, .mode = status.st_mode & 07777});
+    manifest_add(&scan->manifest,
+                 &(struct entry){.path = VIEW(""), .type = ENTRY_DIR, .mode = status.st_mode & 07777});
     int result = treewalk(dirfd, visit, scan, diag);
     return result >= 0 ? manifest_seal(&scan->manifest, diag) : result;
 }

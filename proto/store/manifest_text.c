@@ -70,7 +70,8 @@ static void write_entry(const struct entry *entry, struct buf *ret)
     case ENTRY_DIR:
         break;
     case ENTRY_FILE:
-        buf_add_format(ret, " size=%" PRIu64 " sha256digest=%s", entry->size, digest_hex(&entry->sha256).text);
+        buf_add_format(ret, " size=%" PRIu64 " sha256digest=%s", entry->size,
+                       digest_hex(&entry->sha256).text);
         break;
     case ENTRY_LINK:
         buf_add_text(ret, " link=");
@@ -176,10 +177,11 @@ static bool parse_line(struct view text, struct line *line)
 {
     struct view rest = text, value;
     line->entry = (struct entry){0};
-    return view_split(&rest, ' ', &value) && parse_path(value, line) && next_value(&rest, VIEW("type="), &value) &&
-           parse_type(value, &line->entry.type) && next_value(&rest, VIEW("mode="), &value) &&
-           parse_mode(value, &line->entry.mode) && next_value(&rest, VIEW("uid="), &value) &&
-           next_value(&rest, VIEW("gid="), &value) && parse_rest(&rest, line);
+    return view_split(&rest, ' ', &value) && parse_path(value, line) &&
+           next_value(&rest, VIEW("type="), &value) && parse_type(value, &line->entry.type) &&
+           next_value(&rest, VIEW("mode="), &value) && parse_mode(value, &line->entry.mode) &&
+           next_value(&rest, VIEW("uid="), &value) && next_value(&rest, VIEW("gid="), &value) &&
+           parse_rest(&rest, line);
 }
 
 /* Whatever parse_line let through (a uid of 5, bytes behind the last field) shows here. */
@@ -195,7 +197,8 @@ static int parse_lines(struct view rest, struct manifest *manifest, struct line 
     struct view text;
     for (size_t number = 2; rest.size > 0; number++) {
         if (manifest->count >= MANIFEST_ENTRIES_MAX)
-            return diag_set(diag, FARM_E_LIMIT, "manifest:%zu: more than %d entries", number, MANIFEST_ENTRIES_MAX);
+            return diag_set(diag, FARM_E_LIMIT, "manifest:%zu: more than %d entries", number,
+                            MANIFEST_ENTRIES_MAX);
         if (memchr(rest.data, '\n', rest.size) == NULL)
             return diag_set(diag, FARM_E_SYNTAX, "manifest:%zu: the last line does not end", number);
         view_split(&rest, '\n', &text);
@@ -214,7 +217,8 @@ static int parse_lines(struct view rest, struct manifest *manifest, struct line 
 int manifest_parse(struct view text, struct manifest *ret, struct diag *diag)
 {
     if (text.size > MANIFEST_SIZE_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "manifest: %zu bytes, the limit is %zu", text.size, MANIFEST_SIZE_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "manifest: %zu bytes, the limit is %zu", text.size,
+                        MANIFEST_SIZE_MAX);
     if (!view_starts(text, HEADER))
         return diag_set(diag, FARM_E_SYNTAX, "manifest:1: the first line is not \"#mtree\"");
     struct manifest manifest = MANIFEST_INIT;

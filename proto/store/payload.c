@@ -20,13 +20,13 @@ static int to_store(void *context, const void *data, size_t size)
     return store_write(sink->writer, data, size, sink->diag);
 }
 
-static int put_tar(struct store *store, const struct manifest *manifest, struct view pkginfo, int64_t epoch, int dirfd,
-                   struct digest *ret, uint64_t *ret_size, struct diag *diag)
+static int put_tar(struct store *store, const struct manifest *manifest, struct view pkginfo, int64_t epoch,
+                   int dirfd, struct digest *ret, uint64_t *ret_size, struct diag *diag)
 {
     uint64_t size = canontar_size(manifest, pkginfo);
     if (size > STORE_OBJECT_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "the archive would have %" PRIu64 " bytes, the limit is %" PRIu64, size,
-                        STORE_OBJECT_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "the archive would have %" PRIu64 " bytes, the limit is %" PRIu64,
+                        size, STORE_OBJECT_MAX);
     struct sink sink = {.diag = diag};
     int result = store_write_begin(store, size, &sink.writer, diag);
     if (result < 0)
@@ -39,7 +39,8 @@ static int put_tar(struct store *store, const struct manifest *manifest, struct 
     return store_write_commit(sink.writer, NULL, false, ret, ret_size, diag);
 }
 
-static int put_manifest(struct store *store, const struct manifest *manifest, struct digest *ret, struct diag *diag)
+static int put_manifest(struct store *store, const struct manifest *manifest, struct digest *ret,
+                        struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     manifest_write(manifest, &text);
@@ -89,7 +90,8 @@ static ssize_t from_store(void *context, void *ret_data, size_t size)
     return store_read(source->reader, ret_data, size, source->diag);
 }
 
-static int read_tar(struct store *store, const struct payload *payload, struct canontar_read what, struct diag *diag)
+static int read_tar(struct store *store, const struct payload *payload, struct canontar_read what,
+                    struct diag *diag)
 {
     struct manifest manifest = MANIFEST_INIT;
     int result = payload_manifest(store, &payload->manifest, &manifest, diag);
@@ -136,7 +138,8 @@ int payload_unpack(struct store *store, const struct payload *payload, int dirfd
 /* A root filesystem with the toolchains of a distribution has a few hundred thousand entries and some GiB. */
 static const struct unpack_limits BASE_LIMITS = {STORE_OBJECT_MAX, MANIFEST_ENTRIES_MAX};
 
-static int import_into(struct store *store, int tar_fd, int scratch_fd, struct payload *ret, struct diag *diag)
+static int import_into(struct store *store, int tar_fd, int scratch_fd, struct payload *ret,
+                       struct diag *diag)
 {
     /* One level down, so that the root may have its own mode while the directory around it keeps everybody out: there are
      * setuid files in there. */
@@ -150,7 +153,8 @@ static int import_into(struct store *store, int tar_fd, int scratch_fd, struct p
     return result >= 0 ? payload_pack(store, root, NULL, NULL, 0, ret, diag) : result;
 }
 
-int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, struct payload *ret, struct diag *diag)
+int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, struct payload *ret,
+                        struct diag *diag)
 {
     CLEANUP_FREE char *name = NULL;
     int result = file_temp_dir(scratch_dirfd, "base", &name, diag);

@@ -21,7 +21,8 @@ int payload_pack(struct store *store, int dirfd, payload_pkginfo *pkginfo, void 
                  struct payload *ret, struct diag *diag) MUST_USE;
 
 /* Reads and parses a manifest object. */
-int payload_manifest(struct store *store, const struct digest *name, struct manifest *ret, struct diag *diag) MUST_USE;
+int payload_manifest(struct store *store, const struct digest *name, struct manifest *ret,
+                     struct diag *diag) MUST_USE;
 
 /* Re-encodes: is 'tar' the canonical tar of 'manifest' with this .PKGINFO and epoch? Cases A8, A9, W14. */
 int payload_verify(struct store *store, const struct payload *payload, struct view pkginfo, int64_t epoch,
@@ -40,11 +41,12 @@ int payload_unpack(struct store *store, const struct payload *payload, int dirfd
  * copied, no times, no attributes) and packed without .PKGINFO, with epoch 0. Uses 'scratch' (a directory on the
  * store's file system) to unpack; nothing stays there.
  */
-int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, struct payload *ret, struct diag *diag) MUST_USE;
+int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, struct payload *ret,
+                        struct diag *diag) MUST_USE;
 
 /* The .igos.tar.gz form: exactly one gzip member (level 6, no name, no time) around the tar object. The caller syncs. */
-int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz, uint64_t *ret_size,
-                      struct diag *diag) MUST_USE;
+int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz,
+                      uint64_t *ret_size, struct diag *diag) MUST_USE;
 /*
  * Verifies a .igos.tar.gz file against manifest, .PKGINFO and epoch, and its tar digest; no second member, no trailing
  * bytes, no name or time in its header. FARM_E_REFUSED, or FARM_E_DIGEST if it is canonical but not this tar. The file

@@ -37,7 +37,8 @@ static int load_object(struct store *store, const struct digest *name, struct ar
     return got == 0 && done == size ? 0 : diag_set(diag, FARM_E_CORRUPT, "object changed its size");
 }
 
-static int compress(const struct area *in, size_t in_size, struct area *out, size_t *ret_size, struct diag *diag)
+static int compress(const struct area *in, size_t in_size, struct area *out, size_t *ret_size,
+                    struct diag *diag)
 {
     struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(GZIP_LEVEL);
     if (compressor == NULL)
@@ -52,8 +53,8 @@ static int compress(const struct area *in, size_t in_size, struct area *out, siz
     return result;
 }
 
-int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz, uint64_t *ret_size,
-                      struct diag *diag)
+int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz,
+                      uint64_t *ret_size, struct diag *diag)
 {
     uint64_t tar_size;
     size_t size = 0;
@@ -105,8 +106,8 @@ static int check_gzip_header(const char *data, size_t size, struct diag *diag)
     return 0;
 }
 
-static int decompress(const struct area *in, size_t in_size, const struct area *out, size_t limit, size_t *ret_size,
-                      struct diag *diag)
+static int decompress(const struct area *in, size_t in_size, const struct area *out, size_t limit,
+                      size_t *ret_size, struct diag *diag)
 {
     struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
     if (decompressor == NULL)
@@ -120,7 +121,8 @@ static int decompress(const struct area *in, size_t in_size, const struct area *
     if (code != LIBDEFLATE_SUCCESS)
         return diag_set(diag, FARM_E_REFUSED, "archive: damaged gzip data");
     if (used != in_size)
-        return diag_set(diag, FARM_E_REFUSED, "archive: %zu bytes behind the gzip member (another one, or padding)",
+        return diag_set(diag, FARM_E_REFUSED,
+                        "archive: %zu bytes behind the gzip member (another one, or padding)",
                         in_size - used);
     return 0;
 }
@@ -143,8 +145,8 @@ static int check_tar(struct view tar, const struct canontar_read *what, const st
         return result;
     struct digest found = digest_of(tar);
     if (!digest_equal(&found, expected))
-        return diag_set(diag, FARM_E_DIGEST, "archive: its tar has digest %s, expected %s", digest_hex(&found).text,
-                        digest_hex(expected).text);
+        return diag_set(diag, FARM_E_DIGEST, "archive: its tar has digest %s, expected %s",
+                        digest_hex(&found).text, digest_hex(expected).text);
     return 0;
 }
 
@@ -161,8 +163,9 @@ int payload_verify_gz(int fd, const struct manifest *manifest, struct view pkgin
     struct stat status;
     uint64_t limit = largest_tar(manifest, pkginfo);
     if (limit > STORE_OBJECT_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "archive: its manifest gives %" PRIu64 " bytes, the limit is %" PRIu64,
-                        limit, STORE_OBJECT_MAX);
+        return diag_set(diag, FARM_E_LIMIT,
+                        "archive: its manifest gives %" PRIu64 " bytes, the limit is %" PRIu64, limit,
+                        STORE_OBJECT_MAX);
     if (fstat(fd, &status) < 0)
         return diag_errno(diag, "archive: stat");
     uint64_t size = (uint64_t)status.st_size;

@@ -146,7 +146,8 @@ int plant_link(struct plant *plant, struct view path, struct view target, struct
     if (symlinkat(text, parent, name) < 0)
         return report(path, -errno, "create link", diag);
     const struct timespec times[2] = {{.tv_sec = plant->epoch}, {.tv_sec = plant->epoch}};
-    return utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : report(path, -errno, "set time", diag);
+    return utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) == 0 ? 0
+                                                                    : report(path, -errno, "set time", diag);
 }
 
 int plant_hardlink(struct plant *plant, struct view path, struct view existing, struct diag *diag)
@@ -161,10 +162,14 @@ int plant_hardlink(struct plant *plant, struct view path, struct view existing, 
     CLEANUP_FREE char *name = view_string(base), *old_name = view_string(old_base);
     struct stat status;
     if (old_parent < 0 || fstatat(old_parent, old_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that did not come before it", VIEW_ARG(path));
+        return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that did not come before it",
+                        VIEW_ARG(path));
     if (!S_ISREG(status.st_mode))
-        return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that is not a regular file", VIEW_ARG(path));
-    return linkat(old_parent, old_name, parent, name, 0) == 0 ? 0 : report(path, -errno, "create hard link", diag);
+        return diag_set(diag, FARM_E_REFUSED, "%.*s: hard link to something that is not a regular file",
+                        VIEW_ARG(path));
+    return linkat(old_parent, old_name, parent, name, 0) == 0
+               ? 0
+               : report(path, -errno, "create hard link", diag);
 }
 
 static int finish_dir(const struct plant *plant, const struct planted_dir *dir, struct diag *diag)

@@ -15,10 +15,10 @@
 #include <sys/types.h>
 
 struct plant {
-    int dirfd;      /* borrowed */
-    int64_t epoch;  /* the mtime of everything, in seconds */
-    int parent_fd;  /* the directory used last, owned; -1: none */
-    char *parent;   /* its path, owned */
+    int dirfd;        /* borrowed */
+    int64_t epoch;    /* the mtime of everything, in seconds */
+    int parent_fd;    /* the directory used last, owned; -1: none */
+    char *parent;     /* its path, owned */
     struct map *made; /* path -> struct planted_dir, in the order of creation */
 };
 
@@ -34,7 +34,8 @@ int plant_dir(struct plant *plant, struct view path, unsigned int mode, struct d
 int plant_parents(struct plant *plant, struct view path, struct diag *diag) MUST_USE;
 /* Opens a new file for writing; plant_close_file sets mode and time and closes it (also on failure). */
 int plant_open_file(struct plant *plant, struct view path, int *ret_fd, struct diag *diag) MUST_USE;
-int plant_close_file(struct plant *plant, struct view path, int fd, unsigned int mode, struct diag *diag) MUST_USE;
+int plant_close_file(struct plant *plant, struct view path, int fd, unsigned int mode,
+                     struct diag *diag) MUST_USE;
 int plant_link(struct plant *plant, struct view path, struct view target, struct diag *diag) MUST_USE;
 /* A second name for a regular file that was planted before. */
 int plant_hardlink(struct plant *plant, struct view path, struct view existing, struct diag *diag) MUST_USE;

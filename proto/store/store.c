@@ -170,10 +170,11 @@ static int open_all(struct store *store, int dirfd, const char *path, struct dia
 int store_open(int dirfd, const char *path, int level, struct store **ret, struct diag *diag)
 {
     if (level < STORE_LEVEL_MIN || level > STORE_LEVEL_MAX)
-        return diag_set(diag, FARM_E_CONFIG, "compression level %d: the store takes %d to %d", level, STORE_LEVEL_MIN,
-                        STORE_LEVEL_MAX);
+        return diag_set(diag, FARM_E_CONFIG, "compression level %d: the store takes %d to %d", level,
+                        STORE_LEVEL_MIN, STORE_LEVEL_MAX);
     struct store *store = mem_zero(1, sizeof *store);
-    *store = (struct store){.root = -1, .objects = -1, .incoming = -1, .damaged = -1, .lock_file = -1, .level = level};
+    *store = (struct store){
+        .root = -1, .objects = -1, .incoming = -1, .damaged = -1, .lock_file = -1, .level = level};
     store->pins = map_new();
     store->arriving = map_new();
     store->verified = map_new();
@@ -223,7 +224,8 @@ bool store_has(struct store *store, const struct digest *name)
     pthread_mutex_lock(&store->lock);
     bool arriving = map_get(store->arriving, store_key(name)) != NULL;
     pthread_mutex_unlock(&store->lock);
-    return !arriving && faccessat(store->objects, store_object_path(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return !arriving &&
+           faccessat(store->objects, store_object_path(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 bool store_refresh(struct store *store, const struct digest *name)
@@ -324,7 +326,8 @@ int store_open_object(struct store *store, const struct digest *name, struct dia
     return diag_errno(diag, "object %s: open", digest_hex(name).text);
 }
 
-int store_move_aside(struct store *store, const struct digest *name, int fd, const char *why, struct diag *diag)
+int store_move_aside(struct store *store, const struct digest *name, int fd, const char *why,
+                     struct diag *diag)
 {
     struct object_path path = store_object_path(name);
     struct stat opened, present;
@@ -337,6 +340,7 @@ int store_move_aside(struct store *store, const struct digest *name, int fd, con
     if (same)
         same = renameat(store->objects, path.text, store->damaged, aside) == 0;
     pthread_mutex_unlock(&store->lock);
-    return diag_set(diag, FARM_E_CORRUPT, "object %s is damaged (%s)%s%s; fetch or build it again, and check the disk",
+    return diag_set(diag, FARM_E_CORRUPT,
+                    "object %s is damaged (%s)%s%s; fetch or build it again, and check the disk",
                     digest_hex(name).text, why, same ? "; moved to damaged/" : "", same ? aside : "");
 }

@@ -43,22 +43,24 @@ int store_open(int dirfd, const char *path, int level, struct store **ret, struc
 struct store *store_close(struct store *store); /* accepts NULL, returns NULL */
 
 /* Streams a new object in. 'limit': most uncompressed bytes. */
-int store_write_begin(struct store *store, uint64_t limit, struct store_writer **ret, struct diag *diag) MUST_USE;
+int store_write_begin(struct store *store, uint64_t limit, struct store_writer **ret,
+                      struct diag *diag) MUST_USE;
 int store_write(struct store_writer *writer, const void *data, size_t size, struct diag *diag) MUST_USE;
 /*
  * Syncs and links in. If 'expected' is not NULL and differs: FARM_E_DIGEST, nothing is stored. The writer is
  * consumed in every case. With pin true the object is returned pinned (store_unpin).
  */
-int store_write_commit(struct store_writer *writer, const struct digest *expected, bool pin, struct digest *ret,
-                       uint64_t *ret_size, struct diag *diag) MUST_USE;
+int store_write_commit(struct store_writer *writer, const struct digest *expected, bool pin,
+                       struct digest *ret, uint64_t *ret_size, struct diag *diag) MUST_USE;
 struct store_writer *store_write_abort(struct store_writer *writer); /* accepts NULL, returns NULL */
 
 /* Whole-object helpers. */
 int store_put(struct store *store, struct view data, struct digest *ret, struct diag *diag) MUST_USE;
-int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected, struct digest *ret,
-                 uint64_t *ret_size, struct diag *diag) MUST_USE;
+int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected,
+                 struct digest *ret, uint64_t *ret_size, struct diag *diag) MUST_USE;
 /* FARM_E_MISSING if absent; FARM_E_LIMIT if longer than limit; verified before it returns. */
-int store_get(struct store *store, const struct digest *name, size_t limit, struct buf *ret, struct diag *diag) MUST_USE;
+int store_get(struct store *store, const struct digest *name, size_t limit, struct buf *ret,
+              struct diag *diag) MUST_USE;
 /* Verified copy into a file descriptor, from its current offset. */
 int store_get_fd(struct store *store, const struct digest *name, int fd, struct diag *diag) MUST_USE;
 
@@ -70,7 +72,8 @@ int store_verify(struct store *store, const struct digest *name, struct diag *di
 int store_size(struct store *store, const struct digest *name, uint64_t *ret, struct diag *diag) MUST_USE;
 
 /* Streams out, verifying. store_read returns bytes read, 0 at a verified end. */
-int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret, struct diag *diag) MUST_USE;
+int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret,
+                     struct diag *diag) MUST_USE;
 ssize_t store_read(struct store_reader *reader, void *ret_data, size_t size, struct diag *diag) MUST_USE;
 struct store_reader *store_read_end(struct store_reader *reader); /* accepts NULL, returns NULL */
 
@@ -89,12 +92,13 @@ void store_unpin(struct store *store, const struct digest *name);
 struct store_partial;
 int store_open_stored(struct store *store, const struct digest *name, int *ret_fd, uint64_t *ret_size,
                       struct diag *diag) MUST_USE;
-int store_partial_begin(struct store *store, const char *owner, const struct digest *name, uint64_t stored_size,
-                        struct store_partial **ret, struct diag *diag) MUST_USE;
+int store_partial_begin(struct store *store, const char *owner, const struct digest *name,
+                        uint64_t stored_size, struct store_partial **ret, struct diag *diag) MUST_USE;
 /* How much is there already: where the sender continues. */
 uint64_t store_partial_offset(const struct store_partial *partial);
 /* 'offset' must be the current one: FARM_E_STATE otherwise. */
-int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data, struct diag *diag) MUST_USE;
+int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data,
+                      struct diag *diag) MUST_USE;
 /*
  * Decompresses, verifies against the name, links in. FARM_E_DIGEST drops the partial. 'limit' bounds the
  * uncompressed size: FARM_E_LIMIT drops it too, before a byte is unpacked, since the frame says its size and is held to
@@ -113,8 +117,9 @@ struct store_partial *store_partial_close(struct store_partial *partial);
 int store_collect(struct store *store, bool (*keep)(void *context, const struct digest *name), void *context,
                   int64_t grace_ms, size_t *ret_removed, uint64_t *ret_bytes, struct diag *diag) MUST_USE;
 /* Walks all objects, in no particular order; an error of visit() ends it. For listings and scrubs. */
-int store_each(struct store *store, int (*visit)(void *context, const struct digest *name, uint64_t stored_size),
-               void *context, struct diag *diag) MUST_USE;
+int store_each(struct store *store,
+               int (*visit)(void *context, const struct digest *name, uint64_t stored_size), void *context,
+               struct diag *diag) MUST_USE;
 /* Bytes of compressed objects (a walk). */
 int store_usage(struct store *store, uint64_t *ret_bytes, size_t *ret_objects, struct diag *diag) MUST_USE;
 

@@ -51,7 +51,9 @@ static int visit_object_file(void *context, const char *name, const struct stat 
     if (!store_parse_object_path(walk->directory, name, &digest))
         return 0; /* not ours */
     int result = walk->visit(walk->context, &digest, status);
-    return result < 0 ? diag_set(diag, result, "object %s: %s", digest_hex(&digest).text, farm_error_text(result)) : 0;
+    return result < 0
+               ? diag_set(diag, result, "object %s: %s", digest_hex(&digest).text, farm_error_text(result))
+               : 0;
 }
 
 static int each_object(struct store *store, visit_object *visit, void *context, struct diag *diag)
@@ -77,8 +79,9 @@ static int visit_each(void *context, const struct digest *name, const struct sta
     return each->visit(each->context, name, (uint64_t)status->st_size);
 }
 
-int store_each(struct store *store, int (*visit)(void *context, const struct digest *name, uint64_t stored_size),
-               void *context, struct diag *diag)
+int store_each(struct store *store,
+               int (*visit)(void *context, const struct digest *name, uint64_t stored_size), void *context,
+               struct diag *diag)
 {
     struct each each = {visit, context};
     return each_object(store, visit_each, &each, diag);
@@ -135,7 +138,8 @@ static bool remove_object(struct collection *collection, const struct digest *na
     struct object_path path = store_object_path(name);
     struct stat status;
     pthread_mutex_lock(&store->lock);
-    bool gone = map_get(store->pins, store_key(name)) == NULL && map_get(store->arriving, store_key(name)) == NULL &&
+    bool gone = map_get(store->pins, store_key(name)) == NULL &&
+                map_get(store->arriving, store_key(name)) == NULL &&
                 fstatat(store->objects, path.text, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                 is_old(collection, &status) && unlinkat(store->objects, path.text, 0) == 0;
     if (gone)
@@ -175,10 +179,8 @@ static int collect_partial(void *context, const char *name, const struct stat *s
 int store_collect(struct store *store, bool (*keep)(void *context, const struct digest *name), void *context,
                   int64_t grace_ms, size_t *ret_removed, uint64_t *ret_bytes, struct diag *diag)
 {
-    struct collection collection = {.store = store,
-                                    .keep = keep,
-                                    .context = context,
-                                    .before_ms = moment_wall_ms() - grace_ms};
+    struct collection collection = {
+        .store = store, .keep = keep, .context = context, .before_ms = moment_wall_ms() - grace_ms};
     int result = each_object(store, collect_object, &collection, diag);
     if (result >= 0)
         result = each_file(store->root, "incoming", collect_partial, &collection, diag);

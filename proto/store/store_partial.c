@@ -29,11 +29,13 @@ struct store_partial {
 static char *partial_file(const char *owner, const struct digest *name, uint64_t stored_size)
 {
     struct digest hashed = digest_of(view_text(owner));
-    return mem_format("%s.%" PRIu64 ".%.16s.part", digest_hex(name).text, stored_size, digest_hex(&hashed).text);
+    return mem_format("%s.%" PRIu64 ".%.16s.part", digest_hex(name).text, stored_size,
+                      digest_hex(&hashed).text);
 }
 
 /* The lock keeps two connections of one owner apart, and a collection away. -EAGAIN: it was removed meanwhile. */
-static int open_locked(struct store *store, const char *file, int *ret_fd, struct stat *ret_status, struct diag *diag)
+static int open_locked(struct store *store, const char *file, int *ret_fd, struct stat *ret_status,
+                       struct diag *diag)
 {
     CLEANUP_CLOSE int fd = openat(store->incoming, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -51,12 +53,12 @@ static int open_locked(struct store *store, const char *file, int *ret_fd, struc
     return 0;
 }
 
-int store_partial_begin(struct store *store, const char *owner, const struct digest *name, uint64_t stored_size,
-                        struct store_partial **ret, struct diag *diag)
+int store_partial_begin(struct store *store, const char *owner, const struct digest *name,
+                        uint64_t stored_size, struct store_partial **ret, struct diag *diag)
 {
     if (stored_size == 0 || stored_size > STORED_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "stored size of %" PRIu64 " bytes, the limit is %" PRIu64, stored_size,
-                        STORED_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "stored size of %" PRIu64 " bytes, the limit is %" PRIu64,
+                        stored_size, STORED_MAX);
     CLEANUP_FREE char *file = partial_file(owner, name, stored_size);
     struct stat status;
     int fd = -1, result;
@@ -75,8 +77,12 @@ int store_partial_begin(struct store *store, const char *owner, const struct dig
         }
     }
     struct store_partial *partial = mem_zero(1, sizeof *partial);
-    *partial = (struct store_partial){
-        .store = store, .name = *name, .file = STEAL(file), .fd = fd, .offset = have, .stored_size = stored_size};
+    *partial = (struct store_partial){.store = store,
+                                      .name = *name,
+                                      .file = STEAL(file),
+                                      .fd = fd,
+                                      .offset = have,
+                                      .stored_size = stored_size};
     *ret = partial;
     return 0;
 }
@@ -89,9 +95,11 @@ uint64_t store_partial_offset(const struct store_partial *partial)
 int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data, struct diag *diag)
 {
     if (offset != partial->offset)
-        return diag_set(diag, FARM_E_STATE, "piece at offset %" PRIu64 ", expected %" PRIu64, offset, partial->offset);
+        return diag_set(diag, FARM_E_STATE, "piece at offset %" PRIu64 ", expected %" PRIu64, offset,
+                        partial->offset);
     if (data.size > partial->stored_size - partial->offset)
-        return diag_set(diag, FARM_E_LIMIT, "more bytes than the %" PRIu64 " announced", partial->stored_size);
+        return diag_set(diag, FARM_E_LIMIT, "more bytes than the %" PRIu64 " announced",
+                        partial->stored_size);
     for (size_t done = 0; done < data.size;) {
         ssize_t put = pwrite(partial->fd, data.data + done, data.size - done, (off_t)(offset + done));
         if (put < 0 && errno == EINTR)
@@ -122,7 +130,8 @@ static int hash_frame(int fd, uint64_t limit, struct hasher *hasher, struct diag
     if (result < 0)
         return result;
     if (size > limit)
-        return diag_set(diag, FARM_E_LIMIT, "unpacks to %" PRIu64 " bytes, the limit is %" PRIu64, size, limit);
+        return diag_set(diag, FARM_E_LIMIT, "unpacks to %" PRIu64 " bytes, the limit is %" PRIu64, size,
+                        limit);
     CLEANUP_FREE char *chunk = mem_alloc(CHUNK);
     struct frame_decoder *decoder = frame_decoder_new(fd);
     ssize_t got;

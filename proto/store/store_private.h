@@ -13,10 +13,10 @@ struct store {
     int root, objects, incoming, damaged; /* directories */
     int lock_file;
     int level;
-    pthread_mutex_t lock;  /* guards what follows, and every rename into and unlink from objects/ */
-    struct map *pins;      /* digest -> struct count */
-    struct map *arriving;  /* digest -> struct count: linked in, but the directory is not synced yet */
-    struct map *verified;  /* digest -> struct verified: read whole and found right by this process */
+    pthread_mutex_t lock; /* guards what follows, and every rename into and unlink from objects/ */
+    struct map *pins;     /* digest -> struct count */
+    struct map *arriving; /* digest -> struct count: linked in, but the directory is not synced yet */
+    struct map *verified; /* digest -> struct verified: read whole and found right by this process */
 };
 
 struct count {
@@ -55,7 +55,8 @@ int store_publish(struct store *store, const char *file, int fd, const struct di
 /* Opens an object's file: FARM_E_MISSING. */
 int store_open_object(struct store *store, const struct digest *name, struct diag *diag) MUST_USE;
 /* The file open as fd is not what it is called: out of the way with it. Returns FARM_E_CORRUPT with the reason. */
-int store_move_aside(struct store *store, const struct digest *name, int fd, const char *why, struct diag *diag);
+int store_move_aside(struct store *store, const struct digest *name, int fd, const char *why,
+                     struct diag *diag);
 /* If the object is there (and durable), counts it as stored now and returns true. */
 bool store_refresh(struct store *store, const struct digest *name);
 

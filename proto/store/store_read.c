@@ -20,7 +20,8 @@ struct store_reader {
     int error; /* sticks */
 };
 
-int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret, struct diag *diag)
+int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret,
+                     struct diag *diag)
 {
     int fd = store_open_object(store, name, diag);
     if (fd < 0)
@@ -74,7 +75,8 @@ static void remember_verified(struct store_reader *reader)
 ssize_t store_read(struct store_reader *reader, void *ret_data, size_t size, struct diag *diag)
 {
     if (reader->error < 0)
-        return diag_set(diag, reader->error, "object %s: an earlier read failed", digest_hex(&reader->name).text);
+        return diag_set(diag, reader->error, "object %s: an earlier read failed",
+                        digest_hex(&reader->name).text);
     if (reader->ended || size == 0)
         return 0;
     struct diag why = DIAG_INIT;
@@ -108,7 +110,8 @@ static int read_whole(struct store_reader *reader, size_t limit, struct buf *con
     }
 }
 
-int store_get(struct store *store, const struct digest *name, size_t limit, struct buf *ret, struct diag *diag)
+int store_get(struct store *store, const struct digest *name, size_t limit, struct buf *ret,
+              struct diag *diag)
 {
     struct store_reader *reader;
     int result = store_read_begin(store, name, &reader, diag);
@@ -117,8 +120,8 @@ int store_get(struct store *store, const struct digest *name, size_t limit, stru
     uint64_t size;
     CLEANUP_BUF struct buf content = BUF_INIT;
     if (frame_content_size(reader->fd, &size, NULL) >= 0 && size > limit)
-        result = diag_set(diag, FARM_E_LIMIT, "object %s: %" PRIu64 " bytes, the limit is %zu", digest_hex(name).text,
-                          size, limit);
+        result = diag_set(diag, FARM_E_LIMIT, "object %s: %" PRIu64 " bytes, the limit is %zu",
+                          digest_hex(name).text, size, limit);
     else
         result = read_whole(reader, limit, &content, diag);
     store_read_end(reader);
@@ -174,7 +177,8 @@ static bool is_verified(struct store *store, const struct digest *name, const st
     pthread_mutex_lock(&store->lock);
     const struct verified *entry = map_get(store->verified, store_key(name));
     bool same = entry != NULL && entry->inode == status->st_ino &&
-                entry->changed.tv_sec == status->st_ctim.tv_sec && entry->changed.tv_nsec == status->st_ctim.tv_nsec;
+                entry->changed.tv_sec == status->st_ctim.tv_sec &&
+                entry->changed.tv_nsec == status->st_ctim.tv_nsec;
     pthread_mutex_unlock(&store->lock);
     return same;
 }

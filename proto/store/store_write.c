@@ -15,7 +15,7 @@ struct store_writer {
     struct frame_encoder *encoder;
     struct hasher *hasher;
     uint64_t size, limit;
-    int error;  /* of the first write that failed; sticks */
+    int error; /* of the first write that failed; sticks */
 };
 
 int store_write_begin(struct store *store, uint64_t limit, struct store_writer **ret, struct diag *diag)
@@ -40,7 +40,8 @@ int store_write(struct store_writer *writer, const void *data, size_t size, stru
         return diag_set(diag, writer->error, "store: an earlier write of this object failed");
     if (size > writer->limit - writer->size) {
         writer->error = FARM_E_LIMIT;
-        return diag_set(diag, FARM_E_LIMIT, "store: object longer than the limit of %" PRIu64 " bytes", writer->limit);
+        return diag_set(diag, FARM_E_LIMIT, "store: object longer than the limit of %" PRIu64 " bytes",
+                        writer->limit);
     }
     writer->size += size;
     hasher_add(writer->hasher, data, size);
@@ -77,8 +78,8 @@ static int finish(struct store_writer *writer, const struct digest *expected, bo
     return result;
 }
 
-int store_write_commit(struct store_writer *writer, const struct digest *expected, bool pin, struct digest *ret,
-                       uint64_t *ret_size, struct diag *diag)
+int store_write_commit(struct store_writer *writer, const struct digest *expected, bool pin,
+                       struct digest *ret, uint64_t *ret_size, struct diag *diag)
 {
     struct digest found;
     int result = finish(writer, expected, pin, &found, diag);
@@ -135,8 +136,8 @@ static int write_from(struct store_writer *writer, int fd, struct diag *diag)
     }
 }
 
-int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected, struct digest *ret,
-                 uint64_t *ret_size, struct diag *diag)
+int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected,
+                 struct digest *ret, uint64_t *ret_size, struct diag *diag)
 {
     struct store_writer *writer;
     int result = store_write_begin(store, limit, &writer, diag);

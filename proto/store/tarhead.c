@@ -98,8 +98,11 @@ static void add_pax(const struct fields *fields, struct buf *ret)
     }
     if (records.size == 0)
         return;
-    const struct fields pax = {
-        .name = VIEW("././@PaxHeader"), .mode = 0644, .size = records.size, .epoch = fields->epoch, .type = 'x'};
+    const struct fields pax = {.name = VIEW("././@PaxHeader"),
+                               .mode = 0644,
+                               .size = records.size,
+                               .epoch = fields->epoch,
+                               .type = 'x'};
     add_header(&pax, ret);
     buf_add_view(ret, buf_view(&records));
     add_zeros(ret, tarhead_padding(records.size));
@@ -127,7 +130,9 @@ void tarhead_entry(const struct entry *entry, int64_t epoch, struct buf *ret)
 
 void tarhead_pkginfo(uint64_t size, int64_t epoch, struct buf *ret)
 {
-    add_header(&(struct fields){.name = VIEW(".PKGINFO"), .mode = 0644, .size = size, .epoch = epoch, .type = '0'}, ret);
+    add_header(
+        &(struct fields){.name = VIEW(".PKGINFO"), .mode = 0644, .size = size, .epoch = epoch, .type = '0'},
+        ret);
 }
 
 static bool get_octal(const char field[12], uint64_t *ret)
@@ -167,12 +172,18 @@ const char *tarhead_field(size_t offset)
         size_t end;
         const char *name;
     } fields[] = {
-        {offsetof(struct ustar, mode), "name"},       {offsetof(struct ustar, uid), "mode"},
-        {offsetof(struct ustar, gid), "uid"},         {offsetof(struct ustar, size), "gid"},
-        {offsetof(struct ustar, mtime), "size"},      {offsetof(struct ustar, checksum), "mtime"},
-        {offsetof(struct ustar, type), "checksum"},   {offsetof(struct ustar, link), "type"},
-        {offsetof(struct ustar, magic), "linkname"},  {offsetof(struct ustar, user), "magic"},
-        {offsetof(struct ustar, major), "user or group name"}, {offsetof(struct ustar, prefix), "device number"},
+        {offsetof(struct ustar, mode), "name"},
+        {offsetof(struct ustar, uid), "mode"},
+        {offsetof(struct ustar, gid), "uid"},
+        {offsetof(struct ustar, size), "gid"},
+        {offsetof(struct ustar, mtime), "size"},
+        {offsetof(struct ustar, checksum), "mtime"},
+        {offsetof(struct ustar, type), "checksum"},
+        {offsetof(struct ustar, link), "type"},
+        {offsetof(struct ustar, magic), "linkname"},
+        {offsetof(struct ustar, user), "magic"},
+        {offsetof(struct ustar, major), "user or group name"},
+        {offsetof(struct ustar, prefix), "device number"},
         {TAR_BLOCK, "prefix or padding"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)

@@ -124,8 +124,8 @@ static void add_leaf(struct stack *stack, const struct leaf *leaf)
         prefix = (size_t)(slash - leaf->path) + 1;
         stack_push(stack, prefix);
     }
-    add_item(&stack->trees[stack->count - 1].content, leaf->mode, view_of(leaf->path + prefix, leaf->size - prefix),
-             &leaf->blob);
+    add_item(&stack->trees[stack->count - 1].content, leaf->mode,
+             view_of(leaf->path + prefix, leaf->size - prefix), &leaf->blob);
 }
 
 struct digest treedigest_finish(struct treedigest *tree)
@@ -135,7 +135,8 @@ struct digest treedigest_finish(struct treedigest *tree)
     struct stack stack = {0};
     stack_push(&stack, 0);
     for (size_t i = 0; i < tree->count; i++) {
-        while (i > 0 && !same_prefix(&tree->leaves[i - 1], &tree->leaves[i], stack.trees[stack.count - 1].prefix))
+        while (i > 0 &&
+               !same_prefix(&tree->leaves[i - 1], &tree->leaves[i], stack.trees[stack.count - 1].prefix))
             stack_pop(&stack, tree->leaves[i - 1].path);
         add_leaf(&stack, &tree->leaves[i]);
     }
@@ -153,7 +154,7 @@ struct collection {
         char *path; /* owned */
         uint64_t size;
         unsigned int mode;
-    } *files;
+    } * files;
     size_t count, capacity;
 };
 

@@ -11,7 +11,13 @@
 #include "digest.h"
 
 /* git's modes for what can be in a tree. */
-enum { TREE_FILE = 0100644, TREE_EXEC = 0100755, TREE_LINK = 0120000, TREE_DIR = 040000, TREE_GITLINK = 0160000 };
+enum {
+    TREE_FILE = 0100644,
+    TREE_EXEC = 0100755,
+    TREE_LINK = 0120000,
+    TREE_DIR = 040000,
+    TREE_GITLINK = 0160000
+};
 
 /* SHA-256 of "blob <size>\0" and the content. */
 struct digest treedigest_blob(struct view content);

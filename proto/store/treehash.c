@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    CHUNK = 256 * 1024,           /* the system call does not show, and it stays in the L2 cache */
-    THREADS_MAX = 4,              /* beyond that the disk is the limit */
+    CHUNK = 256 * 1024,              /* the system call does not show, and it stays in the L2 cache */
+    THREADS_MAX = 4,                 /* beyond that the disk is the limit */
     WORTH_A_THREAD = 4 * 1024 * 1024 /* bytes; 2 ms of hashing against 0.1 ms to start one */
 };
 
@@ -30,7 +30,8 @@ struct work {
     struct diag diag;
 };
 
-static int hash_content(int fd, const struct treehash_job *job, struct hasher *hasher, char *chunk, struct diag *diag)
+static int hash_content(int fd, const struct treehash_job *job, struct hasher *hasher, char *chunk,
+                        struct diag *diag)
 {
     uint64_t done = 0;
     for (;;) {
@@ -46,7 +47,8 @@ static int hash_content(int fd, const struct treehash_job *job, struct hasher *h
     }
     if (done == job->size)
         return 0;
-    return diag_set(diag, FARM_E_STATE, "%.*s: changed while it was read (%" PRIu64 " bytes, then %" PRIu64 ")",
+    return diag_set(diag, FARM_E_STATE,
+                    "%.*s: changed while it was read (%" PRIu64 " bytes, then %" PRIu64 ")",
                     VIEW_ARG(job->path), job->size, done);
 }
 

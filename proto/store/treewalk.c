@@ -32,8 +32,8 @@ static void pending_done(struct pending *pending)
     free(pending->paths);
 }
 
-static int visit_one(DIR *stream, const char *directory, const char *name, treewalk_visit *visit, void *context,
-                     struct pending *pending, struct diag *diag)
+static int visit_one(DIR *stream, const char *directory, const char *name, treewalk_visit *visit,
+                     void *context, struct pending *pending, struct diag *diag)
 {
     CLEANUP_BUF struct buf path = BUF_INIT;
     buf_add_text(&path, directory);
@@ -41,7 +41,8 @@ static int visit_one(DIR *stream, const char *directory, const char *name, treew
         buf_add_byte(&path, '/');
     buf_add_text(&path, name);
     if (path.size >= MANIFEST_PATH_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "%.100s...: path longer than %d bytes", path.data, MANIFEST_PATH_MAX - 1);
+        return diag_set(diag, FARM_E_LIMIT, "%.100s...: path longer than %d bytes", path.data,
+                        MANIFEST_PATH_MAX - 1);
     struct stat status;
     if (fstatat(dirfd(stream), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return diag_errno(diag, "%s: stat", path.data);
@@ -116,8 +117,9 @@ const char *treewalk_type(mode_t mode)
     static const struct {
         mode_t type;
         const char *name;
-    } names[] = {{S_IFREG, "file"},           {S_IFDIR, "directory"},    {S_IFLNK, "symbolic link"}, {S_IFIFO, "FIFO"},
-                 {S_IFCHR, "character device"}, {S_IFBLK, "block device"}, {S_IFSOCK, "socket"}};
+    } names[] = {{S_IFREG, "file"},   {S_IFDIR, "directory"},        {S_IFLNK, "symbolic link"},
+                 {S_IFIFO, "FIFO"},   {S_IFCHR, "character device"}, {S_IFBLK, "block device"},
+                 {S_IFSOCK, "socket"}};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if ((mode & S_IFMT) == names[i].type)
             return names[i].name;

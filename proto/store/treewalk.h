@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 
 struct treewalk_entry {
-    struct view path;    /* from the root, without "./"; borrowed for the call */
-    const char *name;    /* the last component */
-    int parent_fd;       /* the directory that holds it */
+    struct view path; /* from the root, without "./"; borrowed for the call */
+    const char *name; /* the last component */
+    int parent_fd;    /* the directory that holds it */
     const struct stat *status;
 };
 

@@ -136,7 +136,8 @@ static int unpack_file(struct unpacking *all, struct archive_entry *entry)
     int result = plant_open_file(&all->plant, path, &fd, all->diag);
     if (result < 0)
         return result;
-    result = write_content(all, all->path.data, archive_entry_size_is_set(entry) ? archive_entry_size(entry) : 0, fd);
+    result = write_content(all, all->path.data,
+                           archive_entry_size_is_set(entry) ? archive_entry_size(entry) : 0, fd);
     int closed =
         plant_close_file(&all->plant, path, fd, mode_for(all, entry, 0600), result >= 0 ? all->diag : NULL);
     return result >= 0 ? closed : result;
@@ -180,7 +181,8 @@ static int unpack_by_type(struct unpacking *all, struct archive_entry *entry, co
 static int spend(struct unpacking *all, struct archive_entry *entry, const char *member)
 {
     if (all->members_left == 0)
-        return diag_set(all->diag, FARM_E_LIMIT, "%s: more than %" PRIu64 " members", member, all->job->limits.members);
+        return diag_set(all->diag, FARM_E_LIMIT, "%s: more than %" PRIu64 " members", member,
+                        all->job->limits.members);
     all->members_left--;
     int64_t size = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : 0;
     if (size < 0 || (uint64_t)size > all->bytes_left)
@@ -228,7 +230,8 @@ static int unpack_members(struct unpacking *all)
 
 static void require(int code)
 {
-    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) /* exhaustion, or a library built without what Debian's has */
+    if (code != ARCHIVE_OK &&
+        code != ARCHIVE_WARN) /* exhaustion, or a library built without what Debian's has */
         abort();
 }
 
@@ -264,7 +267,8 @@ static int unpack_all(struct unpacking *all, int archive_fd)
 static const char *locale_for(int archive_fd)
 {
     char magic[2];
-    bool zip = pread(archive_fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && memcmp(magic, "PK", 2) == 0;
+    bool zip =
+        pread(archive_fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && memcmp(magic, "PK", 2) == 0;
     return zip ? "C.UTF-8" : "C";
 }
 

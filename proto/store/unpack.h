@@ -17,7 +17,7 @@
 #include "view.h"
 
 struct unpack_limits {
-    uint64_t bytes;   /* all files together */
+    uint64_t bytes; /* all files together */
     uint64_t members;
 };
 /* linux-6.x is 1.5 GB in 85 k files; llvm-project 1.6 GB in 140 k. */

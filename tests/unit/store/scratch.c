@@ -207,8 +207,8 @@ struct manifest parse_manifest(const char *text)
     return manifest;
 }
 
-void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link, unsigned int mode,
-                const char *content)
+void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link,
+                unsigned int mode, const char *content)
 {
     char head[512] = {0};
     memcpy(head, name, strlen(name) < 100 ? strlen(name) : 100);

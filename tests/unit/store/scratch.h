@@ -7,7 +7,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
+
+#include <cmocka.h> /* wants the four above */
 
 #include "buf.h"
 #include "diag.h"
@@ -47,8 +48,8 @@ bool have_program(const char *name);
 struct manifest parse_manifest(const char *text);
 
 /* Members as any packer, also a hostile one, might write them; the checksums are right. */
-void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link, unsigned int mode,
-                const char *content);
+void tar_member(struct buf *tar, int64_t mtime, const char *name, char type, const char *link,
+                unsigned int mode, const char *content);
 void tar_end(struct buf *tar);
 
 /* Runs the function in a child that has another user and group id; its result, or -1 if we are not root. */
@@ -56,19 +57,20 @@ enum { OTHER_ID = 54321 };
 int as_other_user(int (*function)(void *context), void *context);
 
 /* Fails with the message that the code under test gave. */
-#define assert_ok(call, found)                                                                                 \
-    do {                                                                                                      \
-        int assert_ok_ = (int)(call);                                                                         \
-        if (assert_ok_ < 0)                                                                                   \
-            fail_msg("%s: %s", #call, diag_text(found, assert_ok_));                                           \
+#define assert_ok(call, found)                                                                               \
+    do {                                                                                                     \
+        int assert_ok_ = (int)(call);                                                                        \
+        if (assert_ok_ < 0)                                                                                  \
+            fail_msg("%s: %s", #call, diag_text(found, assert_ok_));                                         \
     } while (0)
 /* Fails unless the message has 'part'. */
-#define assert_error(call, wanted, found, part)                                                                 \
-    do {                                                                                                      \
-        *(found) = (struct diag)DIAG_INIT;                                                                     \
-        int assert_error_ = (int)(call);                                                                      \
-        if (assert_error_ != (wanted) || strstr((found)->text, part) == NULL)                                   \
-            fail_msg("%s: got %d (%s), \"%s\"", #call, assert_error_, farm_error_name(assert_error_), (found)->text); \
+#define assert_error(call, wanted, found, part)                                                              \
+    do {                                                                                                     \
+        *(found) = (struct diag)DIAG_INIT;                                                                   \
+        int assert_error_ = (int)(call);                                                                     \
+        if (assert_error_ != (wanted) || strstr((found)->text, part) == NULL)                                \
+            fail_msg("%s: got %d (%s), \"%s\"", #call, assert_error_, farm_error_name(assert_error_),        \
+                     (found)->text);                                                                         \
     } while (0)
 
 #endif

@@ -139,7 +139,8 @@ static void test_golden_tar_is_accepted(void **state)
     what.pkginfo = VIEW("pkgname = vector\npkgver = 1.1\n");
     assert_error(read_tar(buf_view(&tar), &what, &diag), FARM_E_REFUSED, &diag, ".PKGINFO: its content");
     what.pkginfo = VIEW("");
-    assert_error(read_tar(buf_view(&tar), &what, &diag), FARM_E_REFUSED, &diag, "bin: not the canonical header: the name");
+    assert_error(read_tar(buf_view(&tar), &what, &diag), FARM_E_REFUSED, &diag,
+                 "bin: not the canonical header: the name");
     manifest_done(&manifest);
 }
 
@@ -151,7 +152,8 @@ static void test_empty_tar(void **state)
     struct diag diag = DIAG_INIT;
     assert_ok(canontar_write(&manifest, VIEW_NONE, 0, scratch->fd, to_buf, &tar, &diag), &diag);
     assert_int_equal(tar.size, 1024);
-    const struct canontar_read what = {.manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = scratch->fd};
+    const struct canontar_read what = {
+        .manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = scratch->fd};
     assert_ok(read_tar(buf_view(&tar), &what, &diag), &diag);
     tar.data[0] = 1;
     assert_error(read_tar(buf_view(&tar), &what, &diag), FARM_E_REFUSED, &diag, "tar: ");
@@ -188,8 +190,11 @@ static void test_A7_special_bits_are_stripped_on_request(void **state)
     const struct scratch *scratch = *state;
     struct manifest manifest = vector_manifest();
     CLEANUP_BUF struct buf tar = vector_hex("payload.tar.hex");
-    const struct canontar_read what = {
-        .manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = scratch->fd, .strip_special = true};
+    const struct canontar_read what = {.manifest = &manifest,
+                                       .pkginfo = VIEW_NONE,
+                                       .epoch = -1,
+                                       .dirfd = scratch->fd,
+                                       .strip_special = true};
     struct diag diag = DIAG_INIT;
     assert_ok(read_tar(buf_view(&tar), &what, &diag), &diag);
     struct stat status;
@@ -239,7 +244,8 @@ static void test_what_is_in_the_way(void **state)
         put_dir(scratch->fd, name, 0755);
         int fd = open_dir(scratch->fd, name);
         assert_int_equal(shell(fd, cases[i].prepare), 0);
-        const struct canontar_read what = {.manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = fd};
+        const struct canontar_read what = {
+            .manifest = &manifest, .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = fd};
         if (cases[i].message == NULL)
             assert_ok(read_tar(buf_view(&tar), &what, &diag), &diag);
         else
@@ -266,7 +272,8 @@ static void test_tree_that_changed_after_the_scan(void **state)
             assert_int_equal(shell(fd, "printf befor3 > f"), 0);
         else
             assert_int_equal(shell(fd, changes[i]), 0);
-        assert_error(canontar_write(&manifest, VIEW_NONE, 0, fd, to_buf, &tar, &diag), FARM_E_DIGEST, &diag, "./f: ");
+        assert_error(canontar_write(&manifest, VIEW_NONE, 0, fd, to_buf, &tar, &diag), FARM_E_DIGEST, &diag,
+                     "./f: ");
     }
     assert_int_equal(shell(fd, "rm f; ln -s /etc/passwd f"), 0);
     assert_true(canontar_write(&manifest, VIEW_NONE, 0, fd, to_buf, &tar, &diag) < 0);
@@ -280,12 +287,14 @@ static void test_limits_of_epoch_and_pkginfo(void **state)
     struct manifest manifest = parse_manifest("#mtree\n. type=dir mode=0755 uid=0 gid=0\n");
     CLEANUP_BUF struct buf tar = BUF_INIT;
     struct diag diag;
-    assert_error(canontar_write(&manifest, VIEW_NONE, -1, scratch->fd, to_buf, &tar, &diag), FARM_E_LIMIT, &diag, "epoch");
-    assert_error(canontar_write(&manifest, VIEW_NONE, CANONTAR_EPOCH_MAX + 1, scratch->fd, to_buf, &tar, &diag),
-                 FARM_E_LIMIT, &diag, "epoch");
+    assert_error(canontar_write(&manifest, VIEW_NONE, -1, scratch->fd, to_buf, &tar, &diag), FARM_E_LIMIT,
+                 &diag, "epoch");
+    assert_error(
+        canontar_write(&manifest, VIEW_NONE, CANONTAR_EPOCH_MAX + 1, scratch->fd, to_buf, &tar, &diag),
+        FARM_E_LIMIT, &diag, "epoch");
     CLEANUP_BUF struct buf large = noise(PKGINFO_SIZE_MAX + 1, 1);
-    assert_error(canontar_write(&manifest, buf_view(&large), 0, scratch->fd, to_buf, &tar, &diag), FARM_E_LIMIT, &diag,
-                 ".PKGINFO");
+    assert_error(canontar_write(&manifest, buf_view(&large), 0, scratch->fd, to_buf, &tar, &diag),
+                 FARM_E_LIMIT, &diag, ".PKGINFO");
     assert_int_equal(tar.size, 0);
     manifest_done(&manifest);
 }
@@ -317,7 +326,8 @@ static void test_A8_every_shorter_or_longer_tar_is_refused(void **state)
     memset(buf_room(&tar, 10240), 0, 10240);
     static const size_t more[] = {1, 512, 1024, 10240};
     for (size_t i = 0; i < ARRAY_SIZE(more); i++)
-        assert_error(verify(&manifest, view_of(tar.data, tar.size + more[i]), &diag), FARM_E_REFUSED, &diag, "behind its end");
+        assert_error(verify(&manifest, view_of(tar.data, tar.size + more[i]), &diag), FARM_E_REFUSED, &diag,
+                     "behind its end");
     manifest_done(&manifest);
 }
 
@@ -335,12 +345,14 @@ struct member {
 };
 
 /* Builds the tar, unpacks it into an empty directory, and wants it refused with nothing outside touched. */
-static void assert_refused(const struct scratch *scratch, const struct member *members, size_t count, const char *message)
+static void assert_refused(const struct scratch *scratch, const struct member *members, size_t count,
+                           const char *message)
 {
     struct manifest manifest = parse_manifest(SMALL);
     CLEANUP_BUF struct buf tar = BUF_INIT;
     for (size_t i = 0; i < count; i++)
-        tar_member(&tar, EPOCH, members[i].name, members[i].type, members[i].link, members[i].mode, members[i].content);
+        tar_member(&tar, EPOCH, members[i].name, members[i].type, members[i].link, members[i].mode,
+                   members[i].content);
     tar_end(&tar);
     assert_int_equal(mkdirat(scratch->fd, "in", 0755), 0);
     int fd = open_dir(scratch->fd, "in");
@@ -356,12 +368,18 @@ static void assert_refused(const struct scratch *scratch, const struct member *m
     manifest_done(&manifest);
 }
 
-#define DIR_D     {"./d/", '5', "", 0755, ""}
-#define FILE_F    {"./d/f", '0', "", 0644, "ok"}
-#define REFUSED(scratch, message, ...)                                                                        \
-    do {                                                                                                      \
+#define DIR_D                                                                                                \
+    {                                                                                                        \
+        "./d/", '5', "", 0755, ""                                                                            \
+    }
+#define FILE_F                                                                                               \
+    {                                                                                                        \
+        "./d/f", '0', "", 0644, "ok"                                                                         \
+    }
+#define REFUSED(scratch, message, ...)                                                                       \
+    do {                                                                                                     \
         static const struct member members_[] = {__VA_ARGS__};                                               \
-        assert_refused(scratch, members_, ARRAY_SIZE(members_), message);                                     \
+        assert_refused(scratch, members_, ARRAY_SIZE(members_), message);                                    \
     } while (0)
 
 static void test_control_tar_is_accepted(void **state)
@@ -378,13 +396,15 @@ static void test_A1_parent_and_absolute_paths(void **state)
 
 static void test_A2_write_through_symlink(void **state)
 {
-    REFUSED(*state, "d: not the canonical header", {"./d", '2', "..", 0777, ""}, {"./d/evil", '0', "", 0644, "ok"});
+    REFUSED(*state, "d: not the canonical header", {"./d", '2', "..", 0777, ""},
+            {"./d/evil", '0', "", 0644, "ok"});
 }
 
 static void test_A3_A4_hardlinks(void **state)
 {
     REFUSED(*state, "not the canonical header", DIR_D, {"./d/f", '1', "/etc/passwd", 0644, ""});
-    REFUSED(*state, "not the canonical header", DIR_D, {"./d/f", '1', "../evil", 0644, ""}, {"./x", '2', "..", 0777, ""});
+    REFUSED(*state, "not the canonical header", DIR_D, {"./d/f", '1', "../evil", 0644, ""},
+            {"./x", '2', "..", 0777, ""});
 }
 
 static void test_A5_longer_content_than_the_manifest_says(void **state)
@@ -407,12 +427,14 @@ static void test_A7_setuid_and_devices(void **state)
 
 static void test_A8_strange_members(void **state)
 {
-    REFUSED(*state, "not the canonical header", {"pax_global_header", 'g', "", 0666, "52 comment=0\n"}, DIR_D, FILE_F);
+    REFUSED(*state, "not the canonical header", {"pax_global_header", 'g', "", 0666, "52 comment=0\n"}, DIR_D,
+            FILE_F);
     REFUSED(*state, "not the canonical header", FILE_F, DIR_D);
     REFUSED(*state, "something follows", DIR_D, FILE_F, {"./z", '0', "", 0644, ""});
     REFUSED(*state, "name differs", {"./", '5', "", 0755, ""}, DIR_D, FILE_F);
     REFUSED(*state, "name differs", {"./d", '5', "", 0755, ""}, FILE_F);
-    REFUSED(*state, "not the canonical header", {"././@PaxHeader", 'x', "", 0644, "16 path=../evil\n"}, DIR_D, FILE_F);
+    REFUSED(*state, "not the canonical header", {"././@PaxHeader", 'x', "", 0644, "16 path=../evil\n"}, DIR_D,
+            FILE_F);
     REFUSED(*state, "type differs", DIR_D, {"./d/f", '\0', "", 0644, "ok"});
 }
 

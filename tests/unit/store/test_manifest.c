@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define ROOT "#mtree\n. type=dir mode=0755 uid=0 gid=0\n"
+#define ROOT  "#mtree\n. type=dir mode=0755 uid=0 gid=0\n"
 
 static struct entry dir(const char *path)
 {
@@ -25,12 +25,14 @@ static struct entry dir(const char *path)
 
 static struct entry file(const char *path)
 {
-    return (struct entry){.path = view_text(path), .type = ENTRY_FILE, .mode = 0644, .sha256 = digest_of(VIEW(""))};
+    return (struct entry){
+        .path = view_text(path), .type = ENTRY_FILE, .mode = 0644, .sha256 = digest_of(VIEW(""))};
 }
 
 static struct entry link_to(const char *path, const char *target)
 {
-    return (struct entry){.path = view_text(path), .type = ENTRY_LINK, .mode = 0777, .link = view_text(target)};
+    return (struct entry){
+        .path = view_text(path), .type = ENTRY_LINK, .mode = 0777, .link = view_text(target)};
 }
 
 static void assert_is_vector(const struct manifest *manifest)
@@ -78,7 +80,8 @@ static void test_order_of_adding_does_not_matter(void **state)
     CLEANUP_BUF struct buf text = vector_text("payload.mtree");
     struct manifest manifest = parse_manifest(text.data), shuffled = MANIFEST_INIT;
     for (size_t i = 0; i < manifest.count; i++)
-        manifest_add(&shuffled, &manifest.entries[i * 7 % manifest.count]); /* 7 and 24 have no common factor */
+        manifest_add(&shuffled,
+                     &manifest.entries[i * 7 % manifest.count]); /* 7 and 24 have no common factor */
     struct diag diag = DIAG_INIT;
     assert_ok(manifest_seal(&shuffled, &diag), &diag);
     assert_is_vector(&shuffled);
@@ -116,7 +119,8 @@ static void test_mutations_are_refused_or_canonical(void **state)
 {
     (void)state;
     CLEANUP_BUF struct buf text = vector_text("payload.mtree");
-    static const char bytes[] = {'\0', ' ', '\n', '\\', '/', '.', '0', '1', '8', 'A', 'a', '=', '#', '\t', '\r', '\377'};
+    static const char bytes[] = {'\0', ' ', '\n', '\\', '/', '.',  '0',  '1',
+                                 '8',  'A', 'a',  '=',  '#', '\t', '\r', '\377'};
     for (size_t i = 0; i < text.size; i++) {
         char kept = text.data[i];
         for (size_t k = 0; k < sizeof bytes; k++) {
@@ -164,12 +168,18 @@ static void test_variations_are_refused(void **state)
         {"#mtree\n. type=dir mode=0755 uid=0 gid=0 \n", FARM_E_SYNTAX, "manifest:2"},
         {"#mtree\n.  type=dir mode=0755 uid=0 gid=0\n", FARM_E_SYNTAX, "manifest:2"},
         {"#mtree\n/set uid=0\n. type=dir mode=0755 uid=0 gid=0\n", FARM_E_SYNTAX, "manifest:2"},
-        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=00 sha256digest=" EMPTY "\n", FARM_E_SYNTAX, "manifest:3"},
-        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=-1 sha256digest=" EMPTY "\n", FARM_E_SYNTAX, "manifest:3"},
-        {ROOT "./a type=file mode=0644 uid=0 gid=0 sha256digest=" EMPTY " size=0\n", FARM_E_SYNTAX, "manifest:3"},
+        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=00 sha256digest=" EMPTY "\n", FARM_E_SYNTAX,
+         "manifest:3"},
+        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=-1 sha256digest=" EMPTY "\n", FARM_E_SYNTAX,
+         "manifest:3"},
+        {ROOT "./a type=file mode=0644 uid=0 gid=0 sha256digest=" EMPTY " size=0\n", FARM_E_SYNTAX,
+         "manifest:3"},
         {ROOT "./a type=file mode=0644 uid=0 gid=0 size=0\n", FARM_E_SYNTAX, "manifest:3"},
-        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=0 sha256digest=E3" "b0\n", FARM_E_SYNTAX, "manifest:3"},
-        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=99999999999999 sha256digest=" EMPTY "\n", FARM_E_REFUSED, "./a"},
+        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=0 sha256digest=E3"
+              "b0\n",
+         FARM_E_SYNTAX, "manifest:3"},
+        {ROOT "./a type=file mode=0644 uid=0 gid=0 size=99999999999999 sha256digest=" EMPTY "\n",
+         FARM_E_REFUSED, "./a"},
         {ROOT "./a type=link mode=0755 uid=0 gid=0 link=b\n", FARM_E_REFUSED, "./a"},
         {ROOT "./a type=link mode=0777 uid=0 gid=0 link=\n", FARM_E_REFUSED, "./a"},
         {ROOT "./a type=link mode=0777 uid=0 gid=0 link=b\\000\n", FARM_E_REFUSED, "./a"},
@@ -304,7 +314,8 @@ static void test_A7_scan_refuses_extended_attributes(void **state)
     assert_int_equal(manifest.count, 2);
     manifest_done(&manifest);
     assert_int_equal(lsetxattr(path, "user.other", "y", 1, 0), 0);
-    assert_error(manifest_scan(scratch->fd, &manifest, &diag), FARM_E_REFUSED, &diag, "./x: has the extended attribute user.other");
+    assert_error(manifest_scan(scratch->fd, &manifest, &diag), FARM_E_REFUSED, &diag,
+                 "./x: has the extended attribute user.other");
 }
 
 static void test_scan_does_not_follow_links(void **state)
@@ -395,7 +406,8 @@ struct report {
     struct buf text;
 };
 
-static void add_report(void *context, enum entry_change change, const struct entry *before, const struct entry *after)
+static void add_report(void *context, enum entry_change change, const struct entry *before,
+                       const struct entry *after)
 {
     static const char *const names[] = {
         [CHANGE_ADDED] = "added", [CHANGE_REMOVED] = "removed", [CHANGE_TYPE] = "type",
@@ -403,24 +415,27 @@ static void add_report(void *context, enum entry_change change, const struct ent
     struct report *report = context;
     assert_true((before == NULL) == (change == CHANGE_ADDED));
     assert_true((after == NULL) == (change == CHANGE_REMOVED));
-    buf_add_format(&report->text, "%s %.*s\n", names[change], VIEW_ARG((after != NULL ? after : before)->path));
+    buf_add_format(&report->text, "%s %.*s\n", names[change],
+                   VIEW_ARG((after != NULL ? after : before)->path));
 }
 
 static void test_compare(void **state)
 {
     (void)state;
-    struct manifest before = parse_manifest(ROOT "./a type=dir mode=0755 uid=0 gid=0\n"
-                                                 "./b type=file mode=0644 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
-                                                 "./c type=file mode=0644 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
-                                                 "./d type=link mode=0777 uid=0 gid=0 link=x\n"
-                                                 "./e type=dir mode=0755 uid=0 gid=0\n"
-                                                 "./g type=dir mode=0755 uid=0 gid=0\n");
-    struct manifest after = parse_manifest(ROOT "./b type=file mode=0755 uid=0 gid=0 size=1 sha256digest=" EMPTY "\n"
-                                                "./c type=file mode=0755 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
-                                                "./d type=link mode=0777 uid=0 gid=0 link=y\n"
-                                                "./e type=link mode=0777 uid=0 gid=0 link=y\n"
-                                                "./f type=dir mode=0755 uid=0 gid=0\n"
-                                                "./g type=dir mode=0755 uid=0 gid=0\n");
+    struct manifest before =
+        parse_manifest(ROOT "./a type=dir mode=0755 uid=0 gid=0\n"
+                            "./b type=file mode=0644 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
+                            "./c type=file mode=0644 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
+                            "./d type=link mode=0777 uid=0 gid=0 link=x\n"
+                            "./e type=dir mode=0755 uid=0 gid=0\n"
+                            "./g type=dir mode=0755 uid=0 gid=0\n");
+    struct manifest after =
+        parse_manifest(ROOT "./b type=file mode=0755 uid=0 gid=0 size=1 sha256digest=" EMPTY "\n"
+                            "./c type=file mode=0755 uid=0 gid=0 size=0 sha256digest=" EMPTY "\n"
+                            "./d type=link mode=0777 uid=0 gid=0 link=y\n"
+                            "./e type=link mode=0777 uid=0 gid=0 link=y\n"
+                            "./f type=dir mode=0755 uid=0 gid=0\n"
+                            "./g type=dir mode=0755 uid=0 gid=0\n");
     struct report report = {BUF_INIT};
     manifest_compare(&before, &after, add_report, &report);
     assert_string_equal(report.text.data, "removed a\ncontent b\nmode c\nlink d\ntype e\nadded f\n");
@@ -443,11 +458,14 @@ int main(void)
         cmocka_unit_test(test_variations_are_refused),
         cmocka_unit_test(test_A1_A2_A6_seal_refuses),
         cmocka_unit_test(test_links_inside_are_accepted),
-        cmocka_unit_test_setup_teardown(test_A7_scan_refuses_special_files_and_owners, scratch_setup, scratch_teardown),
-        cmocka_unit_test_setup_teardown(test_A7_scan_refuses_extended_attributes, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_A7_scan_refuses_special_files_and_owners, scratch_setup,
+                                        scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_A7_scan_refuses_extended_attributes, scratch_setup,
+                                        scratch_teardown),
         cmocka_unit_test_setup_teardown(test_scan_does_not_follow_links, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_scan_of_a_deep_tree, scratch_setup, scratch_teardown),
-        cmocka_unit_test_setup_teardown(test_scan_without_root_gives_the_same_manifest, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_scan_without_root_gives_the_same_manifest, scratch_setup,
+                                        scratch_teardown),
         cmocka_unit_test(test_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

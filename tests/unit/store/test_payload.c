@@ -52,8 +52,9 @@ static void test_packs_to_the_golden_digests(void **state)
 {
     struct fixture fixture = fixture_new(*state);
     CLEANUP_BUF struct buf digests = vector_text("payload.sha256");
-    CLEANUP_FREE char *expected = mem_format("%s  payload.mtree\n%s  payload.tar\n",
-                                             digest_hex(&fixture.payload.manifest).text, digest_hex(&fixture.payload.tar).text);
+    CLEANUP_FREE char *expected =
+        mem_format("%s  payload.mtree\n%s  payload.tar\n", digest_hex(&fixture.payload.manifest).text,
+                   digest_hex(&fixture.payload.tar).text);
     assert_true(view_starts(buf_view(&digests), view_text(expected)));
     CLEANUP_BUF struct buf tar = vector_hex("payload.tar.hex");
     assert_int_equal(fixture.payload.tar_size, tar.size);
@@ -105,26 +106,34 @@ static void test_W14_A8_A9_other_tars_are_refused(void **state)
     struct fixture fixture = fixture_new(*state);
     struct payload payload = fixture.payload;
     struct diag diag;
-    assert_error(payload_verify(fixture.store, &payload, VIEW("pkgname = vectoR\npkgver = 1.0\n"), EPOCH, &diag),
-                 FARM_E_REFUSED, &diag, ".PKGINFO: its content");
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH + 1, &diag), FARM_E_REFUSED, &diag, "mtime");
+    assert_error(
+        payload_verify(fixture.store, &payload, VIEW("pkgname = vectoR\npkgver = 1.0\n"), EPOCH, &diag),
+        FARM_E_REFUSED, &diag, ".PKGINFO: its content");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH + 1, &diag), FARM_E_REFUSED, &diag,
+                 "mtime");
     payload.tar_size++;
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag, "bytes, not");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag,
+                 "bytes, not");
     CLEANUP_BUF struct buf tar = vector_hex("payload.tar.hex");
     payload.tar_size = tar.size;
     tar.data[0x200] ^= 1; /* .PKGINFO's content */
     payload.tar = put(fixture.store, buf_view(&tar));
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag, "PKGINFO");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag,
+                 "PKGINFO");
     payload.tar = put(fixture.store, VIEW("no tar"));
     payload.tar_size = 6;
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag, "ends early");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag,
+                 "ends early");
     payload.tar = digest_of(VIEW("absent"));
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_MISSING, &diag, "not in the store");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_MISSING, &diag,
+                 "not in the store");
     payload = fixture.payload;
     payload.manifest = put(fixture.store, VIEW("#mtree\n. type=dir mode=0755 uid=0 gid=0\n"));
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag, "something follows");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_REFUSED, &diag,
+                 "something follows");
     payload.manifest = put(fixture.store, VIEW("#mtree\n. type=dir mode=0755 gid=0 uid=0\n"));
-    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_SYNTAX, &diag, "manifest:2");
+    assert_error(payload_verify(fixture.store, &payload, PKGINFO, EPOCH, &diag), FARM_E_SYNTAX, &diag,
+                 "manifest:2");
     fixture_free(&fixture);
 }
 
@@ -175,7 +184,8 @@ static void test_A8_gz_that_is_not_canonical(void **state)
     static const struct {
         const char *make, *message;
     } cases[] = {
-        {"cp a.gz x; gzip -n < /dev/null >> x", "behind the gzip member"}, /* a second member, and an empty one at that */
+        {"cp a.gz x; gzip -n < /dev/null >> x",
+         "behind the gzip member"}, /* a second member, and an empty one at that */
         {"cat a.gz a.gz > x", "behind the gzip member"},
         {"cp a.gz x; printf '\\0' >> x", "behind the gzip member"},
         {"gzip -dc a.gz > t; gzip -N < t > y; gzip -Nc t > x", "a name, a time"},
@@ -185,14 +195,15 @@ static void test_A8_gz_that_is_not_canonical(void **state)
         {"gzip -dc a.gz | head -c 1000 > x", "not gzip"},
         {"head -c 500 a.gz > x", "damaged gzip"},
         {": > x", "not gzip"},
-        {"head -c 1000000000 /dev/zero | gzip -n > x", "longer than"}, /* A5 */
+        {"head -c 50000000 /dev/zero | gzip -n > x", "longer than"}, /* A5 */
         {"head -c 10000000 /dev/zero | gzip -n > x", "more bytes than"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_int_equal(shell(fixture.scratch->fd, cases[i].make), 0);
         CLEANUP_BUF struct buf other = get_bytes(fixture.scratch->fd, "x");
         struct diag diag;
-        assert_error(verify_bytes(&fixture, buf_view(&other), &diag), FARM_E_REFUSED, &diag, cases[i].message);
+        assert_error(verify_bytes(&fixture, buf_view(&other), &diag), FARM_E_REFUSED, &diag,
+                     cases[i].message);
     }
     fixture_free(&fixture);
 }
@@ -220,12 +231,13 @@ static void test_A9_gz_against_other_digests(void **state)
     CLEANUP_CLOSE int fd = openat(fixture.scratch->fd, "a.gz", O_RDONLY);
     struct digest other = digest_of(VIEW("other"));
     struct diag diag;
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &other, &diag), FARM_E_DIGEST, &diag, "tar has digest");
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, 0, &fixture.payload.tar, &diag), FARM_E_REFUSED, &diag,
-                 "mtime");
+    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &other, &diag), FARM_E_DIGEST,
+                 &diag, "tar has digest");
+    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, 0, &fixture.payload.tar, &diag),
+                 FARM_E_REFUSED, &diag, "mtime");
     fixture.manifest.entries[3].mode = 0644; /* ./etc/empty */
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &fixture.payload.tar, &diag), FARM_E_REFUSED,
-                 &diag, "./etc/empty: not the canonical header: the mode");
+    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &fixture.payload.tar, &diag),
+                 FARM_E_REFUSED, &diag, "./etc/empty: not the canonical header: the mode");
     fixture_free(&fixture);
 }
 

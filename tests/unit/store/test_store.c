@@ -121,7 +121,8 @@ static void test_write_in_pieces(void **state)
     struct diag diag = DIAG_INIT;
     assert_ok(store_write_begin(store, NO_LIMIT, &writer, &diag), &diag);
     for (size_t at = 0; at < data.size; at += 12345)
-        assert_ok(store_write(writer, data.data + at, data.size - at < 12345 ? data.size - at : 12345, &diag), &diag);
+        assert_ok(store_write(writer, data.data + at, data.size - at < 12345 ? data.size - at : 12345, &diag),
+                  &diag);
     assert_ok(store_write_commit(writer, &expected, false, &name, &size, &diag), &diag);
     assert_int_equal(size, data.size);
     assert_content(store, &expected, buf_view(&data));
@@ -137,7 +138,8 @@ static void test_what_is_not_stored(void **state)
     struct diag diag;
     assert_ok(store_write_begin(store, NO_LIMIT, &writer, &diag), &diag);
     assert_ok(store_write(writer, "this", 4, &diag), &diag);
-    assert_error(store_write_commit(writer, &wrong, false, &name, NULL, &diag), FARM_E_DIGEST, &diag, "expected d9298a10");
+    assert_error(store_write_commit(writer, &wrong, false, &name, NULL, &diag), FARM_E_DIGEST, &diag,
+                 "expected d9298a10");
     assert_true(digest_equal(&name, &wrong)); /* untouched */
     assert_ok(store_write_begin(store, 5, &writer, &diag), &diag);
     assert_ok(store_write(writer, "this", 4, &diag), &diag);
@@ -191,8 +193,8 @@ static void damage(const struct scratch *scratch, const char *path, off_t at)
     assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 }
 
-static void assert_damaged(const struct scratch *scratch, struct store *store, const struct digest *name, int result,
-                           const struct diag *diag)
+static void assert_damaged(const struct scratch *scratch, struct store *store, const struct digest *name,
+                           int result, const struct diag *diag)
 {
     if (result != FARM_E_CORRUPT)
         fail_msg("damage gave %d (%s)", result, diag->text);
@@ -334,7 +336,9 @@ static struct store_partial *partial_begin(struct transfer *transfer, const char
 {
     struct store_partial *partial;
     struct diag diag = DIAG_INIT;
-    assert_ok(store_partial_begin(transfer->receiver, owner, &transfer->name, transfer->bytes.size, &partial, &diag), &diag);
+    assert_ok(store_partial_begin(transfer->receiver, owner, &transfer->name, transfer->bytes.size, &partial,
+                                  &diag),
+              &diag);
     return partial;
 }
 
@@ -362,9 +366,11 @@ static void test_N9_transfer_resumes_after_a_restart(void **state)
     partial = partial_begin(&transfer, "w/../1");
     assert_int_equal(store_partial_offset(partial), 1234567);
     assert_error(store_partial_add(partial, 0, VIEW("x"), &diag), FARM_E_STATE, &diag, "expected 1234567");
-    assert_error(store_partial_add(partial, 1234568, VIEW("x"), &diag), FARM_E_STATE, &diag, "expected 1234567");
+    assert_error(store_partial_add(partial, 1234568, VIEW("x"), &diag), FARM_E_STATE, &diag,
+                 "expected 1234567");
     send_until(&transfer, partial, transfer.bytes.size);
-    assert_error(store_partial_add(partial, transfer.bytes.size, VIEW("x"), &diag), FARM_E_LIMIT, &diag, "announced");
+    assert_error(store_partial_add(partial, transfer.bytes.size, VIEW("x"), &diag), FARM_E_LIMIT, &diag,
+                 "announced");
     assert_ok(store_partial_commit(partial, transfer.data.size, &diag), &diag);
     assert_content(transfer.receiver, &transfer.name, buf_view(&transfer.data));
     assert_int_equal(count_files(scratch, "store/incoming"), 0);
@@ -396,8 +402,9 @@ static void test_partial_states(void **state)
     struct transfer transfer = transfer_begin(scratch);
     struct diag diag = DIAG_INIT;
     struct store_partial *partial = partial_begin(&transfer, "one"), *other;
-    assert_error(store_partial_begin(transfer.receiver, "one", &transfer.name, transfer.bytes.size, &other, &diag),
-                 FARM_E_STATE, &diag, "already");
+    assert_error(
+        store_partial_begin(transfer.receiver, "one", &transfer.name, transfer.bytes.size, &other, &diag),
+        FARM_E_STATE, &diag, "already");
     other = partial_begin(&transfer, "two"); /* owners do not share */
     send_until(&transfer, partial, 100);
     assert_int_equal(store_partial_offset(other), 0);
@@ -409,13 +416,15 @@ static void test_partial_states(void **state)
     assert_ok(store_partial_commit(partial, NO_LIMIT, &diag), &diag);
     assert_ok(store_partial_commit(other, NO_LIMIT, &diag), &diag); /* the second is as welcome */
     assert_int_equal(count_files(scratch, "store/incoming"), 0);
-    assert_error(store_partial_begin(transfer.receiver, "one", &transfer.name, 0, &other, &diag), FARM_E_LIMIT, &diag, "");
-    assert_error(store_partial_begin(transfer.receiver, "one", &transfer.name, NO_LIMIT, &other, &diag), FARM_E_LIMIT,
-                 &diag, "limit");
+    assert_error(store_partial_begin(transfer.receiver, "one", &transfer.name, 0, &other, &diag),
+                 FARM_E_LIMIT, &diag, "");
+    assert_error(store_partial_begin(transfer.receiver, "one", &transfer.name, NO_LIMIT, &other, &diag),
+                 FARM_E_LIMIT, &diag, "limit");
     transfer_end(&transfer);
 }
 
-static int receive(struct store *store, const struct digest *name, struct view bytes, uint64_t limit, struct diag *diag)
+static int receive(struct store *store, const struct digest *name, struct view bytes, uint64_t limit,
+                   struct diag *diag)
 {
     struct store_partial *partial;
     assert_ok(store_partial_begin(store, "hostile", name, bytes.size, &partial, diag), diag);
@@ -431,18 +440,23 @@ static void test_A5_decompression_bombs(void **state)
     struct store *store = open_store(scratch);
     struct digest name = digest_of(VIEW(""));
     struct diag diag;
-    assert_int_equal(shell(scratch->fd, "head -c 300000000 /dev/zero > zeros; zstd -q -1 zeros -o honest.zst; "
-                                        "zstd -q -1 < zeros > silent.zst; rm zeros"), 0);
+    assert_int_equal(shell(scratch->fd,
+                           "head -c 300000000 /dev/zero > zeros; zstd -q -1 zeros -o honest.zst; "
+                           "zstd -q -1 < zeros > silent.zst; rm zeros"),
+                     0);
     CLEANUP_BUF struct buf honest = get_bytes(scratch->fd, "honest.zst");
     CLEANUP_BUF struct buf silent = get_bytes(scratch->fd, "silent.zst");
     assert_true(honest.size < 100000);
-    assert_error(receive(store, &name, buf_view(&honest), 1 << 20, &diag), FARM_E_LIMIT, &diag, "unpacks to 300000000");
-    assert_error(receive(store, &name, buf_view(&silent), 1 << 20, &diag), FARM_E_DIGEST, &diag, "does not state its size");
+    assert_error(receive(store, &name, buf_view(&honest), 1 << 20, &diag), FARM_E_LIMIT, &diag,
+                 "unpacks to 300000000");
+    assert_error(receive(store, &name, buf_view(&silent), 1 << 20, &diag), FARM_E_DIGEST, &diag,
+                 "does not state its size");
     /* One that lies: the size is the four bytes behind magic, descriptor and window. */
     assert_int_equal((unsigned char)honest.data[4] >> 6, 2);
     size_t at = (honest.data[4] & 0x20) != 0 ? 5 : 6;
     memcpy(honest.data + at, "\0\0\1\0", 4);
-    assert_error(receive(store, &name, buf_view(&honest), 1 << 20, &diag), FARM_E_DIGEST, &diag, "not a sound zstd frame");
+    assert_error(receive(store, &name, buf_view(&honest), 1 << 20, &diag), FARM_E_DIGEST, &diag,
+                 "not a sound zstd frame");
     assert_int_equal(count_files(scratch, "store"), 1); /* the lock */
     store_close(store);
 }
@@ -456,15 +470,18 @@ static void test_A8_frames_that_are_not_alone(void **state)
     CLEANUP_BUF struct buf bytes = BUF_INIT;
     buf_add_view(&bytes, buf_view(&transfer.bytes));
     buf_add(&bytes, skippable, sizeof skippable - 1);
-    assert_error(receive(transfer.receiver, &transfer.name, buf_view(&bytes), NO_LIMIT, &diag), FARM_E_DIGEST, &diag, "behind");
+    assert_error(receive(transfer.receiver, &transfer.name, buf_view(&bytes), NO_LIMIT, &diag), FARM_E_DIGEST,
+                 &diag, "behind");
     buf_clear(&bytes);
     buf_add(&bytes, skippable, sizeof skippable - 1);
     buf_add_view(&bytes, buf_view(&transfer.bytes));
-    assert_error(receive(transfer.receiver, &transfer.name, buf_view(&bytes), NO_LIMIT, &diag), FARM_E_DIGEST, &diag,
-                 "not a zstd frame");
-    assert_error(receive(transfer.receiver, &transfer.name, VIEW("junk"), NO_LIMIT, &diag), FARM_E_DIGEST, &diag, "not a zstd");
-    assert_error(receive(transfer.receiver, &transfer.name, view_of(transfer.bytes.data, 100), NO_LIMIT, &diag),
-                 FARM_E_DIGEST, &diag, "ends early");
+    assert_error(receive(transfer.receiver, &transfer.name, buf_view(&bytes), NO_LIMIT, &diag), FARM_E_DIGEST,
+                 &diag, "not a zstd frame");
+    assert_error(receive(transfer.receiver, &transfer.name, VIEW("junk"), NO_LIMIT, &diag), FARM_E_DIGEST,
+                 &diag, "not a zstd");
+    assert_error(
+        receive(transfer.receiver, &transfer.name, view_of(transfer.bytes.data, 100), NO_LIMIT, &diag),
+        FARM_E_DIGEST, &diag, "ends early");
     transfer_end(&transfer);
 }
 
@@ -543,8 +560,9 @@ static void test_collect_honours_keep_pins_and_grace(void **state)
 {
     const struct scratch *scratch = *state;
     struct store *store = open_store(scratch);
-    struct digest kept = put(store, VIEW("kept")), pinned = put(store, VIEW("pinned")), young = put(store, VIEW("young")),
-                  old = put(store, VIEW("old")), again = put(store, VIEW("again")), absent = digest_of(VIEW("absent"));
+    struct digest kept = put(store, VIEW("kept")), pinned = put(store, VIEW("pinned")),
+                  young = put(store, VIEW("young")), old = put(store, VIEW("old")),
+                  again = put(store, VIEW("again")), absent = digest_of(VIEW("absent"));
     const struct digest *aged[] = {&kept, &pinned, &old, &again};
     for (size_t i = 0; i < ARRAY_SIZE(aged); i++) {
         CLEANUP_FREE char *path = object_file(aged[i]);
@@ -599,7 +617,8 @@ static void test_collect_takes_old_partials(void **state)
 {
     const struct scratch *scratch = *state;
     struct transfer transfer = transfer_begin(scratch);
-    struct store_partial *open = partial_begin(&transfer, "open"), *closed = partial_begin(&transfer, "closed");
+    struct store_partial *open = partial_begin(&transfer, "open"),
+                         *closed = partial_begin(&transfer, "closed");
     send_until(&transfer, open, 100);
     send_until(&transfer, closed, 100);
     store_partial_close(closed);

@@ -21,10 +21,11 @@ static struct buf git_digest(int fd)
 {
     if (!have_program("git") || shell(fd, "git init -q --object-format=sha256 . >/dev/null 2>&1") != 0)
         skip();
-    return shell_output(fd, "export GIT_DIR=.git GIT_WORK_TREE=. GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent; "
-                            "echo '* -text -filter -ident -working-tree-encoding' > .git/info/attributes; "
-                            "git -c core.autocrlf=false -c core.fileMode=true -c core.precomposeUnicode=false add -A -f && "
-                            "git write-tree");
+    return shell_output(
+        fd, "export GIT_DIR=.git GIT_WORK_TREE=. GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent; "
+            "echo '* -text -filter -ident -working-tree-encoding' > .git/info/attributes; "
+            "git -c core.autocrlf=false -c core.fileMode=true -c core.precomposeUnicode=false add -A -f && "
+            "git write-tree");
 }
 
 static void put_tree(int fd)
@@ -80,9 +81,11 @@ static void test_vectors(void **state)
     struct digest empty = treedigest_finish(tree);
     treedigest_free(tree);
     /* "git hash-object -t tree /dev/null" and "git hash-object /dev/null" in a SHA-256 repository */
-    assert_string_equal(digest_hex(&empty).text, "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321");
+    assert_string_equal(digest_hex(&empty).text,
+                        "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321");
     struct digest blob = treedigest_blob(VIEW(""));
-    assert_string_equal(digest_hex(&blob).text, "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813");
+    assert_string_equal(digest_hex(&blob).text,
+                        "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813");
 }
 
 static struct digest tree_of(const char *const *paths, size_t count, unsigned int mode)
@@ -102,7 +105,8 @@ static void test_order_of_adding_does_not_matter(void **state)
     (void)state;
     static const char *const one[] = {"a/b/c", "a-b", "a/b.c", "a/b/d/e", "a0", "x/y/z"};
     static const char *const two[] = {"x/y/z", "a0", "a/b/d/e", "a/b.c", "a-b", "a/b/c"};
-    struct digest first = tree_of(one, ARRAY_SIZE(one), TREE_FILE), second = tree_of(two, ARRAY_SIZE(two), TREE_FILE);
+    struct digest first = tree_of(one, ARRAY_SIZE(one), TREE_FILE),
+                  second = tree_of(two, ARRAY_SIZE(two), TREE_FILE);
     assert_true(digest_equal(&first, &second));
     struct digest third = tree_of(two, ARRAY_SIZE(two) - 1, TREE_FILE);
     assert_false(digest_equal(&first, &third));

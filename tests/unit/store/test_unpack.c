@@ -13,8 +13,9 @@
 
 enum { EPOCH = 1700000000, OLDER = 1600000000, NEWEST = 1650000000 };
 
-static int unpack_into(const struct scratch *scratch, const char *archive, const char *directory, unsigned int strip,
-                       struct unpack_limits limits, int64_t *ret_newest, struct diag *diag)
+static int unpack_into(const struct scratch *scratch, const char *archive, const char *directory,
+                       unsigned int strip, struct unpack_limits limits, int64_t *ret_newest,
+                       struct diag *diag)
 {
     put_dir(scratch->fd, directory, 0755);
     CLEANUP_CLOSE int out = open_dir(scratch->fd, directory);
@@ -26,17 +27,19 @@ static int unpack_into(const struct scratch *scratch, const char *archive, const
 /* Type, mode, mtime and name of everything, as find sees it. */
 static void assert_tree(const struct scratch *scratch, const char *directory, const char *expected)
 {
-    CLEANUP_FREE char *command =
-        mem_format("cd %s && find . -mindepth 1 -printf '%%y %%m %%Ts %%P %%l\\n' | LC_ALL=C sort -k4", directory);
+    CLEANUP_FREE char *command = mem_format(
+        "cd %s && find . -mindepth 1 -printf '%%y %%m %%Ts %%P %%l\\n' | LC_ALL=C sort -k4", directory);
     CLEANUP_BUF struct buf found = shell_output(scratch->fd, command);
     assert_string_equal(found.data, expected);
 }
 
 static void put_release(int fd)
 {
-    assert_int_equal(shell(fd, "mkdir -p rel-1.0/src/sub; cd rel-1.0; printf main > src/main.c; printf run > run; "
-                               "chmod 4755 run; chmod 0440 src/main.c; ln -s src/main.c main; ln run hard; "
-                               "find . -exec touch -h -d @1600000000 {} +; touch -d @1650000000 src/main.c"), 0);
+    assert_int_equal(
+        shell(fd, "mkdir -p rel-1.0/src/sub; cd rel-1.0; printf main > src/main.c; printf run > run; "
+                  "chmod 4755 run; chmod 0440 src/main.c; ln -s src/main.c main; ln run hard; "
+                  "find . -exec touch -h -d @1600000000 {} +; touch -d @1650000000 src/main.c"),
+        0);
 }
 
 static const char RELEASE_TREE[] = "f 755 1700000000 hard \n"
@@ -53,9 +56,9 @@ static void test_release_archives(void **state)
     static const struct {
         const char *command, *tool;
     } cases[] = {
-        {"tar --owner=7 -czf $A rel-1.0", "gzip"},          {"tar --format=ustar -cJf $A rel-1.0", "xz"},
-        {"tar --format=posix -cjf $A rel-1.0", "bzip2"},    {"tar --format=gnu --zstd -cf $A rel-1.0", "zstd"},
-        {"tar --format=v7 -cf $A rel-1.0", "tar"},          {"tar -cf $A ./rel-1.0/", "tar"},
+        {"tar --owner=7 -czf $A rel-1.0", "gzip"},        {"tar --format=ustar -cJf $A rel-1.0", "xz"},
+        {"tar --format=posix -cjf $A rel-1.0", "bzip2"},  {"tar --format=gnu --zstd -cf $A rel-1.0", "zstd"},
+        {"tar --format=v7 -cf $A rel-1.0", "tar"},        {"tar -cf $A ./rel-1.0/", "tar"},
         {"tar -cf $A rel-1.0/src/main.c rel-1.0", "tar"}, /* parents that come later */
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -64,8 +67,10 @@ static void test_release_archives(void **state)
         CLEANUP_FREE char *command = mem_format("A=archive%zu; %s", i, cases[i].command);
         CLEANUP_FREE char *archive = mem_format("archive%zu", i), *directory = mem_format("out%zu", i);
         if (i == 6)
-            assert_int_equal(shell(scratch->fd, "A=archive6; tar --no-recursion -cf $A rel-1.0/src/main.c rel-1.0/src "
-                                                "rel-1.0/src/sub rel-1.0/run rel-1.0/hard rel-1.0/main"), 0);
+            assert_int_equal(shell(scratch->fd,
+                                   "A=archive6; tar --no-recursion -cf $A rel-1.0/src/main.c rel-1.0/src "
+                                   "rel-1.0/src/sub rel-1.0/run rel-1.0/hard rel-1.0/main"),
+                             0);
         else
             assert_int_equal(shell(scratch->fd, command), 0);
         int64_t newest = 0;
@@ -82,7 +87,10 @@ static void test_zip(void **state)
     if (!have_program("bsdtar"))
         skip();
     put_release(scratch->fd);
-    assert_int_equal(shell(scratch->fd, "rm rel-1.0/hard; ln rel-1.0/run rel-1.0/hard; bsdtar --format zip -cf a.zip rel-1.0"), 0);
+    assert_int_equal(
+        shell(scratch->fd,
+              "rm rel-1.0/hard; ln rel-1.0/run rel-1.0/hard; bsdtar --format zip -cf a.zip rel-1.0"),
+        0);
     struct diag diag = DIAG_INIT;
     assert_ok(unpack_into(scratch, "a.zip", "out", 1, UNPACK_LIMITS_SOURCE, NULL, &diag), &diag);
     assert_tree(scratch, "out", RELEASE_TREE);
@@ -118,8 +126,11 @@ static void pax_path(struct buf *tar, const char *name)
 }
 
 static const char *const odd_names[] = {
-    "composed-\303\251", "decomposed-e\314\201", "not-utf8-\377\376", "hangul-\341\204\200\341\205\241",
-    "new\nline", "tab\t", "back\\slash", "star*?", "\302\240space",
+    "composed-\303\251", "decomposed-e\314\201",
+    "not-utf8-\377\376", "hangul-\341\204\200\341\205\241",
+    "new\nline",         "tab\t",
+    "back\\slash",       "star*?",
+    "\302\240space",
 };
 
 static void test_names_keep_their_bytes_in_any_locale(void **state)
@@ -143,13 +154,15 @@ static void test_names_keep_their_bytes_in_any_locale(void **state)
         for (size_t k = 0; k < ARRAY_SIZE(archives); k++) {
             CLEANUP_FREE char *directory = mem_format("%s-%zu", archives[k], i);
             struct diag diag = DIAG_INIT;
-            assert_ok(unpack_into(scratch, archives[k], directory, 0, UNPACK_LIMITS_SOURCE, NULL, &diag), &diag);
+            assert_ok(unpack_into(scratch, archives[k], directory, 0, UNPACK_LIMITS_SOURCE, NULL, &diag),
+                      &diag);
             CLEANUP_CLOSE int out = open_dir(scratch->fd, directory);
             for (size_t n = 0; n < ARRAY_SIZE(odd_names); n++)
                 if (!exists(out, odd_names[n]))
                     fail_msg("%s in locale %s: lost %s", archives[k], locales[i], odd_names[n]);
         }
-        assert_string_equal(setlocale(LC_ALL, NULL), locales[i][0] == 'P' ? "C" : locales[i]); /* left alone */
+        assert_string_equal(setlocale(LC_ALL, NULL),
+                            locales[i][0] == 'P' ? "C" : locales[i]); /* left alone */
     }
     setlocale(LC_ALL, "C");
 }
@@ -163,11 +176,13 @@ struct member {
 };
 
 /* Unpacks the tar, wants this error (0: none), and that nothing was written beside the directory. */
-static void check(const struct scratch *scratch, const struct member *members, size_t count, int error, const char *message)
+static void check(const struct scratch *scratch, const struct member *members, size_t count, int error,
+                  const char *message)
 {
     CLEANUP_BUF struct buf tar = BUF_INIT;
     for (size_t i = 0; i < count; i++)
-        tar_member(&tar, OLDER, members[i].name, members[i].type, members[i].link, members[i].mode, members[i].content);
+        tar_member(&tar, OLDER, members[i].name, members[i].type, members[i].link, members[i].mode,
+                   members[i].content);
     tar_end(&tar);
     put_bytes(scratch->fd, "t", buf_view(&tar), 0644);
     put_file(scratch->fd, "victim", "untouched", 0644);
@@ -175,22 +190,35 @@ static void check(const struct scratch *scratch, const struct member *members, s
     if (error == 0)
         assert_ok(unpack_into(scratch, "t", "in", 0, UNPACK_LIMITS_SOURCE, NULL, &diag), &diag);
     else
-        assert_error(unpack_into(scratch, "t", "in", 0, UNPACK_LIMITS_SOURCE, NULL, &diag), error, &diag, message);
+        assert_error(unpack_into(scratch, "t", "in", 0, UNPACK_LIMITS_SOURCE, NULL, &diag), error, &diag,
+                     message);
     assert_false(exists(scratch->fd, "evil"));
     CLEANUP_BUF struct buf victim = get_bytes(scratch->fd, "victim");
     assert_string_equal(victim.data, "untouched");
     assert_int_equal(shell(scratch->fd, "test $(stat -c %h%a victim) = 1644 && rm -rf in t victim"), 0);
 }
 
-#define CHECK(scratch, error, message, ...)                                                                   \
-    do {                                                                                                      \
+#define CHECK(scratch, error, message, ...)                                                                  \
+    do {                                                                                                     \
         static const struct member members_[] = {__VA_ARGS__};                                               \
-        check(scratch, members_, ARRAY_SIZE(members_), error, message);                                       \
+        check(scratch, members_, ARRAY_SIZE(members_), error, message);                                      \
     } while (0)
-#define FILE_(name) {name, '0', "", 0644, "evil"}
-#define LINK_(name, target) {name, '2', target, 0777, ""}
-#define HARD_(name, target) {name, '1', target, 0644, ""}
-#define DIR_(name) {name, '5', "", 0755, ""}
+#define FILE_(name)                                                                                          \
+    {                                                                                                        \
+        name, '0', "", 0644, "evil"                                                                          \
+    }
+#define LINK_(name, target)                                                                                  \
+    {                                                                                                        \
+        name, '2', target, 0777, ""                                                                          \
+    }
+#define HARD_(name, target)                                                                                  \
+    {                                                                                                        \
+        name, '1', target, 0644, ""                                                                          \
+    }
+#define DIR_(name)                                                                                           \
+    {                                                                                                        \
+        name, '5', "", 0755, ""                                                                              \
+    }
 
 static void test_A1_parent_and_absolute_paths(void **state)
 {
@@ -210,7 +238,8 @@ static void test_A2_write_through_symlink(void **state)
     CHECK(*state, FARM_E_REFUSED, "not a directory", DIR_("d"), LINK_("d/l", "../.."), FILE_("d/l/evil"));
     CHECK(*state, FARM_E_REFUSED, "not a directory", LINK_("a", "/"), LINK_("a/evil", "x"));
     CHECK(*state, FARM_E_REFUSED, "not a directory", FILE_("a"), FILE_("a/b"));
-    CHECK(*state, 0, "", LINK_("a", "../victim"), LINK_("b", "/etc/passwd")); /* links may point anywhere: nobody follows */
+    CHECK(*state, 0, "", LINK_("a", "../victim"),
+          LINK_("b", "/etc/passwd")); /* links may point anywhere: nobody follows */
 }
 
 static void test_A3_hardlink_outside(void **state)
@@ -227,7 +256,8 @@ static void test_A4_hardlink_through_symlink(void **state)
 {
     CHECK(*state, FARM_E_REFUSED, "not a directory", LINK_("l", ".."), HARD_("a", "l/victim"));
     CHECK(*state, FARM_E_REFUSED, "not a regular file", LINK_("l", "../victim"), HARD_("a", "l"));
-    CHECK(*state, FARM_E_REFUSED, "before it", HARD_("a", "l/victim"), LINK_("l", "..")); /* nothing is put off until later */
+    CHECK(*state, FARM_E_REFUSED, "before it", HARD_("a", "l/victim"),
+          LINK_("l", "..")); /* nothing is put off until later */
     CHECK(*state, FARM_E_REFUSED, "before it", LINK_("l", "../victim"), HARD_("a", "f"), FILE_("f"));
 }
 
@@ -278,19 +308,24 @@ static void test_A5_bombs(void **state)
         const char *message;
     } cases[] = {
         {"head -c 50000000 /dev/zero > f; tar -czf $A f", {1000000, 100}, "more than 1000000 bytes"},
-        {"for i in 1 2 3 4 5 6; do head -c 300000 /dev/zero > f$i; done; tar -czf $A f?", {1000000, 100}, "f4: "},
+        {"for i in 1 2 3 4 5 6; do head -c 300000 /dev/zero > f$i; done; tar -czf $A f?",
+         {1000000, 100},
+         "f4: "},
         {"truncate -s 1T f; tar -Sczf $A f; rm f", {1000000, 100}, "more than 1000000 bytes"},
         {"mkdir d; cd d; touch $(seq 200); tar -czf ../$A .", {1000000, 100}, "more than 100 members"},
-        {"head -c 50000000 /dev/zero > top; mkdir z; tar -czf $A top", {1000000, 100}, "more than 1000000 bytes"},
+        {"head -c 50000000 /dev/zero > top; mkdir z; tar -czf $A top",
+         {1000000, 100},
+         "more than 1000000 bytes"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        CLEANUP_FREE char *command = mem_format("mkdir make%zu; cd make%zu; A=a; { %s; }", i, i, cases[i].make);
+        CLEANUP_FREE char *command =
+            mem_format("mkdir make%zu; cd make%zu; A=a; { %s; }", i, i, cases[i].make);
         CLEANUP_FREE char *archive = mem_format("make%zu/a", i), *directory = mem_format("out%zu", i);
         assert_int_equal(shell(scratch->fd, command), 0);
         struct diag diag;
         unsigned int strip = i == 4 ? 1 : 0; /* left out, and counted all the same */
-        assert_error(unpack_into(scratch, archive, directory, strip, cases[i].limits, NULL, &diag), FARM_E_LIMIT, &diag,
-                     cases[i].message);
+        assert_error(unpack_into(scratch, archive, directory, strip, cases[i].limits, NULL, &diag),
+                     FARM_E_LIMIT, &diag, cases[i].message);
         CLEANUP_FREE char *usage = mem_format("test $(du -sk %s | cut -f1) -le 1500", directory);
         assert_int_equal(shell(scratch->fd, usage), 0);
     }
@@ -299,15 +334,17 @@ static void test_A5_bombs(void **state)
 static void test_what_is_no_archive(void **state)
 {
     const struct scratch *scratch = *state;
-    assert_int_equal(shell(scratch->fd, "echo 'this is text' > text; head -c 100000 /dev/urandom > f; tar -czf a f; "
-                                        "head -c 50000 a > cut; tar -cf b f; head -c 50000 b > cut-tar; "
-                                        "echo x | gzip > gz; printf 'PK\\003\\004junkjunkjunk' > zip"), 0);
+    assert_int_equal(shell(scratch->fd,
+                           "echo 'this is text' > text; head -c 100000 /dev/urandom > f; tar -czf a f; "
+                           "head -c 50000 a > cut; tar -cf b f; head -c 50000 b > cut-tar; "
+                           "echo x | gzip > gz; printf 'PK\\003\\004junkjunkjunk' > zip"),
+                     0);
     static const char *const files[] = {"text", "cut", "cut-tar", "gz", "zip"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         CLEANUP_FREE char *directory = mem_format("out-%s", files[i]);
         struct diag diag;
-        assert_error(unpack_into(scratch, files[i], directory, 0, UNPACK_LIMITS_SOURCE, NULL, &diag), FARM_E_SYNTAX, &diag,
-                     "");
+        assert_error(unpack_into(scratch, files[i], directory, 0, UNPACK_LIMITS_SOURCE, NULL, &diag),
+                     FARM_E_SYNTAX, &diag, "");
     }
 }
 
