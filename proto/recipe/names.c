@@ -98,7 +98,7 @@ void nearest_offer(struct nearest *nearest, const char *candidate)
     if (text.size > NAME_MAX_BYTES || nearest->wanted.size > NAME_MAX_BYTES)
         return;
     size_t distance = edits_between(nearest->wanted, text);
-    if (distance < nearest->distance) {
+    if (distance > 0 && distance < nearest->distance) { /* the name itself is no advice */
         nearest->distance = distance;
         nearest->best = candidate;
     }

@@ -123,11 +123,12 @@ static bool read_priority(struct reader *reader, const struct yamlnode *node, in
 {
     uint64_t number;
     bool negative = node->kind == NODE_TEXT && view_starts(node->text, VIEW("-"));
-    struct yamlnode digits = *node;
-    if (negative)
-        digits.text = view_of(node->text.data + 1, node->text.size - 1);
-    if (!reader_number(reader, &digits, "priority", 0, PRIORITY_MAX, &number))
+    struct view digits = negative ? view_of(node->text.data + 1, node->text.size - 1) : node->text;
+    if (node->kind != NODE_TEXT || !view_decimal(digits, &number) || number > PRIORITY_MAX) {
+        reader_problem(reader, node->line, "bad-value", "priority must be a whole number from -%d to %d", PRIORITY_MAX,
+                       PRIORITY_MAX);
         return false;
+    }
     *ret = negative ? -(int32_t)number : (int32_t)number;
     return true;
 }
