@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The Debian packages of this project; sourced by quickstart and run-tests.
+
+# To configure and build.
+FARM_BUILD_PACKAGES=(
+    cmake ninja-build pkg-config gcc libc6-dev libzmq3-dev libsodium-dev libgit2-dev libsqlite3-dev libarchive-dev
+    libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libssl-dev libzstd-dev libdeflate-dev libyaml-dev
+    libjansson-dev libinih-dev libseccomp-dev scdoc
+)
+# To run a farm and to make the example's base.
+FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certificates curl dpkg-dev)
+# To test.
+FARM_TEST_PACKAGES=(
+    libcmocka-dev libarchive-tools zstd openssh-client openssl clang clang-format cppcheck sqlite3 procps iproute2
+    util-linux busybox-static
+)
+
+missing_packages() { # NAME...: those that are not installed
+    local name
+    for name in "$@"; do
+        dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q '^install ok installed' || echo "$name"
+    done | xargs
+}
+
+install_missing() { # NAME...
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "not root, and no sudo: as root, run: apt-get install $*" >&2
+            return 2
+        }
+        as_root=(sudo)
+    fi
+    echo "installing: $*"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The steps of ./quickstart, sourced by it. Each is a function that does nothing when its result is there already, so that a
+# second run takes seconds, and an interrupted one goes on where it stopped.
+#
+# From the caller: here, tree, state, coordinator, log, operators, managers, bin, started.
+
+# The one list of what the farm builds and runs with; run-tests uses it too.
+. "$here/support/debian-packages.sh"
+
+step() { # NAME FUNCTION: runs it with its output in the log, and shows how long it took
+    local name=$1 begun=$SECONDS
+    printf '==> %-13s ' "$name"
+    if ! "$2" >"$log/$2.log" 2>&1; then
+        echo "failed"
+        echo "--- the last lines of $log/$2.log:" >&2
+        tail -n 25 "$log/$2.log" >&2
+        exit 1
+    fi
+    echo "done in $((SECONDS - begun)) s$([ ! -s "$log/$2.note" ] || printf ': %s' "$(cat "$log/$2.note")")"
+}
+
+note() { # what a step wants to be said about it in one line
+    echo "$*" >"$log/${FUNCNAME[1]}.note"
+}
+
+# ---- 1. packages and build ----
+
+install_packages() {
+    note "all there"
+    local missing
+    missing=$(missing_packages "${FARM_BUILD_PACKAGES[@]}" "${FARM_RUN_PACKAGES[@]}")
+    [ -n "$missing" ] || return 0
+    note "installed $(wc -w <<<"$missing")"
+    echo "(installs: $missing) " >/dev/tty 2>/dev/null || true
+    # shellcheck disable=SC2086
+    install_missing $missing
+}
+
+build_farm() {
+    local kind=build
+    [ -e "$here/build/CMakeCache.txt" ] ||
+        cmake -S "$here" -B "$here/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFARM_TESTS=OFF
+    cmake --build "$here/build"
+    note "$kind/bin"
+}
+
+# ---- 2. base ----
+
+make_base() {
+    note "$(du -h "$state/base.tar" 2>/dev/null | cut -f1) (kept)"
+    [ ! -e "$state/base.tar" ] || return 0
+    FARM_APT_CACHE=${FARM_APT_CACHE:-$state/apt-cache} "$here/support/make-base.sh" "$state/base.tar.new"
+    mv "$state/base.tar.new" "$state/base.tar"
+    note "$(du -h "$state/base.tar" | cut -f1)"
+}
+
+# ---- 3. processes ----
+
+is_running() { # PIDFILE PROGRAM: is that process there, and still that program?
+    local pid
+    pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$bin/$2" ]
+}
+
+free_port() { # FIRST: the first port from there on that nobody listens on
+    local port=$1
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        port=$((port + 1))
+    done
+    echo "$port"
+}
+
+write_coordinator_conf() {
+    local control bulk
+    control=$(free_port 7440)
+    bulk=$(free_port $((control + 1)))
+    cat >"$coordinator/farm.conf" <<CONF
+; Written by ./quickstart; farm.conf.example explains every key.
+[coordinator]
+state_dir = $coordinator
+control_listen = 127.0.0.1:$control
+bulk_listen = 127.0.0.1:$bulk
+advertise = 127.0.0.1
+local_repositories = $here, $state
+CONF
+}
+
+start_coordinator() {
+    mkdir -p -m 700 "$coordinator"
+    [ -e "$coordinator/farm.conf" ] || write_coordinator_conf
+    note "running already"
+    ! is_running "$coordinator/pid" farm-coordinator || return 0
+    setsid "$bin/farm-coordinator" --config "$coordinator/farm.conf" >>"$log/coordinator.log" 2>&1 </dev/null &
+    echo $! >"$coordinator/pid"
+    local tries
+    for tries in $(seq 300); do
+        ! farmctl status >/dev/null 2>&1 || break
+        kill -0 "$(cat "$coordinator/pid")" 2>/dev/null || { tail -n 5 "$log/coordinator.log"; return 1; }
+        sleep 0.1
+    done
+    [ "$tries" -lt 300 ] || { echo "the coordinator does not answer"; return 1; }
+    note "process $(cat "$coordinator/pid"), log $log/coordinator.log"
+}
+
+import_base() {
+    if [ -e "$state/base.digest" ]; then
+        note "$(cut -c1-16 "$state/base.digest") (kept)"
+        return 0
+    fi
+    farmctl base import --name quickstart "$state/base.tar" >"$state/base.digest.new"
+    mv "$state/base.digest.new" "$state/base.digest"
+    note "$(cut -c1-16 "$state/base.digest")"
+}
+
+# ---- 4. the package tree: a copy with fixed author and date, farm-verify pinned to this checkout's commit ----
+
+append_own_pin() {
+    local pin=$here/examples/foundation/farm/farm-verify.pin.in out=$1
+    git -c safe.directory='*' -C "$here" rev-parse HEAD >/dev/null ||
+        { echo "this checkout is no git repository, so farm-verify cannot be pinned to its commit"; return 1; }
+    farmctl pin farm-verify --git "file://$here" --ref HEAD --repository "$here" >"$state/own.pin"
+    field() { sed -n "s/^ *$1: //p" "$state/own.pin"; }
+    sed -e "s|@FARM_GIT_URL@|file://$here|" -e "s|@FARM_GIT_REF@|HEAD|" \
+        -e "s|@FARM_GIT_COMMIT@|$(field commit)|" -e "s|@FARM_TREE_SHA256@|$(field tree_sha256)|" \
+        -e "s|@FARM_GIT_EPOCH@|$(field epoch)|" "$pin" >>"$out"
+}
+
+commit_tree() {
+    local source=$tree
+    [ "$tree" != foundation ] || source=$here/examples/foundation
+    [ -d "$source/packages" ] || { echo "$source: no packages/ in there; --tree takes foundation or a package tree"; return 1; }
+    rm -rf "$state/tree.new"
+    mkdir "$state/tree.new"
+    cp -R "$source/." "$state/tree.new/"
+    rm -rf "$state/tree.new/.git"
+    if [ -e "$state/tree.new/farm/farm-verify.pin.in" ]; then
+        append_own_pin "$state/tree.new/farm/farm.lock"
+    fi
+    git init -q -b main "$state/tree.new"
+    # Fixed author and date: the same content is the same commit, so a second run makes no second plan.
+    GIT_AUTHOR_NAME=quickstart GIT_AUTHOR_EMAIL=quickstart@localhost GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' \
+        GIT_COMMITTER_NAME=quickstart GIT_COMMITTER_EMAIL=quickstart@localhost \
+        GIT_COMMITTER_DATE='2026-01-01T00:00:00Z' GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null \
+        bash -c 'git -C "$1" -c core.autocrlf=false add -A -f && git -C "$1" commit -q -m "example tree"' _ "$state/tree.new"
+    rm -rf "$state/tree"
+    mv "$state/tree.new" "$state/tree"
+    farmctl tree check "$state/tree@HEAD"
+    note "commit $(git -C "$state/tree" rev-parse --short=12 HEAD)"
+}
+
+# ---- 5. people, their keys, and the trust root that names them ----
+
+make_keys() {
+    local name
+    mkdir -p -m 700 "$state/keys"
+    for name in "${managers[@]}" enrolment "${operators[@]}"; do
+        [ -e "$state/keys/$name" ] || farm-sign keygen --comment "$name" "$state/keys/$name"
+    done
+}
+
+make_root() {
+    local policy name version=1 arguments=()
+    make_keys
+    policy=$(sha256sum "$state/tree/farm/policy.yml" | cut -d' ' -f1)
+    if [ -e "$state/root.json" ]; then
+        grep -q "$policy" "$state/root.json" ||
+            { echo "policy.yml changed since the root was made; a new root version comes with rotation: use another --state"; return 1; }
+    else
+        for name in "${managers[@]}"; do
+            arguments+=(--root-key "$name=$state/keys/$name.pub" --release-key "$name=$state/keys/$name.pub")
+        done
+        for name in "${operators[@]}"; do
+            arguments+=(--anchor "$name=$state/keys/$name.pub")
+        done
+        farm-sign root init --out "$state/root.json" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
+            --enrolment-key "enrolment=$state/keys/enrolment.pub" --enrolment-threshold 1 \
+            --policy "$policy" --base "$(cat "$state/base.digest")" --expires 365
+        for name in "${managers[0]}" "${managers[1]}"; do
+            farm-sign root sign "$state/root.json" --key "$state/keys/$name"
+        done
+    fi
+    farmctl root install "$state/root.json"
+    note "version $version, threshold 2 of ${#managers[@]} managers, anchors ${operators[*]}"
+}
+
+# ---- 6. workers ----
+
+start_worker() { # OPERATOR
+    local name=$1 dir=$state/worker-$1
+    if [ ! -e "$dir/request.json" ]; then
+        farm-worker init --join "$(farmctl join)" --operator "$name" --worker "$name-1" --state "$dir" \
+            --root "$state/root.json" --slots 1 --cores 2 --allow-tree "file://$state"
+    fi
+    if [ ! -e "$state/admitted-$name" ]; then
+        farm-sign entry "$dir/request.json" --key "$state/keys/$name" --enrolment-key "$state/keys/enrolment" \
+            --out "$state/entry-$name.json"
+        farmctl worker admit "$state/entry-$name.json"
+        touch "$state/admitted-$name"
+    fi
+    if ! is_running "$state/worker-$name.pid" farm-worker; then
+        setsid "$bin/farm-worker" run --state "$dir" >>"$log/worker-$name.log" 2>&1 </dev/null &
+        echo $! >"$state/worker-$name.pid"
+    fi
+}
+
+workers_online() {
+    farmctl worker list | awk '$3 == "online" { n++ } END { print n + 0 }'
+}
+
+start_workers() {
+    local name tries
+    for name in "${operators[@]}"; do
+        start_worker "$name"
+    done
+    for tries in $(seq 300); do
+        [ "$(workers_online)" -lt ${#operators[@]} ] || break
+        sleep 0.1
+    done
+    if [ "$(workers_online)" -lt 2 ]; then
+        tail -n 3 "$log"/worker-*.log
+        return 1
+    fi
+    note "$(workers_online) online, each of another operator"
+}
+
+# ---- 7. sources, plan, build ----
+
+bring_sources() {
+    mkdir -p "$state/sources"
+    note "all there"
+    local before file
+    before=$(farmctl source list)
+    "$here/support/fetch-sources.sh" "$state/tree/farm/farm.lock" "$state/sources"
+    for file in "$state"/sources/*; do
+        [ -f "$file" ] || continue
+        grep -q "$(sha256sum "$file" | cut -d' ' -f1)" <<<"$before" || farmctl source add "$file"
+    done
+    note "$(find "$state/sources" -type f | wc -l) archives, by digest"
+}
+
+make_plan() {
+    farmctl plan --base quickstart "$state/tree@HEAD" all >"$state/plan"
+    note "$(cut -c1-12 "$state/plan"), $(farmctl jobs --plan "$(cat "$state/plan")" --json | grep -o '"node"' | wc -l) jobs known"
+}
+
+# Goes on over a restart of the coordinator: what was accepted is on its disk, and running builds go on meanwhile.
+build_plan() {
+    local status begun=$SECONDS
+    echo "==> build         two operators for each package; farmctl watch shows more"
+    while :; do
+        status=0
+        farmctl build --wait "$(cat "$state/plan")" >"$log/build.log" || status=$?
+        [ "$status" = 2 ] || break
+        if is_running "$coordinator/pid" farm-coordinator; then
+            echo "quickstart: the build cannot be started" >&2
+            exit 1
+        fi
+        echo "==> coordinator   it went away; starting it again"
+        start_coordinator >"$log/start_coordinator.log" 2>&1 || { tail -n 20 "$log/start_coordinator.log" >&2; exit 1; }
+    done
+    if [ "$status" != 0 ]; then
+        cat "$log/build.log" >&2
+        exit 1
+    fi
+    echo "==> build         done in $((SECONDS - begun)) s"
+}
+
+# ---- 8. release and hand-off ----
+
+release_name() {
+    echo "$(basename "$tree")-$(cut -c1-12 "$state/plan")"
+}
+
+make_release() {
+    local name dir signer
+    name=$(release_name)
+    dir=$state/releases/$name
+    note "$name (kept)"
+    if farmctl release list | awk -v name="$name" '$1 == name && $3 == "signed" { found = 1 } END { exit !found }'; then
+        return 0
+    fi
+    mkdir -p "$dir"
+    [ -e "$dir/release.json" ] || farmctl release draft --out "$dir/release.json" "$name" "$(cat "$state/plan")"
+    for signer in "${managers[0]}" "${managers[2]}"; do
+        [ -e "$dir/$signer.sig" ] || farm-sign release "$dir/release.json" --key "$state/keys/$signer" --out "$dir/$signer.sig"
+        farmctl release submit "$name" "$dir/$signer.sig"
+    done
+    note "$name, signed by ${managers[0]} and ${managers[2]}"
+}
+
+# farm-verify runs once more by hand, in a network namespace of its own where that is allowed: offline for certain.
+verify_offline() {
+    local run=()
+    if unshare --user --net --map-current-user true 2>/dev/null; then
+        run=(unshare --user --net --map-current-user)
+    fi
+    "${run[@]}" "$bin/farm-verify" "$state/handoff/$(release_name)" --trust "$state/root.json" --state "$state/verify.state" --phase image -v
+}
+
+hand_off() {
+    local name
+    name=$(release_name)
+    mkdir -p "$state/handoff"
+    if [ ! -e "$state/handoff/$name" ]; then
+        farmctl handoff "$name" --phase image --to "$state/handoff/$name"
+    fi
+    verify_offline
+    note "farm-verify passed, offline"
+}
+
+# ---- 9. what a person needs to know ----
+
+summary() {
+    local status agreed
+    status=$(farmctl status --json)
+    agreed=$(grep -o '"agreed":[0-9]*' <<<"$status" | head -n 1 | cut -d: -f2)
+    cat <<TEXT
+
+A build farm runs on this machine.
+
+  packages   $agreed agreed, each built by two operators
+  disputes   $(grep -o '"disputes":\[[^]]*' <<<"$status" | grep -o '"node"' | wc -l)
+  time       $((SECONDS - started)) s
+  hand-off   $state/handoff/$(release_name)
+
+  look       $bin/farmctl --socket $FARM_SOCKET status
+  check      $bin/farm-verify $state/handoff/$(release_name) --trust $state/root.json -v
+  stop       ./quickstart$([ "$state" = "$PWD/.farm" ] || echo " --state $state") --stop
+TEXT
+}
+
+stop_one() { # PIDFILE PROGRAM
+    local pid tries
+    is_running "$1" "$2" || return 0
+    pid=$(cat "$1")
+    kill -TERM "$pid" 2>/dev/null || return 0
+    for tries in $(seq 50); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        # A worker's second TERM gives its leases back at once.
+        [ "$tries" != 10 ] || kill -TERM "$pid" 2>/dev/null || true
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+}
+
+stop_all() {
+    local name
+    for name in "${operators[@]}"; do
+        stop_one "$state/worker-$name.pid" farm-worker
+    done
+    stop_one "$coordinator/pid" farm-coordinator
+}
