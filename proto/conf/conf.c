@@ -241,9 +241,10 @@ static int parse_text(struct reading *reading)
     if (status < 0)
         return status;
     int line = ini_parse_stream(on_line, reading, on_pair, reading);
-    if (reading->status < 0)
+    bool malformed = line != 0 && (reading->status >= 0 || line < reading->line);
+    if (reading->status < 0 && !malformed)
         return reading->status;
-    if (line != 0)
+    if (malformed)
         return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: neither [section] nor \"key = value\"", reading->file,
                         line);
     return 0;

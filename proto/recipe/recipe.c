@@ -131,7 +131,8 @@ static void read_dependencies(struct reader *reader, const struct yamlnode *node
 static void read_sha256(struct reader *reader, const struct yamlnode *node, const char *what, struct digest *ret,
                         bool *ret_has)
 {
-    if (yamlnode_is_null(node) || view_starts(node->text, VIEW("placeholder")))
+    if (yamlnode_is_null(node) ||
+        (node->kind == NODE_TEXT && (node->text.size == 0 || view_starts(node->text, VIEW("placeholder")))))
         return;
     *ret_has = reader_digest(reader, node, what, ret);
 }
@@ -222,6 +223,7 @@ static void read_one_patch(struct reader *reader, const struct yamlnode *node, s
         return;
     }
     reader_text(reader, file, what, is_patch_file, "a plain relative path", &patch->file);
+    snprintf(what, sizeof what, "patches[%zu].sha256", index);
     read_sha256(reader, sha256, what, &patch->sha256, &patch->has_sha256);
 }
 
@@ -286,6 +288,7 @@ static void read_one_validation(struct reader *reader, const struct yamlnode *no
         if (!yamlnode_is_null(text))
             reader_text(reader, text, what, is_script, "a text", texts[i]);
     }
+    snprintf(what, sizeof what, "validation[%zu].fatal", index);
     if (fatal != NULL)
         reader_flag(reader, fatal, what, &check->fatal);
 }
