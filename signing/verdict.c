@@ -425,6 +425,27 @@ struct verdict verdict_of(const struct rules *rules, const struct vote *votes, s
     return verdict;
 }
 
+size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes, const struct digest *payload,
+                          const char **ret, size_t limit)
+{
+    struct count count = {.rules = rules};
+    size_t found = 0;
+    take_ballots(&count, votes, nvotes); /* sorted by operator */
+    uint32_t last = UINT32_MAX;
+    for (size_t i = 0; i < count.nballots; i++) {
+        const struct ballot *ballot = &count.ballots[i];
+        if (!ballot->counted || ballot->operator_index == last || ballot->vote->failure != FAILURE_NONE ||
+            !digest_equal(&ballot->vote->payload, payload))
+            continue;
+        last = ballot->operator_index;
+        if (found < limit)
+            ret[found] = ballot->vote->operator_name;
+        found++;
+    }
+    free(count.ballots);
+    return found;
+}
+
 const char *verdict_state_name(enum verdict_state state)
 {
     switch (state) {

@@ -61,6 +61,12 @@ struct verdict {
 };
 
 struct verdict verdict_of(const struct rules *rules, const struct vote *votes, size_t nvotes);
+/*
+ * The operators whose votes count behind this payload, sorted, each once; names are the votes'. Returns how many there are;
+ * at most 'limit' are stored.
+ */
+size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes, const struct digest *payload,
+                          const char **ret, size_t limit);
 const char *verdict_state_name(enum verdict_state state);
 const char *failure_kind_name(enum failure_kind kind);
 /* A negative value for an unknown name. */

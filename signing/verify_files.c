@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Nothing else lies in the release: what nobody checked must not be there to be picked up by a later phase (S11). */
+#include "verify_private.h"
+
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* root/1.root.json.sig.d is the deepest. */
+enum { FILES_DEPTH_MAX = 4 };
+
+struct known {
+    struct verify_run *run;
+    struct map *paths;
+};
+
+static void know(struct known *known, const char *path)
+{
+    map_set(known->paths, view_text(path), known);
+}
+
+static void know_package(struct known *known, const struct release_package *package)
+{
+    CLEANUP_FREE char *archive = release_path(RELEASE_ARTIFACTS, package, ".igos.tar.gz");
+    CLEANUP_FREE char *manifest = release_path(RELEASE_MANIFESTS, package, ".mtree");
+    CLEANUP_FREE char *receipt = release_path(RELEASE_RECEIPTS, package, ".intoto.jsonl");
+    know(known, archive);
+    know(known, manifest);
+    know(known, receipt);
+}
+
+static void know_all(struct known *known)
+{
+    const struct verify_run *run = known->run;
+    static const char *const fixed[] = {RELEASE_FILE, RELEASE_WORKERS, RELEASE_POLICY, RELEASE_PLAN, RELEASE_BASE,
+                                        RELEASE_ARCHIVE_MANIFEST};
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+        know(known, fixed[i]);
+    if (!digest_is_zero(&run->plan->lock))
+        know(known, RELEASE_LOCK);
+    for (int64_t version = 1; version <= run->root_versions; version++) {
+        CLEANUP_FREE char *root = mem_format(RELEASE_ROOT_FORMAT, (long long)version);
+        know(known, root);
+    }
+    for (size_t i = 0; i < run->njobs; i++)
+        know(known, run->jobs[i].file);
+    for (size_t i = 0; i < run->release->npackages; i++)
+        know_package(known, &run->release->packages[i]);
+}
+
+/* "<document>.sig.d/<anything>.sig", for a document that we know. */
+static bool is_signature(const struct known *known, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct view directory = view_of(path, slash != NULL ? (size_t)(slash - path) : 0), suffix = VIEW(".sig.d");
+    if (slash == NULL || !view_ends(view_text(slash), VIEW(".sig")) || !view_ends(directory, suffix))
+        return false;
+    return map_get(known->paths, view_of(directory.data, directory.size - suffix.size)) != NULL;
+}
+
+static void walk(struct known *known, int dirfd, const char *prefix, int depth);
+
+static void visit(struct known *known, int dirfd, const char *prefix, const char *name, int depth)
+{
+    CLEANUP_FREE char *path = mem_format("%s%s", prefix, name);
+    struct stat status;
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        verify_problem(known->run, path, "unreadable", "%s", strerror(errno));
+    } else if (S_ISDIR(status.st_mode) && depth < FILES_DEPTH_MAX) {
+        CLEANUP_FREE char *below = mem_format("%s/", path);
+        CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0)
+            walk(known, fd, below, depth + 1);
+        else
+            verify_problem(known->run, path, "unreadable", "%s", strerror(errno));
+    } else if (!S_ISREG(status.st_mode)) {
+        verify_problem(known->run, path, "not-a-file", "a release holds regular files and nothing else");
+    } else if (map_get(known->paths, view_text(path)) == NULL && !is_signature(known, path)) {
+        verify_problem(known->run, path, "extra-file", "nothing in the release names this file; remove it");
+    }
+}
+
+static void walk(struct known *known, int dirfd, const char *prefix, int depth)
+{
+    int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
+    if (stream == NULL) {
+        verify_problem(known->run, prefix, "unreadable", "%s", strerror(errno));
+        if (copy >= 0)
+            close(copy);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(known, dirfd, prefix, entry->d_name, depth);
+    closedir(stream);
+}
+
+static void check_archive_manifest(struct verify_run *run)
+{
+    enum { MANIFEST_TEXT_MAX = 64 * 1024 * 1024 }; /* 300 bytes for each of PLAN_NODES_MAX packages */
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_BUF struct buf expected = BUF_INIT;
+    if (!verify_read(run, RELEASE_ARCHIVE_MANIFEST, MANIFEST_TEXT_MAX, &text))
+        return;
+    release_archive_manifest(run->release, &run->release->digest, &expected);
+    if (!view_equal(buf_view(&text), buf_view(&expected)))
+        verify_problem(run, RELEASE_ARCHIVE_MANIFEST, "archive-manifest", "not the text that follows from release.json");
+}
+
+void verify_files(struct verify_run *run)
+{
+    struct known known = {.run = run, .paths = map_new()};
+    know_all(&known);
+    walk(&known, run->options->dirfd, "", 0);
+    map_free(known.paths);
+    check_archive_manifest(run);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The bytes: for each package, does the manifest hash to the agreed payload, and is the archive exactly the canonical tar of that
+ * manifest, byte for byte? And does release.json say of it what the votes say?
+ */
+#include "verify_private.h"
+
+#include "parallel.h"
+#include "payload.h"
+#include "pkginfo.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct check {
+    struct verify_run *run;
+    const struct release_package *package;
+    const struct verify_job *job;
+    struct verify_package *shown;
+};
+
+static bool same_operators(const struct release_package *package, const struct verify_job *job)
+{
+    bool same = package->noperators == job->noperators;
+    for (size_t i = 0; same && i < job->noperators; i++)
+        same = strcmp(package->operators[i], job->operators[i]) == 0;
+    return same;
+}
+
+static void check_rules(const struct check *check)
+{
+    const struct rules *rules = &check->job->rules;
+    const char *name = check->package->name;
+    if (rules->hold)
+        verify_problem(check->run, RELEASE_FILE, "hold", "the policy holds %s: it is never released", name);
+    if (rules->evidence)
+        verify_problem(check->run, RELEASE_FILE, "evidence", "the policy asks for evidence from hardware for %s; this version of "
+                       "the release format carries none", name);
+    if (rules->quorum == 1 && !root_allows_unverified(check->run->root, name))
+        verify_problem(check->run, RELEASE_FILE, "unverified", "%s has a quorum of 1 and the trust root does not list it under "
+                       "\"unverified\"", name);
+}
+
+static void check_verdict(const struct check *check)
+{
+    const struct verify_job *job = check->job;
+    const struct release_package *package = check->package;
+    check->shown->operators = job->verdict.operators;
+    check->shown->anchors = job->verdict.anchors;
+    check->shown->dissent = job->verdict.dissent;
+    check->shown->unverified = job->rules.quorum == 1;
+    check_rules(check);
+    if (!job->agreed || !digest_equal(&job->payload, &package->payload))
+        verify_problem(check->run, RELEASE_FILE, "no-agreement", "%s: nobody agreed on the payload %s", package->name,
+                       digest_hex(&package->payload).text);
+    else if (!digest_equal(&job->tar, &package->tar))
+        verify_problem(check->run, RELEASE_FILE, "tar", "%s: the operators attested another tar than the release names", package->name);
+    else if (!same_operators(package, job) || package->dissent != job->verdict.dissent)
+        verify_problem(check->run, RELEASE_FILE, "support", "%s: the release lists other operators or another dissent than the votes "
+                       "give (%u behind it, %u against)", package->name, job->verdict.operators, job->verdict.dissent);
+}
+
+static bool check_archive_digest(const struct check *check, int fd, const char *file)
+{
+    struct digest digest;
+    struct diag diag = DIAG_INIT;
+    int result = digest_of_fd(fd, &digest, &diag);
+    if (result < 0) {
+        verify_failure(check->run, file, "unreadable", result, &diag);
+        return false;
+    }
+    if (digest_equal(&digest, &check->package->archive_sha256))
+        return true;
+    verify_problem(check->run, file, "digest", "these bytes have SHA-256 %s, the release names %s", digest_hex(&digest).text,
+                   digest_hex(&check->package->archive_sha256).text); /* S7 */
+    return false;
+}
+
+static int open_archive(const struct check *check, const char *file)
+{
+    struct stat status;
+    int fd = openat(check->run->options->dirfd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        verify_problem(check->run, file, "missing", "the archive cannot be opened as a regular file");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    if ((uint64_t)status.st_size != check->package->archive_size)
+        verify_problem(check->run, file, "size", "%lld bytes, the release names %llu", (long long)status.st_size,
+                       (unsigned long long)check->package->archive_size);
+    return fd;
+}
+
+static void check_archive(const struct check *check, const struct manifest *manifest)
+{
+    CLEANUP_FREE char *file = release_path(RELEASE_ARTIFACTS, check->package, ".igos.tar.gz");
+    CLEANUP_CLOSE int fd = open_archive(check, file);
+    CLEANUP_BUF struct buf pkginfo = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    if (fd < 0 || !check_archive_digest(check, fd, file))
+        return;
+    pkginfo_write(check->job->spec, manifest, &pkginfo);
+    int result = payload_verify_gz(fd, manifest, buf_view(&pkginfo), check->job->spec->epoch, &check->package->tar, &diag);
+    if (result < 0)
+        verify_failure(check->run, file, "archive", result, &diag); /* A8, A9 */
+}
+
+static void check_manifest(const struct check *check)
+{
+    CLEANUP_FREE char *file = release_path(RELEASE_MANIFESTS, check->package, ".mtree");
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP(manifest_done) struct manifest manifest = MANIFEST_INIT;
+    struct diag diag = DIAG_INIT;
+    if (!verify_read_digest(check->run, file, MANIFEST_SIZE_MAX, &check->package->payload, RELEASE_FILE, &text))
+        return;
+    int result = manifest_parse(buf_view(&text), &manifest, &diag);
+    if (result < 0)
+        verify_failure(check->run, file, "manifest", result, &diag);
+    else
+        check_archive(check, &manifest);
+}
+
+static void check_package(void *context, size_t index)
+{
+    struct verify_run *run = context;
+    struct check check = {.run = run, .package = &run->release->packages[index], .shown = &run->result->packages[index]};
+    check.job = verify_find_job(run, &check.package->job);
+    if (check.job == NULL)
+        return; /* said by verify_inputs */
+    check_verdict(&check);
+    check_manifest(&check);
+}
+
+/* A package passed if no problem names its files or, in release.json, its name. */
+static bool concerns(const struct problem *problem, const struct release_package *package)
+{
+    CLEANUP_FREE char *stem = mem_format("/%s-%s.", package->name, package->version);
+    CLEANUP_FREE char *spec = mem_format("%s/%s.json", RELEASE_SPECS, digest_hex(&package->job).text);
+    size_t length = strlen(package->name);
+    const char *at = strstr(problem->text, package->name);
+    bool named = at != NULL && (at == problem->text || at[-1] == ' ' || at[-1] == '/') &&
+                 (at[length] == ':' || at[length] == ' ' || at[length] == '\0');
+    return strstr(problem->file, stem) != NULL || strcmp(problem->file, spec) == 0 ||
+           (named && strcmp(problem->file, RELEASE_FILE) == 0);
+}
+
+static void mark_failed(struct verify_run *run)
+{
+    const struct problems *problems = &run->result->problems;
+    for (size_t i = 0; i < run->result->npackages; i++)
+        for (size_t k = 0; k < problems->count && run->result->packages[i].passed; k++)
+            run->result->packages[i].passed = !concerns(&problems->items[k], &run->release->packages[i]);
+}
+
+void verify_packages(struct verify_run *run)
+{
+    parallel_each(run->release->npackages, run->options->threads, check_package, run);
+    mark_failed(run);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One job: which envelopes are votes, and what they amount to.
+ *
+ * An envelope is tried with the keys of the workers that held a lease for the job, and read only once one of them verified. It must name
+ * that worker, that lease's nonce and exactly this spec. Each round is judged by itself, under the root's policy; the job is
+ * agreed if some round agreed and no round contradicts it.
+ */
+#include "verify_private.h"
+
+#include <stdlib.h>
+
+struct cast_vote {
+    struct vote vote;
+    uint32_t round;
+    struct digest tar;
+};
+
+struct ballot_box {
+    struct verify_run *run;
+    struct verify_job *job;
+    struct cast_vote *votes;
+    size_t nvotes;
+    bool *answered;                  /* per lease */
+    const struct directory_entry **workers; /* per lease; NULL: does not count */
+    struct statement **statements;   /* kept: votes borrow their names */
+    size_t nstatements;
+};
+
+static bool counts(struct verify_run *run, const struct verify_job *job, const struct receipt_lease *lease,
+                   const struct directory_entry *entry)
+{
+    if (strcmp(entry->operator_name, lease->operator_name) != 0)
+        verify_problem(run, job->receipt, "lease-operator", "%s: the lease says that %s belongs to %s, the directory says %s",
+                       job->spec->name, lease->worker, lease->operator_name, entry->operator_name);
+    else if (lease->granted_ms < entry->admitted_ms || lease->granted_ms >= entry->expires_ms)
+        verify_note(run, "%s: %s was not admitted when it got its lease; its answer does not count.", job->spec->name,
+                    lease->worker);
+    else if (entry->compromised_from >= 0)
+        verify_note(run, "%s: %s is marked compromised, and without a log nothing shows what it signed before; its answer does "
+                    "not count.", job->spec->name, lease->worker); /* W11 */
+    else
+        return true;
+    return false;
+}
+
+static void find_workers(struct ballot_box *box)
+{
+    for (size_t i = 0; i < box->job->nleases; i++) {
+        const struct receipt_lease *lease = &box->job->leases[i];
+        const struct directory_entry *entry = directory_find(box->run->directory, lease->worker);
+        if (entry == NULL)
+            verify_note(box->run, "%s: %s is not in the worker directory; its answer does not count.", box->job->spec->name,
+                        lease->worker);
+        box->workers[i] = entry;
+    }
+}
+
+/* The statement and the lease it answers; NULL if nobody of this job's lease holders signed it. */
+static struct statement *open_envelope(struct ballot_box *box, const struct receipt_envelope *envelope, size_t *ret_lease,
+                                       struct diag *diag)
+{
+    const struct verify_job *job = box->job;
+    for (size_t i = 0; i < job->nleases; i++) {
+        struct statement *statement = NULL;
+        if (box->workers[i] == NULL)
+            continue;
+        int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519, &statement, diag);
+        if (result < 0 && result != FARM_E_SIGNATURE)
+            return NULL; /* signed by it, and malformed */
+        if (result < 0)
+            continue;
+        if (lease_nonce_equal(&statement->nonce, &job->leases[i].nonce)) {
+            *ret_lease = i;
+            return statement;
+        }
+        statement_free(statement); /* the same worker may hold another lease of this job */
+        diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here", job->leases[i].worker);
+    }
+    return NULL;
+}
+
+static int check_statement(const struct ballot_box *box, const struct statement *statement, size_t lease, struct diag *diag)
+{
+    const struct directory_entry *entry = box->workers[lease];
+    enum lease_outcome outcome = box->job->leases[lease].outcome;
+    if (strcmp(statement->worker, entry->worker) != 0 || strcmp(statement->operator_name, entry->operator_name) != 0)
+        return diag_set(diag, FARM_E_REFUSED, "%s signed in the name of %s:%s", entry->worker, statement->operator_name,
+                        statement->worker);
+    if (outcome != OUTCOME_ANSWERED && outcome != OUTCOME_LATE)
+        return diag_set(diag, FARM_E_REFUSED, "the lease of %s is listed as %s, yet here is an answer", entry->worker,
+                        lease_outcome_name(outcome));
+    return statement_check_spec(statement, box->job->spec, diag);
+}
+
+static void add_vote(struct ballot_box *box, const struct statement *statement, size_t at)
+{
+    const struct receipt_lease *lease = &box->job->leases[at];
+    const struct directory_entry *entry = box->workers[at];
+    if (!counts(box->run, box->job, lease, entry))
+        return;
+    box->votes[box->nvotes++] = (struct cast_vote){
+        .vote = {.operator_name = entry->operator_name, .anchor = directory_entry_is_anchor(entry, box->run->root),
+                 .open = lease->open, .failure = statement->failure, .payload = statement->payload,
+                 .cpu_vendor = entry->cpu_vendor, .kernel = entry->kernel, .site = entry->site},
+        .round = lease->round,
+        .tar = statement->tar};
+}
+
+/* Whether it came from a worker that the directory does not know: then nothing can be said about it. */
+static bool has_unknown_worker(const struct ballot_box *box)
+{
+    for (size_t i = 0; i < box->job->nleases; i++)
+        if (box->workers[i] == NULL)
+            return true;
+    return false;
+}
+
+static void read_envelope(struct ballot_box *box, const struct receipt_envelope *envelope)
+{
+    struct diag diag = DIAG_INIT;
+    size_t lease = 0;
+    struct statement *statement = open_envelope(box, envelope, &lease, &diag);
+    if (statement == NULL) {
+        if (!has_unknown_worker(box) || diag.error == 0 || diag.error != FARM_E_SIGNATURE)
+            verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
+                           digest_hex(&envelope->digest).text,
+                           diag.error != 0 ? diag.text : "no worker of the directory held a lease for it");
+        return;
+    }
+    box->statements[box->nstatements++] = statement;
+    box->answered[lease] = true;
+    int result = check_statement(box, statement, lease, &diag);
+    if (result < 0)
+        verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
+                       digest_hex(&envelope->digest).text, diag_text(&diag, result));
+    else
+        add_vote(box, statement, lease);
+}
+
+/* Absence is never assent: a lease that was answered has its answer here. */
+static void check_answers(const struct ballot_box *box)
+{
+    for (size_t i = 0; i < box->job->nleases; i++) {
+        const struct receipt_lease *lease = &box->job->leases[i];
+        bool expected = lease->outcome == OUTCOME_ANSWERED || lease->outcome == OUTCOME_LATE;
+        if (expected && !box->answered[i] && box->workers[i] != NULL)
+            verify_problem(box->run, box->job->receipt, "answer-missing", "%s: %s answered its lease %.16s..., but the answer is "
+                           "not in the receipt", box->job->spec->name, lease->worker,
+                           digest_hex((const struct digest *)&lease->nonce).text); /* K2 */
+    }
+}
+
+static size_t votes_of_round(const struct ballot_box *box, uint32_t round, struct vote *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < box->nvotes; i++)
+        if (box->votes[i].round == round)
+            ret[n++] = box->votes[i].vote;
+    return n;
+}
+
+static void take_agreement(struct ballot_box *box, const struct verdict *verdict, const struct vote *votes, size_t n)
+{
+    struct verify_job *job = box->job;
+    const char *names[RELEASE_OPERATORS_MAX];
+    size_t count = verdict_supporters(&job->rules, votes, n, &verdict->payload, names, ARRAY_SIZE(names));
+    count = count < ARRAY_SIZE(names) ? count : ARRAY_SIZE(names);
+    for (size_t i = 0; i < job->noperators; i++)
+        free(job->operators[i]);
+    free(job->operators);
+    job->operators = mem_zero(count + 1, sizeof *job->operators);
+    for (size_t i = 0; i < count; i++)
+        job->operators[i] = mem_string(names[i]);
+    job->noperators = count;
+    job->payload = verdict->payload;
+    job->verdict = *verdict;
+    job->agreed = true;
+}
+
+static void refuse_verdict(const struct ballot_box *box, uint32_t round, const struct verdict *verdict, const char *why)
+{
+    verify_problem(box->run, box->job->receipt, "verdict", "%s: round %u is %s (%u operators, %u anchors, %u dissent; needed are "
+                   "%u operators, %u anchors): %s", box->job->spec->name, round, verdict_state_name(verdict->state),
+                   verdict->operators, verdict->anchors, verdict->dissent, box->job->rules.quorum, box->job->rules.anchors, why);
+}
+
+static void find_agreement(struct ballot_box *box, uint32_t round, struct vote *scratch)
+{
+    size_t n = votes_of_round(box, round, scratch);
+    struct verify_job *job = box->job;
+    struct verdict verdict = verdict_of(&job->rules, scratch, n);
+    if (verdict.state != VERDICT_AGREED)
+        return;
+    if (job->agreed && !digest_equal(&job->payload, &verdict.payload))
+        refuse_verdict(box, round, &verdict, "an earlier round agreed on other bytes");
+    else
+        take_agreement(box, &verdict, scratch, n);
+}
+
+static bool has_rival(const struct verdict *verdict, const struct digest *payload)
+{
+    for (size_t i = 0; i < verdict->ngroups; i++)
+        if (!verdict->groups[i].is_failure && !digest_equal(&verdict->groups[i].payload, payload))
+            return true;
+    return false;
+}
+
+/* No round may contradict the agreement, also one that is not finished. */
+static void check_round(const struct ballot_box *box, uint32_t round, bool last, struct vote *scratch)
+{
+    size_t n = votes_of_round(box, round, scratch);
+    const struct verify_job *job = box->job;
+    struct verdict verdict = verdict_of(&job->rules, scratch, n);
+    switch (verdict.state) {
+    case VERDICT_AGREED:
+        break;
+    case VERDICT_PENDING:
+        if (job->agreed && has_rival(&verdict, &job->payload))
+            refuse_verdict(box, round, &verdict, "it has an answer that differs from the agreed one");
+        else if (!job->agreed && last)
+            refuse_verdict(box, round, &verdict, "not enough answers");
+        break;
+    case VERDICT_DISPUTED:
+        refuse_verdict(box, round, &verdict, "two answers, and neither has won");
+        break;
+    case VERDICT_FAILED:
+        refuse_verdict(box, round, &verdict, "it does not build");
+        break;
+    }
+}
+
+/* Who agrees on the manifest must have made the same tar of it: the one is a function of the other. */
+static void check_tars(struct ballot_box *box)
+{
+    struct verify_job *job = box->job;
+    for (size_t i = 0, first = SIZE_MAX; i < box->nvotes; i++) {
+        const struct cast_vote *cast = &box->votes[i];
+        if (!job->agreed || cast->vote.failure != FAILURE_NONE || !digest_equal(&cast->vote.payload, &job->payload))
+            continue;
+        if (first == SIZE_MAX) {
+            first = i;
+            job->tar = cast->tar;
+        } else if (!digest_equal(&cast->tar, &job->tar)) {
+            verify_problem(box->run, job->receipt, "tar-differs", "%s: %s attested the agreed payload with another tar",
+                           job->spec->name, cast->vote.operator_name);
+        }
+    }
+}
+
+static void check_claim(const struct ballot_box *box)
+{
+    const struct verify_job *job = box->job;
+    const struct receipt_verdict *claimed = job->claimed;
+    if (claimed == NULL)
+        verify_problem(box->run, job->receipt, "verdict-missing", "%s: the receipt claims no verdict", job->spec->name);
+    else if (job->agreed && (claimed->state != VERDICT_AGREED || !digest_equal(&claimed->payload, &job->payload) ||
+                             claimed->operators != job->verdict.operators || claimed->dissent != job->verdict.dissent))
+        verify_problem(box->run, job->receipt, "verdict-claim", "%s: the receipt claims %s by %u with %u dissent, the votes give %s by "
+                       "%u with %u dissent", job->spec->name, verdict_state_name(claimed->state), claimed->operators,
+                       claimed->dissent, verdict_state_name(job->verdict.state), job->verdict.operators, job->verdict.dissent);
+}
+
+static uint32_t last_round(const struct ballot_box *box)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < box->nvotes; i++)
+        if (box->votes[i].round > last)
+            last = box->votes[i].round;
+    return last;
+}
+
+static void judge_rounds(struct ballot_box *box)
+{
+    CLEANUP_FREE struct vote *scratch = mem_zero(box->nvotes + 1, sizeof *scratch);
+    uint32_t last = last_round(box);
+    for (uint32_t round = 1; round <= last; round++)
+        find_agreement(box, round, scratch);
+    for (uint32_t round = 1; round <= last; round++)
+        check_round(box, round, round == last, scratch);
+    if (last == 0)
+        verify_problem(box->run, box->job->receipt, "verdict", "%s: nobody's answer counts", box->job->spec->name);
+    check_tars(box);
+    check_claim(box);
+}
+
+void verify_job_votes(struct verify_run *run, struct verify_job *job)
+{
+    struct ballot_box box = {.run = run, .job = job};
+    box.votes = mem_zero(job->nenvelopes + 1, sizeof *box.votes);
+    box.statements = mem_zero(job->nenvelopes + 1, sizeof *box.statements);
+    box.answered = mem_zero(job->nleases + 1, sizeof *box.answered);
+    box.workers = mem_zero(job->nleases + 1, sizeof *box.workers);
+    find_workers(&box);
+    for (size_t i = 0; i < job->nenvelopes; i++)
+        read_envelope(&box, &job->envelopes[i]);
+    check_answers(&box);
+    judge_rounds(&box);
+    for (size_t i = 0; i < box.nstatements; i++)
+        statement_free(box.statements[i]);
+    free(box.votes);
+    free(box.statements);
+    free(box.answered);
+    free(box.workers);
+}
