@@ -149,6 +149,9 @@ static void run_child(const struct script *script, const struct step *step)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Ignored signals survive exec. The launcher ignores SIGPIPE, a worker may ignore others; a build shall not. */
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
     setsid();
     if (chdir(step->cwd) < 0) {
         fprintf(stderr, "farm: cannot enter %s: %s\n", step->cwd, strerror(errno));

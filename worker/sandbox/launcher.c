@@ -440,6 +440,17 @@ static void add_total(struct sandbox_result *result, const struct sandbox_usage 
         result->total.peak_bytes = step->peak_bytes;
 }
 
+/* The end of the log as part of a sentence. */
+static const char *tail_text(struct launcher *launcher)
+{
+    char *tail = launcher->tail;
+    for (size_t i = launcher->tail_size; i > 0 && tail[i - 1] == '\n'; i--)
+        tail[i - 1] = '\0';
+    for (char *at = tail; (at = strchr(at, '\n')) != NULL;)
+        *at = ' ';
+    return tail;
+}
+
 static void conclude(struct launcher *launcher)
 {
     struct sandbox_result *result = &launcher->record.result;
@@ -449,7 +460,8 @@ static void conclude(struct launcher *launcher)
         fail_step(launcher);
     if (!launcher->judged && !launcher->done)
         judge(launcher, SANDBOX_INFRASTRUCTURE, "%s: %s",
-              launcher->hello ? "process 1 of the build died" : "the sandbox could not be set up", launcher->tail);
+              launcher->hello ? "process 1 of the build died" : "the sandbox could not be set up",
+              tail_text(launcher));
     result->total.peak_bytes = launcher->watch.memory_peak;
     result->disk_peak_bytes = launcher->watch.disk_peak;
     for (size_t i = 0; i < result->nsteps; i++)

@@ -8,6 +8,7 @@
 #include "file.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -15,6 +16,26 @@
 #define PROBE_LAYER "root"
 #define PROBE_WORK "work"
 #define PROBE_LOG "log"
+
+/* What the kernel or bubblewrap says, and what that means for the owner of the machine. */
+static const struct {
+    const char *sign, *remedy;
+} remedies[] = {
+    {"user namespace", "allow them: sysctl user.max_user_namespaces=15000, kernel.unprivileged_userns_clone=1 (Debian), "
+                       "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"},
+    {"uid_map", "the worker's binary must be readable, and its user's id known in this namespace"},
+    {"max_user_namespaces", "/proc/sys is read only here: run the worker outside of a container, or give it a writable one"},
+    {"mount proc", "something covers parts of /proc: run the worker outside of a container, or with an unmasked /proc"},
+    {"bwrap", "apt-get install bubblewrap (0.5 or newer)"},
+};
+
+static const char *remedy_of(const char *text)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
+        if (strstr(text, remedies[i].sign) != NULL)
+            return remedies[i].remedy;
+    return "see the message";
+}
 
 /* Without user attributes an overlay mounts, and then directories that a build replaced fail to be read. */
 static int probe_attributes(int dirfd, struct diag *diag)
@@ -61,7 +82,8 @@ static int probe_in(int state_dirfd, const char *dir, struct diag *diag)
     if (error >= 0)
         error = probe_run(state_dirfd, dir, log_fd, &result, diag);
     if (error >= 0 && result.outcome != SANDBOX_OK)
-        error = diag_set(diag, FARM_E_UNAVAILABLE, "this machine cannot run builds: %s", result.text);
+        error = diag_set(diag, FARM_E_UNAVAILABLE, "this machine cannot run builds: %s. What to do: %s", result.text,
+                         remedy_of(result.text));
     return error;
 }
 

@@ -37,8 +37,7 @@ static int enter_namespaces(struct diag *diag)
     uid_t uid = geteuid();
     gid_t gid = getegid();
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        return diag_errno(diag, "cannot make a user namespace (see user.max_user_namespaces, "
-                                "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns)");
+        return diag_errno(diag, "cannot make a user namespace");
     int error = write_proc("/proc/self/setgroups", "deny", diag);
     if (error >= 0)
         error = map_id("/proc/self/uid_map", uid, diag);

@@ -210,6 +210,10 @@ static void attack_view(const char *worker_pid)
     must("uid and gid 0", getuid() == 0 && getgid() == 0);
     must("environment", getenv("A") != NULL && strcmp(getenv("A"), "1") == 0 && getenv("PATH") == NULL &&
                             getenv("HOME") == NULL);
+    for (int number = 1; number < 32; number++)
+        must("signals as in a fresh login", number == SIGKILL || number == SIGSTOP || signal(number, SIG_DFL) == SIG_DFL);
+    sigset_t blocked;
+    must("no signal blocked", sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigisemptyset(&blocked));
     must("process 1 lives", kill(1, SIGKILL) == 0 && getppid() == 1);
 }
 
@@ -243,6 +247,7 @@ static void attack_memory(const char *kind)
             if (fork() == 0) {
                 char *memory = malloc(24 << 20);
                 memset(memory, 1, 24 << 20);
+                __asm__ volatile("" : : "r"(memory) : "memory"); /* or the compiler sees that nobody reads it */
                 pause();
             }
     if (strcmp(kind, "sysv") == 0)

@@ -153,7 +153,7 @@ int main(int argc, char **argv)
                                           .wall_seconds = 600, .log_bytes = 64 << 20, .tmp_bytes = 256 << 20,
                                           .shm_bytes = 64 << 20}};
     struct diag diag = DIAG_INIT;
-    struct sandbox_result result;
+    struct sandbox_result result = {.nsteps = 0};
     if (sandbox_is_launcher(argc, argv))
         return sandbox_main(argc, argv);
     int state = argc > 1 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
