@@ -236,10 +236,7 @@ static void set_from_scratch(struct core *core, struct plan *plan, const struct 
 
 static void resume(struct core *core, struct plan *plan)
 {
-    plan->state = PLAN_RUNNING;
-    struct core_effect *effect = effects_add(core, CORE_PLAN_STATE);
-    effect->plan = digest_of_link(&plan->link);
-    effect->plan_state = PLAN_RUNNING;
+    graph_set_plan_state(core, plan, PLAN_RUNNING);
     forgive(core, plan);
     graph_queue_plan(core, plan);
     graph_touch_plan(core, plan);
@@ -335,6 +332,7 @@ static int on_lease_refused(struct core *core, const struct core_event *event, s
     if (r < 0)
         return r;
     struct lease *lease = leases_find(core, &event->answer.nonce);
+    workers_forget_presented(core, worker, &event->answer.nonce);
     if (lease == NULL || lease->worker != worker)
         return diag_set(diag, FARM_E_UNKNOWN, "worker %s refuses a lease that it was not granted", event->name);
     if (lease->state == LEASE_LIVE) {

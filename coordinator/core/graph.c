@@ -274,16 +274,20 @@ static enum plan_state judge_plan(const struct plan *plan)
     return bad > 0 && agreed + bad == plan->nnodes ? PLAN_FAILED : PLAN_RUNNING;
 }
 
-static void tell_plan(struct core *core, struct plan *plan)
+void graph_set_plan_state(struct core *core, struct plan *plan, enum plan_state state)
 {
-    enum plan_state state = judge_plan(plan);
-    plan->dirty = false;
-    if (state == plan->state)
-        return;
     plan->state = state;
     struct core_effect *effect = effects_add(core, CORE_PLAN_STATE);
     effect->plan = digest_of_link(&plan->link);
     effect->plan_state = state;
+}
+
+static void tell_plan(struct core *core, struct plan *plan)
+{
+    enum plan_state state = judge_plan(plan);
+    plan->dirty = false;
+    if (state != plan->state)
+        graph_set_plan_state(core, plan, state);
 }
 
 void graph_tell_plans(struct core *core)
@@ -295,10 +299,7 @@ void graph_tell_plans(struct core *core)
 
 void graph_cancel(struct core *core, struct plan *plan)
 {
-    plan->state = PLAN_CANCELLED;
-    struct core_effect *effect = effects_add(core, CORE_PLAN_STATE);
-    effect->plan = digest_of_link(&plan->link);
-    effect->plan_state = PLAN_CANCELLED;
+    graph_set_plan_state(core, plan, PLAN_CANCELLED);
     for (uint32_t i = 0; i < plan->nnodes; i++) {
         struct node *node = &plan->nodes[i];
         if (!node->demanding)

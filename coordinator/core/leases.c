@@ -284,14 +284,6 @@ void leases_on_timer(struct core *core, struct lease *lease, enum timer_kind kin
 
 /* --- the past --- */
 
-static bool was_presented(const struct worker *worker, const struct core_nonce *nonce)
-{
-    for (size_t i = 0; i < worker->npresented; i++)
-        if (memcmp(worker->presented[i].bytes, nonce->bytes, CORE_NONCE_SIZE) == 0)
-            return true;
-    return false;
-}
-
 static bool operator_is_live(const struct job *job, const struct lease *but)
 {
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
@@ -301,7 +293,7 @@ static bool operator_is_live(const struct job *job, const struct lease *but)
     return false;
 }
 
-static void restore_live(struct core *core, struct lease *lease, const struct core_nonce *nonce)
+static void restore_live(struct core *core, struct lease *lease, bool presented)
 {
     struct worker *worker = lease->worker;
     link_worker(lease);
@@ -311,7 +303,7 @@ static void restore_live(struct core *core, struct lease *lease, const struct co
         leases_end(core, lease, LEASE_WITHDRAWN, "its worker is not admitted any more", false);
     else if (operator_is_live(lease->job, lease))
         leases_end(core, lease, LEASE_WITHDRAWN, "its operator has another lease on the job", false);
-    else if (worker->online && !was_presented(worker, nonce))
+    else if (worker->online && !presented)
         leases_end(core, lease, LEASE_EXPIRED, "its worker came back without it", true);
     else {
         int64_t again = core->now_ms + core->config.lease_grace_ms; /* we were away, not it */
@@ -332,8 +324,13 @@ struct lease *leases_restore(struct core *core, struct job *job, const struct co
     lease->granted_ms = past->granted_ms;
     lease->deadline_ms = past->deadline_ms;
     lease->ended_ms = core->now_ms;
+    bool presented = workers_forget_presented(core, worker, &past->nonce);
     if (past->state == LEASE_LIVE)
-        restore_live(core, lease, &past->nonce);
+        restore_live(core, lease, presented);
+    else if (presented && past->state == LEASE_EXPIRED && lease->deadline_ms > core->now_ms) {
+        link_worker(lease);
+        linger(core, lease);
+    }
     lease->trouble |= past->state == LEASE_REFUSED;
     return lease;
 }

@@ -151,6 +151,7 @@ int graph_add(struct core *core, const struct core_event *event, struct plan **r
     core->plan_list =
         mem_reserve(core->plan_list, &core->plan_capacity, core->nplans + 1, sizeof(struct plan *));
     core->plan_list[core->nplans++] = plan;
+    graph_set_plan_state(core, plan, PLAN_RUNNING);
     graph_queue_plan(core, plan);
     *ret = plan;
     return 0;

@@ -178,7 +178,7 @@ static struct group draft_group(const struct core *core, const struct job *job, 
 {
     struct group draft = {
         .demand = job->lead->demand,
-        .anchors_only = job->want <= job->want_anchors,
+        .anchors_only = job->want_others == 0,
         .relaxed = relaxed,
         .distinct = relaxed ? 0 : job->lead->rules->distinct,
     };

@@ -381,6 +381,7 @@ void rounds_answer(struct core *core, struct worker *worker, const struct core_a
         return;
     } else if (count_answers(lease) >= LEASE_ANSWERS_MAX)
         why = "too many answers to one lease";
+    workers_forget_presented(core, worker, &answer->nonce);
     if (why != NULL)
         emit_answered(core, worker, NULL, answer, ANSWER_REJECTED, why);
     else

@@ -87,7 +87,7 @@ struct worker {
     int64_t heard_ms, resting_until_ms;
     struct core_timer session, rest;
     size_t pool_slot;             /* place in its pool plus one; 0: not free */
-    struct core_nonce *presented; /* nonces it named and the core does not know (yet) */
+    struct core_nonce *presented; /* nonces it named and the core does not know (yet); each occupies a slot */
     size_t npresented;
     uint64_t answers, outvoted;
 };
@@ -147,7 +147,7 @@ struct job {
     struct group *group;          /* where it waits for a worker */
     uint32_t group_slot;
     uint32_t round, live;
-    uint32_t want, want_anchors;  /* operators to ask beyond the live leases */
+    uint32_t want, want_others;   /* operators to ask beyond the live leases; of them, who need not be anchors */
     uint64_t settled_rounds;      /* bit r-1: round r has had a verdict */
     int64_t round_started_ms;     /* first lease of the current round; 0: none */
     bool dirty;

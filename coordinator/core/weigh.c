@@ -95,7 +95,7 @@ static void weigh_claim(struct core *core, struct job *job, struct claim *claim,
     uint32_t want = less(claim->missing, live);
     want = want > anchors ? want : anchors;
     job->want = want > job->want ? want : job->want;
-    job->want_anchors = anchors > job->want_anchors ? anchors : job->want_anchors;
+    job->want_others = want - anchors > job->want_others ? want - anchors : job->want_others;
 }
 
 void weigh_job(struct core *core, struct job *job)
@@ -107,7 +107,7 @@ void weigh_job(struct core *core, struct job *job)
         live += counts;
         live_anchors += counts && core->asked[i]->anchor;
     }
-    job->want = job->want_anchors = 0;
+    job->want = job->want_others = 0;
     for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
         if (claim->rules != NULL)
             weigh_claim(core, job, claim, live, live_anchors);

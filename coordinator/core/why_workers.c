@@ -92,7 +92,7 @@ static enum obstacle obstacle_of(const struct core *core, const struct job *job,
         return obstacle;
     if (worker->operator->flagged)
         return OBSTACLE_FLAGGED;
-    if (job->want <= job->want_anchors && !worker->operator->anchor)
+    if (job->want_others == 0 && !worker->operator->anchor)
         return OBSTACLE_NOT_ANCHOR;
     obstacle = machine_obstacle(core, job, worker);
     bool alike = job->group != NULL && job->group->distinct != 0 && workers_is_available(core, worker) &&
@@ -133,14 +133,14 @@ static size_t count_hopes(const struct core *core, const struct job *job, int64_
         enum obstacle obstacle = operator_obstacle(job, operator, now_ms);
         n += operator->workers > 0 && !operator->flagged &&
              (obstacle == OBSTACLE_NONE || obstacle == OBSTACLE_RESTS_FROM_IT) &&
-             (operator->anchor || job->want > job->want_anchors);
+             (operator->anchor || job->want_others > 0);
     }
     return n;
 }
 
 void why_workers(const struct core *core, const struct job *job, int64_t now_ms, struct buf *ret)
 {
-    bool anchors_only = job->want <= job->want_anchors;
+    bool anchors_only = job->want_others == 0;
     buf_add_format(ret, "It wants %u more %s%s asked. The workers:\n", job->want, anchors_only ? "anchor operator" : "operator",
                    job->want == 1 ? "" : "s");
     for (int kind = 0; kind < OBSTACLE_LAST; kind++)

@@ -78,15 +78,32 @@ bool workers_is_available(const struct core *core, const struct worker *worker)
 
 bool workers_is_free(const struct core *core, const struct worker *worker)
 {
-    return workers_is_available(core, worker) && worker->used_slots < worker->capacity.slots;
+    return workers_is_available(core, worker) && workers_taken_slots(worker) < worker->capacity.slots;
+}
+
+uint32_t workers_taken_slots(const struct worker *worker)
+{
+    return worker->used_slots + (uint32_t)worker->npresented;
+}
+
+bool workers_forget_presented(struct core *core, struct worker *worker, const struct core_nonce *nonce)
+{
+    for (size_t i = 0; i < worker->npresented; i++) {
+        if (memcmp(&worker->presented[i], nonce, sizeof *nonce) != 0)
+            continue;
+        worker->presented[i] = worker->presented[--worker->npresented];
+        workers_touch(core, worker);
+        return true;
+    }
+    return false;
 }
 
 bool workers_fits(const struct worker *worker, const struct demand *demand)
 {
     const struct core_capacity *has = &worker->capacity;
-    return worker->used_slots < has->slots && worker->used_memory + demand->memory_bytes <= has->memory_bytes &&
+    return workers_taken_slots(worker) < has->slots && worker->used_memory + demand->memory_bytes <= has->memory_bytes &&
            worker->used_disk + demand->disk_bytes <= has->disk_bytes &&
-           (worker->used_slots == 0 || worker->used_cores + demand->cores <= has->cores);
+           (workers_taken_slots(worker) == 0 || worker->used_cores + demand->cores <= has->cores);
 }
 
 bool workers_could_fit(const struct worker *worker, const struct demand *demand)

@@ -36,6 +36,10 @@ void workers_update(struct core *core, struct worker *worker);
 /* As workers_update(), and what waits is to be offered to it. */
 void workers_touch(struct core *core, struct worker *worker);
 void workers_charge(struct worker *worker, const struct demand *demand, int sign);
+/* Slots that are taken, as far as anybody knows. */
+uint32_t workers_taken_slots(const struct worker *worker);
+/* It does not work on this unknown nonce any more, or it is unknown no longer. True if it was presented. */
+bool workers_forget_presented(struct core *core, struct worker *worker, const struct core_nonce *nonce);
 bool workers_is_available(const struct core *core, const struct worker *worker); /* whatever it is doing */
 bool workers_is_free(const struct core *core, const struct worker *worker);
 /*

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The model database, and the judgement on what is recorded in it: see sim.h. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void model_open(struct sim *sim)
+{
+    sim->leases = map_new();
+    sim->jobs = map_new();
+}
+
+static void free_values(struct map *map, bool jobs)
+{
+    struct view key;
+    void *value;
+    for (size_t cursor = 0; map_next(map, &cursor, &key, &value);) {
+        if (jobs)
+            free(((struct model_job *)value)->leases);
+        free(value);
+    }
+    map_free(map);
+}
+
+void model_close(struct sim *sim)
+{
+    free_values(sim->leases, false);
+    free_values(sim->jobs, true);
+}
+
+struct model_lease *model_lease(struct sim *sim, const struct core_nonce *nonce)
+{
+    return map_get(sim->leases, view_of(nonce, sizeof *nonce));
+}
+
+struct model_job *model_job(struct sim *sim, const struct digest *key)
+{
+    struct model_job *job = map_get(sim->jobs, view_of(key, sizeof *key));
+    if (job == NULL) {
+        job = mem_zero(1, sizeof *job);
+        job->key = *key;
+        map_set(sim->jobs, view_of(key, sizeof *key), job);
+    }
+    return job;
+}
+
+static size_t worker_index(struct sim *sim, const char *name)
+{
+    for (size_t i = 0; i < sim->nworkers; i++)
+        if (strcmp(sim->workers[i].name, name) == 0)
+            return i;
+    sim_fail(sim, "an effect names a worker %s that does not exist", name);
+}
+
+static bool is_vote(const struct model_answer *answer)
+{
+    return answer->fate == ANSWER_COUNTED || answer->fate == ANSWER_OPEN || answer->fate == ANSWER_EQUIVOCAL;
+}
+
+/* --- the independent judgement: votes by the operators that really own the workers --- */
+
+static struct verdict judge(struct sim *sim, const struct model_job *job, const struct rules *rules, uint32_t round)
+{
+    struct vote *votes = NULL;
+    size_t n = 0, capacity = 0;
+    for (size_t i = 0; i < job->nleases; i++) {
+        const struct model_lease *lease = job->leases[i];
+        const struct sim_worker *worker = &sim->workers[lease->worker];
+        for (size_t k = 0; k < lease->nanswers && lease->round == round; k++) {
+            const struct model_answer *answer = &lease->answers[k];
+            if (!is_vote(answer))
+                continue;
+            votes = mem_reserve(votes, &capacity, n + 1, sizeof *votes);
+            votes[n++] = (struct vote){
+                .operator_name = sim->operators[worker->operator_index].name,
+                .anchor = sim->operators[worker->operator_index].anchor,
+                .open = answer->open,
+                .failure = answer->answer.failure,
+                .payload = answer->answer.payload,
+                .cpu_vendor = worker->cpu_vendor,
+            };
+        }
+    }
+    struct verdict verdict = verdict_of(rules, votes, n);
+    free(votes);
+    return verdict;
+}
+
+static uint32_t last_round(const struct model_job *job)
+{
+    uint32_t round = 1;
+    for (size_t i = 0; i < job->nleases; i++)
+        round = job->leases[i]->round > round ? job->leases[i]->round : round;
+    return round;
+}
+
+/* Whether some round agreed on the payload, and no later word took it back. */
+static bool may_build_upon(struct sim *sim, const struct model_job *job, const struct rules *rules,
+                           const struct digest *payload)
+{
+    bool standing = false;
+    for (uint32_t round = 1; round <= last_round(job); round++) {
+        struct verdict verdict = judge(sim, job, rules, round);
+        if (verdict.state == VERDICT_AGREED)
+            standing = digest_equal(&verdict.payload, payload) || standing; /* rivals: by number of rounds, in the core */
+        if (verdict.state == VERDICT_DISPUTED || verdict.state == VERDICT_FAILED)
+            standing = false;
+    }
+    return standing;
+}
+
+static bool operator_voted(struct sim *sim, const struct model_job *job, uint32_t round, size_t operator_index,
+                           const struct core_answer *same)
+{
+    for (size_t i = 0; i < job->nleases; i++) {
+        const struct model_lease *lease = job->leases[i];
+        if (lease->round != round || sim->workers[lease->worker].operator_index != operator_index)
+            continue;
+        for (size_t k = 0; k < lease->nanswers; k++) {
+            const struct core_answer *answer = &lease->answers[k].answer;
+            bool fails = answer->failure != FAILURE_NONE;
+            if (!is_vote(&lease->answers[k]))
+                continue;
+            if (same == NULL || (fails && same->failure != FAILURE_NONE) ||
+                (!fails && same->failure == FAILURE_NONE && digest_equal(&answer->payload, &same->payload)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* --- leases --- */
+
+static void check_inputs(struct sim *sim, const struct sim_plan *plan, size_t node, const struct digest *key)
+{
+    const struct sim_node *n = &sim->nodes[node];
+    if (!plan->derived[node] || !digest_equal(&plan->keys[node], key))
+        sim_fail(sim, "%s is leased under a key that was not derived for it", n->id);
+    for (size_t i = 0; i < n->nclosure; i++) {
+        size_t below = n->closure[i];
+        if (!plan->derived[below] || plan->payloads[node] == NULL ||
+            !may_build_upon(sim, model_job(sim, &plan->keys[below]), &plan->rules, &plan->payloads[node][i]))
+            sim_fail(sim, "%s is leased, but %s of its closure is not agreed with the payload it was derived from", n->id,
+                     sim->nodes[below].id);
+    }
+}
+
+static void check_operator(struct sim *sim, const struct model_job *job, const struct core_lease *lease, size_t worker)
+{
+    size_t operator_index = sim->workers[worker].operator_index;
+    for (size_t i = 0; i < job->nleases; i++) {
+        const struct model_lease *other = job->leases[i];
+        if (other->state == LEASE_LIVE && other->round == lease->round &&
+            sim->workers[other->worker].operator_index == operator_index)
+            sim_fail(sim, "operator %s gets a second live lease on one job", sim->operators[operator_index].name);
+    }
+    if (operator_voted(sim, job, lease->round, operator_index, NULL))
+        sim_fail(sim, "operator %s has voted and is asked again", sim->operators[operator_index].name);
+    if (sim->operators[operator_index].flagged)
+        sim_fail(sim, "operator %s is flagged and gets a lease", sim->operators[operator_index].name);
+}
+
+static void check_room(struct sim *sim, size_t index)
+{
+    const struct sim_worker *worker = &sim->workers[index];
+    uint32_t live = 0;
+    struct view key;
+    void *value;
+    for (size_t cursor = 0; map_next(sim->leases, &cursor, &key, &value);) {
+        const struct model_lease *lease = value;
+        live += lease->worker == index && lease->state == LEASE_LIVE && /* what it lost takes no room */
+                (lease->epoch == sim->crashes || workers_holds(worker, &lease->nonce));
+    }
+    if (live >= worker->capacity.slots)
+        sim_fail(sim, "worker %s gets lease %u of %u", worker->name, live + 1, worker->capacity.slots);
+    if (worker->revoked || worker->paused)
+        sim_fail(sim, "worker %s is %s and gets a lease", worker->name, worker->revoked ? "revoked" : "paused");
+}
+
+static void record_grant(struct sim *sim, const struct core_lease *lease)
+{
+    struct model_job *job = model_job(sim, &lease->key);
+    size_t worker = worker_index(sim, lease->worker);
+    if (model_lease(sim, &lease->nonce) != NULL)
+        sim_fail(sim, "a nonce is used twice");
+    for (size_t p = 0; p < PLANS; p++)
+        if (digest_equal(&sim->plans[p].id, &lease->plan))
+            check_inputs(sim, &sim->plans[p], lease->node, &lease->key);
+    check_operator(sim, job, lease, worker);
+    check_room(sim, worker);
+    struct model_lease *own = mem_zero(1, sizeof *own);
+    own->nonce = lease->nonce;
+    own->key = lease->key;
+    own->worker = worker;
+    own->round = lease->round;
+    own->epoch = sim->crashes;
+    own->state = LEASE_LIVE;
+    own->granted_ms = lease->granted_ms;
+    own->deadline_ms = lease->deadline_ms;
+    map_set(sim->leases, view_of(&own->nonce, sizeof own->nonce), own);
+    job->leases = mem_reserve(job->leases, &job->capacity, job->nleases + 1, sizeof(struct model_lease *));
+    job->leases[job->nleases++] = own;
+}
+
+static void record_end(struct sim *sim, const struct core_lease *lease)
+{
+    struct model_lease *own = model_lease(sim, &lease->nonce);
+    if (own == NULL || own->state != LEASE_LIVE)
+        sim_fail(sim, "a lease ends that is not live");
+    if (lease->state == LEASE_LIVE)
+        sim_fail(sim, "a lease ends and stays live");
+    own->state = lease->state;
+}
+
+/* --- answers --- */
+
+static enum answer_fate expected_fate(struct sim *sim, const struct model_lease *lease, const struct core_answer *answer,
+                                      size_t sender)
+{
+    if (lease == NULL || lease->worker != sender)
+        return ANSWER_REJECTED;
+    const struct model_job *job = model_job(sim, &lease->key);
+    size_t operator_index = sim->workers[lease->worker].operator_index;
+    for (size_t k = 0; k < lease->nanswers; k++)
+        if (digest_equal(&lease->answers[k].answer.envelope, &answer->envelope))
+            return ANSWER_DUPLICATE;
+    if (answer->failure == FAILURE_INFRASTRUCTURE)
+        return ANSWER_RETRIED;
+    if (sim->workers[lease->worker].revoked)
+        return ANSWER_EXTRA;
+    if (operator_voted(sim, job, lease->round, operator_index, answer))
+        return ANSWER_EXTRA;
+    if (operator_voted(sim, job, lease->round, operator_index, NULL))
+        return ANSWER_EQUIVOCAL;
+    return (job->settled >> (lease->round - 1) & 1) != 0 ? ANSWER_OPEN : ANSWER_COUNTED;
+}
+
+static void record_answer(struct sim *sim, const struct core_event *event, const struct core_effect *effect)
+{
+    struct model_lease *lease = model_lease(sim, &effect->answer.nonce);
+    size_t sender = worker_index(sim, event->text != NULL ? event->text : event->name);
+    enum answer_fate expected = expected_fate(sim, lease, &effect->answer, sender);
+    bool too_many = lease != NULL && lease->nanswers >= 8 && effect->fate == ANSWER_REJECTED;
+    if (effect->fate != expected && !too_many)
+        sim_fail(sim, "an answer of %s is %s and should be %s", sim->workers[sender].name, answer_fate_name(effect->fate),
+                 answer_fate_name(expected));
+    if (lease == NULL || effect->fate == ANSWER_DUPLICATE || effect->fate == ANSWER_REJECTED)
+        return;
+    if (lease->nanswers >= MODEL_ANSWERS_MAX)
+        sim_fail(sim, "a lease takes answers without end");
+    sim->late += lease->state != LEASE_LIVE;
+    struct model_job *job = model_job(sim, &lease->key);
+    lease->answers[lease->nanswers++] = (struct model_answer){
+        .answer = effect->answer,
+        .fate = effect->fate,
+        .open = is_vote(&(struct model_answer){.fate = effect->fate}) && (job->settled >> (lease->round - 1) & 1) != 0,
+    };
+}
+
+static void record_verdict(struct sim *sim, const struct core_effect *effect)
+{
+    struct model_job *job = model_job(sim, &effect->key);
+    const struct sim_plan *plan = NULL;
+    for (size_t p = 0; p < PLANS; p++)
+        if (digest_equal(&sim->plans[p].id, &effect->plan))
+            plan = &sim->plans[p];
+    const struct rules *rules = plan != NULL ? &plan->rules : job->has_rules ? &job->rules : NULL;
+    if (rules == NULL)
+        sim_fail(sim, "a verdict under nobody's rules");
+    if (plan != NULL) {
+        job->rules = plan->rules;
+        job->has_rules = true;
+        struct verdict own = judge(sim, job, rules, effect->round);
+        if (own.state != effect->verdict->state || !digest_equal(&own.payload, &effect->verdict->payload) ||
+            own.operators != effect->verdict->operators || own.dissent != effect->verdict->dissent)
+            sim_fail(sim, "a verdict is %s by %u operators, and the recorded votes say %s by %u",
+                     verdict_state_name(effect->verdict->state), effect->verdict->operators,
+                     verdict_state_name(own.state), own.operators);
+    }
+    sim->verdicts++;
+    sim->disputes += effect->verdict->state == VERDICT_DISPUTED;
+    if (effect->verdict->state == VERDICT_AGREED || effect->verdict->state == VERDICT_FAILED)
+        job->settled |= (uint64_t)1 << (effect->round - 1);
+}
+
+/* --- nodes and plans --- */
+
+static void record_node_state(struct sim *sim, const struct core_effect *effect)
+{
+    for (size_t p = 0; p < PLANS; p++) {
+        struct sim_plan *plan = &sim->plans[p];
+        if (!digest_equal(&plan->id, &effect->plan))
+            continue;
+        plan->states[effect->node] = effect->state;
+        if (effect->state != NODE_AGREED)
+            continue;
+        struct model_job *job = model_job(sim, &plan->keys[effect->node]);
+        bool agreed = false;
+        for (uint32_t round = 1; round <= last_round(job); round++)
+            agreed |= judge(sim, job, &plan->rules, round).state == VERDICT_AGREED;
+        if (!plan->derived[effect->node] || !agreed)
+            sim_fail(sim, "%s is agreed, and the recorded votes do not say so", sim->nodes[effect->node].id);
+    }
+}
+
+static void record_plan_state(struct sim *sim, const struct core_effect *effect)
+{
+    for (size_t p = 0; p < PLANS; p++)
+        if (digest_equal(&sim->plans[p].id, &effect->plan))
+            sim->plans[p].state = effect->plan_state;
+}
+
+static void record_flag(struct sim *sim, const struct core_effect *effect)
+{
+    for (size_t i = 0; i < sim->noperators; i++)
+        if (strcmp(sim->operators[i].name, effect->name) == 0)
+            sim->operators[i].flagged = true;
+}
+
+void model_record(struct sim *sim, const struct core_event *event, const struct core_effects *effects)
+{
+    for (size_t i = 0; i < effects->count; i++) {
+        const struct core_effect *effect = &effects->items[i];
+        switch (effect->type) {
+        case CORE_LEASE_GRANTED:
+            record_grant(sim, &effect->lease);
+            break;
+        case CORE_LEASE_ENDED:
+            record_end(sim, &effect->lease);
+            break;
+        case CORE_ANSWERED:
+            record_answer(sim, event, effect);
+            break;
+        case CORE_VERDICT:
+            record_verdict(sim, effect);
+            break;
+        case CORE_NODE_STATE:
+            record_node_state(sim, effect);
+            break;
+        case CORE_PLAN_STATE:
+            record_plan_state(sim, effect);
+            break;
+        case CORE_OPERATOR_FLAGGED:
+            record_flag(sim, effect);
+            break;
+        case CORE_DERIVE:
+        case CORE_WORKER_RESTS:
+            break;
+        }
+    }
+}
+
+/* --- what the driver reads back --- */
+
+static void past_of(struct sim *sim, const struct model_lease *lease, const struct model_answer *answer,
+                    struct core_past_lease *ret)
+{
+    const struct sim_worker *worker = &sim->workers[lease->worker];
+    *ret = (struct core_past_lease){
+        .nonce = lease->nonce,
+        .worker = worker->name,
+        .operator_name = worker->border_operator,
+        .round = lease->round,
+        .state = lease->state,
+        .granted_ms = lease->granted_ms,
+        .deadline_ms = lease->deadline_ms,
+    };
+    if (answer == NULL)
+        return;
+    ret->has_answer = true;
+    ret->answer = answer->answer;
+    ret->open = answer->open;
+    ret->counted = is_vote(answer);
+}
+
+bool model_feed(struct sim *sim, const struct digest *key)
+{
+    const struct model_job *job = model_job(sim, key);
+    struct core_past_lease *past = NULL;
+    size_t n = 0, capacity = 0;
+    for (size_t i = 0; i < job->nleases; i++) {
+        const struct model_lease *lease = job->leases[i];
+        size_t k = 0;
+        do {
+            bool lost = sim->options.plant == PLANT_LOSE_VOTE && lease->nanswers > 0 && sim_chance(sim, 30);
+            past = mem_reserve(past, &capacity, n + 1, sizeof *past);
+            past_of(sim, lease, k < lease->nanswers && !lost ? &lease->answers[k] : NULL, &past[n++]);
+        } while (++k < lease->nanswers);
+    }
+    struct core_event event = {.type = CORE_JOB_HISTORY, .key = *key, .past = past, .npast = n,
+                               .flag = (job->settled >> (last_round(job) - 1) & 1) != 0};
+    bool alive = n == 0 || world_step(sim, &event);
+    free(past);
+    return alive;
+}
+
+/* --- the end --- */
+
+static void finish_node(struct sim *sim, size_t p, size_t node)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct core_node_view view;
+    if (!core_node(sim->core, &sim->plans[p].id, node, &view))
+        sim_fail(sim, "a started plan is not known");
+    core_why(sim->core, &sim->plans[p].id, node, sim->now_ms, &text);
+    if (text.size < 20)
+        sim_fail(sim, "%s is %s, and why says nothing", view.id, node_state_name(view.state));
+    if (sim->options.verbose && view.state != NODE_AGREED && view.state != NODE_BLOCKED)
+        fwrite(text.data, 1, text.size, stderr);
+}
+
+void model_finish(struct sim *sim)
+{
+    for (size_t p = 0; p < PLANS; p++) {
+        if (!sim->plans[p].wanted || sim->plans[p].state == PLAN_CANCELLED)
+            continue;
+        for (size_t i = 0; i < sim->nnodes; i++)
+            finish_node(sim, p, i);
+    }
+}
