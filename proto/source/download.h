@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Download: archives over HTTPS, the only user of libcurl. What decides is the digest; the URL is only where to look.
+ *
+ * Redirects are followed (forges send to their storage hosts), at most five, never to a weaker scheme; every address
+ * that is connected to is looked at, so neither a redirect nor a name that resolves anew leads into a private
+ * network. Proxies of the environment are used only with allow_private, because a proxy resolves names itself.
  */
 #ifndef FARM_DOWNLOAD_H
 #define FARM_DOWNLOAD_H
@@ -12,15 +16,18 @@
 struct download {
     const char *url;
     const struct digest *sha256;
-    uint64_t size_limit;       /* bytes; the pin's size when it has one */
+    uint64_t size_limit;       /* bytes; the pin's size when it has one; 0: STORE_OBJECT_MAX */
     bool allow_http;           /* plain http is allowed for digest-pinned archives only when configured */
     bool allow_private;        /* private, loopback and link-local addresses are refused otherwise */
-    int64_t timeout_ms;        /* of connecting; a transfer below 1 KiB/s for 60 s ends too */
+    int64_t timeout_ms;        /* of connecting (0: 30 s); a transfer below 1 KiB/s for 60 s ends too */
     void (*progress)(void *context, uint64_t received, uint64_t total);
     void *context;
 };
 
-/* Streams into the store and verifies; nothing is stored under another name. FARM_E_UNAVAILABLE if not reachable. */
+/*
+ * Streams into the store and verifies; nothing is stored under another name. FARM_E_UNAVAILABLE: not reachable, or not there (the
+ * status is in the text): try the next mirror. FARM_E_DIGEST: other bytes (G10). FARM_E_LIMIT, FARM_E_REFUSED (G9).
+ */
 int download_archive(struct store *store, const struct download *what, struct diag *diag) MUST_USE;
 
 #endif
