@@ -27,8 +27,10 @@ static bool parse_unit(struct view text, const struct unit *units, size_t count,
 
 bool conf_parse_bytes(struct view text, uint64_t *ret)
 {
-    static const struct unit units[] = {
-        {'K', (uint64_t)1 << 10}, {'M', (uint64_t)1 << 20}, {'G', (uint64_t)1 << 30}, {'T', (uint64_t)1 << 40}};
+    static const struct unit units[] = {{'K', (uint64_t)1 << 10},
+                                        {'M', (uint64_t)1 << 20},
+                                        {'G', (uint64_t)1 << 30},
+                                        {'T', (uint64_t)1 << 40}};
     return parse_unit(text, units, ARRAY_SIZE(units), ret);
 }
 
@@ -52,7 +54,7 @@ struct reading {
     size_t nkeys;
     const char *const *foreign;
     struct value *values;
-    int line;   /* of what inih looks at */
+    int line; /* of what inih looks at */
     int status;
     struct diag *diag;
 };
@@ -123,8 +125,8 @@ static bool parse_list(struct view text, char **ret)
 
 static int bad_value(const struct reading *reading, const struct conf_key *key, const char *text)
 {
-    return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: %s = %.60s is not %s", reading->file, reading->line, key->name,
-                    text, type_words(key->type));
+    return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: %s = %.60s is not %s", reading->file, reading->line,
+                    key->name, text, type_words(key->type));
 }
 
 static int check_range(const struct reading *reading, const struct conf_key *key, uint64_t number)
@@ -133,8 +135,9 @@ static int check_range(const struct reading *reading, const struct conf_key *key
         return 0;
     if (number >= key->least && number <= key->greatest)
         return 0;
-    return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: %s must be from %llu to %llu", reading->file, reading->line,
-                    key->name, (unsigned long long)key->least, (unsigned long long)key->greatest);
+    return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: %s must be from %llu to %llu", reading->file,
+                    reading->line, key->name, (unsigned long long)key->least,
+                    (unsigned long long)key->greatest);
 }
 
 static int take_value(const struct reading *reading, const struct conf_key *key, const char *text,
@@ -173,11 +176,13 @@ static int take_pair(struct reading *reading, const char *section, const char *n
     if (index == SIZE_MAX && is_foreign(reading, section))
         return 0;
     if (index == SIZE_MAX)
-        return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: unknown key \"%.60s\" in section [%.60s]; remove or correct it",
+        return diag_set(reading->diag, FARM_E_CONFIG,
+                        "%s:%d: unknown key \"%.60s\" in section [%.60s]; remove or correct it",
                         reading->file, reading->line, name, section);
     if (reading->values[index].given)
-        return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: \"%s\" stands in [%s] a second time; keep one of them",
-                        reading->file, reading->line, name, section);
+        return diag_set(reading->diag, FARM_E_CONFIG,
+                        "%s:%d: \"%s\" stands in [%s] a second time; keep one of them", reading->file,
+                        reading->line, name, section);
     reading->values[index].given = true;
     return take_value(reading, &reading->keys[index], text, &reading->values[index]);
 }
@@ -206,7 +211,8 @@ static char *on_line(char *ret, int size, void *user)
     return ret;
 }
 
-/* What inih would take in silence: cut lines, continued lines, bytes that end a C string, comments behind values. */
+/* What inih would take in silence: cut or continued lines, bytes that end a C string, comments behind values.
+ */
 static const char *line_fault(struct view line)
 {
     if (line.size > LINE_LENGTH_MAX)
@@ -219,7 +225,8 @@ static const char *line_fault(struct view line)
     if (text.data != line.data)
         return "begins with a space; a value cannot go on over lines, and a key begins at the left";
     for (size_t i = 1; i < text.size; i++)
-        if ((text.data[i] == '#' || text.data[i] == ';') && (text.data[i - 1] == ' ' || text.data[i - 1] == '\t'))
+        if ((text.data[i] == '#' || text.data[i] == ';') &&
+            (text.data[i - 1] == ' ' || text.data[i - 1] == '\t'))
             return "has a comment behind the value; put it on a line of its own";
     return NULL;
 }
@@ -245,8 +252,8 @@ static int parse_text(struct reading *reading)
     if (reading->status < 0 && !malformed)
         return reading->status;
     if (malformed)
-        return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: neither [section] nor \"key = value\"", reading->file,
-                        line);
+        return diag_set(reading->diag, FARM_E_CONFIG, "%s:%d: neither [section] nor \"key = value\"",
+                        reading->file, line);
     return 0;
 }
 
@@ -259,8 +266,8 @@ static int take_defaults(struct reading *reading)
         if (reading->values[i].given)
             continue;
         if (key->fallback == NULL)
-            return diag_set(reading->diag, FARM_E_CONFIG, "%s: \"%s\" in section [%s] must be given", reading->file,
-                            key->name, key->section);
+            return diag_set(reading->diag, FARM_E_CONFIG, "%s: \"%s\" in section [%s] must be given",
+                            reading->file, key->name, key->section);
         status = take_value(reading, key, key->fallback, &reading->values[i]);
     }
     return status;
@@ -289,8 +296,8 @@ static void store(const struct conf_key *key, struct value *value, void *config)
     }
 }
 
-int conf_read(struct view text, const char *file, const struct conf_key *keys, size_t nkeys, const char *const *foreign,
-              void *config, struct diag *diag)
+int conf_read(struct view text, const char *file, const struct conf_key *keys, size_t nkeys,
+              const char *const *foreign, void *config, struct diag *diag)
 {
     struct value values[CONF_KEYS_MAX] = {0};
     struct reading reading = {.rest = text,
@@ -302,7 +309,8 @@ int conf_read(struct view text, const char *file, const struct conf_key *keys, s
                               .diag = diag};
     assert(nkeys <= CONF_KEYS_MAX);
     if (text.size > CONF_FILE_MAX)
-        return diag_set(diag, FARM_E_CONFIG, "%s: %zu bytes, the limit is %d", file, text.size, CONF_FILE_MAX);
+        return diag_set(diag, FARM_E_CONFIG, "%s: %zu bytes, the limit is %d", file, text.size,
+                        CONF_FILE_MAX);
     int status = parse_text(&reading);
     if (status >= 0)
         status = take_defaults(&reading);

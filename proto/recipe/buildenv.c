@@ -10,8 +10,8 @@
 static const char default_target[] = "x86_64-igos-linux-gnu";
 
 /*
- * Baseline of the distribution: 2009's processors. Without it a compiler may take the host's instructions, which end in
- * SIGILL on older machines.
+ * Baseline of the distribution: 2009's processors. Without it a compiler may take the host's instructions,
+ * which end in SIGILL on older machines.
  */
 static const char compiler_flags[] = "-march=x86-64-v2 -mtune=generic -O2 -pipe";
 
@@ -44,7 +44,8 @@ static void set_number(struct text_list *list, const char *key, const char *pref
     set(list, key, value);
 }
 
-/* Separated by semicolons, as CMake's GPU_TARGETS has them. Recipes without targets do not see the variable. */
+/* Separated by semicolons, as CMake's GPU_TARGETS has them. Recipes without targets do not see the variable.
+ */
 static void set_gpu_targets(struct text_list *list, const struct text_list *targets)
 {
     CLEANUP_BUF struct buf value = BUF_INIT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Build environment: every variable that a build sees, and no other. It is part of the spec, so that nothing about the machine
- * can reach a build through it. Values are the ones of the InterGenOS build contract; where that leaves one to the
- * machine (jobs, time zone, the date), the spec decides.
+ * Build environment: every variable that a build sees, and no other. It is part of the spec, so that nothing
+ * about the machine can reach a build through it. Values are the ones of the InterGenOS build contract; where
+ * that leaves one to the machine (jobs, time zone, the date), the spec decides.
  */
 #ifndef FARM_BUILDENV_H
 #define FARM_BUILDENV_H

@@ -71,7 +71,8 @@ void tree_closure(const struct tree *tree, size_t package, size_t **ret, size_t 
     finish(&walk, ret, ret_count);
 }
 
-void tree_reach(const struct tree *tree, const size_t *packages, size_t count, size_t **ret, size_t *ret_count)
+void tree_reach(const struct tree *tree, const size_t *packages, size_t count, size_t **ret,
+                size_t *ret_count)
 {
     struct walk walk = walk_new(tree);
     visit(&walk, packages, count);

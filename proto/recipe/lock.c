@@ -127,8 +127,10 @@ static void read_required_digest(const struct pin_reader *source, const char *ke
 static void read_epoch(const struct pin_reader *source, const struct yamlnode *node, struct pin *pin)
 {
     uint64_t seconds;
-    /* Until the year 9999; zero would put files before 1980, which zip cannot store, but is what some trees carry. */
-    if (node != NULL && reader_number(source->reader, node, field(source, "epoch").text, 0, 253402300799, &seconds))
+    /* Until the year 9999; zero would put files before 1980, which zip cannot store, but is what some trees
+     * carry. */
+    if (node != NULL &&
+        reader_number(source->reader, node, field(source, "epoch").text, 0, 253402300799, &seconds))
         pin->epoch = (int64_t)seconds;
 }
 
@@ -142,10 +144,12 @@ static void read_optional(const struct pin_reader *source, const char *key, bool
 
 static void read_git(const struct pin_reader *source, struct pin *pin)
 {
-    static const char *const keys[] = {"git", "ref", "commit", "tree_sha256", "epoch", "into", "absent", NULL};
+    static const char *const keys[] = {"git",   "ref",  "commit", "tree_sha256",
+                                       "epoch", "into", "absent", NULL};
     reader_only_keys(source->reader, source->node, source->what, keys);
     pin->kind = PIN_GIT;
-    reader_text(source->reader, member(source, "git"), field(source, "git").text, view_is_token, "a repository URL", &pin->url);
+    reader_text(source->reader, member(source, "git"), field(source, "git").text, view_is_token,
+                "a repository URL", &pin->url);
     read_optional(source, "ref", view_is_token, "a ref name", &pin->ref);
     read_commit(source, pin);
     read_required_digest(source, "tree_sha256", &pin->digest);
@@ -164,20 +168,21 @@ static void read_witness(const struct pin_reader *source, struct pin *pin)
                            "%s: commit and tree_sha256 need the repository, \"git:\"", source->what);
         return;
     }
-    reader_text(source->reader, member(source, "git"), field(source, "git").text, view_is_token, "a repository URL",
-                &pin->witness_git);
+    reader_text(source->reader, member(source, "git"), field(source, "git").text, view_is_token,
+                "a repository URL", &pin->witness_git);
     read_commit(source, pin);
     read_required_digest(source, "tree_sha256", &pin->witness_tree);
 }
 
 static void read_archive(const struct pin_reader *source, struct pin *pin)
 {
-    static const char *const keys[] = {"url",    "filename", "sha256", "size",        "epoch", "into",
-                                       "git",    "ref",      "commit", "tree_sha256", NULL};
+    static const char *const keys[] = {"url", "filename", "sha256", "size",        "epoch", "into",
+                                       "git", "ref",      "commit", "tree_sha256", NULL};
     uint64_t size;
     reader_only_keys(source->reader, source->node, source->what, keys);
     pin->kind = PIN_ARCHIVE;
-    reader_text(source->reader, member(source, "url"), field(source, "url").text, view_is_token, "a URL", &pin->url);
+    reader_text(source->reader, member(source, "url"), field(source, "url").text, view_is_token, "a URL",
+                &pin->url);
     read_optional(source, "filename", filename_is_plain, "a plain file name", &pin->filename);
     read_optional(source, "ref", view_is_token, "a ref name", &pin->ref);
     struct view last = url_basename(view_text(pin->url));
@@ -188,7 +193,8 @@ static void read_archive(const struct pin_reader *source, struct pin *pin)
                        "%s: the url does not end in a file name; add \"filename:\"", source->what);
     read_required_digest(source, "sha256", &pin->digest);
     const struct yamlnode *given = required(source, "size");
-    if (given != NULL && reader_number(source->reader, given, field(source, "size").text, 1, (uint64_t)1 << 40, &size))
+    if (given != NULL &&
+        reader_number(source->reader, given, field(source, "size").text, 1, (uint64_t)1 << 40, &size))
         pin->size = size;
     read_epoch(source, member(source, "epoch"), pin);
     read_witness(source, pin);
@@ -214,7 +220,8 @@ static void read_pin(struct reader *reader, const struct yamlnode *node, struct 
     if (pin->into == NULL && first)
         pin->into = mem_string(".");
     if (pin->into == NULL && pin->kind == PIN_GIT && pin->url != NULL)
-        reader_problem(reader, node->line, "pin-partial", "%s: a further git source needs \"into:\", its place", what);
+        reader_problem(reader, node->line, "pin-partial",
+                       "%s: a further git source needs \"into:\", its place", what);
 }
 
 static void check_filenames(struct reader *reader, const struct lock_entry *entry)
@@ -224,14 +231,15 @@ static void check_filenames(struct reader *reader, const struct lock_entry *entr
             if (entry->pins[i].filename != NULL && entry->pins[k].filename != NULL &&
                 strcmp(entry->pins[i].filename, entry->pins[k].filename) == 0)
                 reader_problem(reader, entry->pins[i].line, "duplicate-filename",
-                               "%s: two sources are called %s in /sources; give one a \"filename:\"", entry->package,
-                               entry->pins[i].filename);
+                               "%s: two sources are called %s in /sources; give one a \"filename:\"",
+                               entry->package, entry->pins[i].filename);
 }
 
 static void read_entry(struct reader *reader, const struct yamlnode *node, struct lock *lock)
 {
     if (!name_is_plain(node->key)) {
-        reader_problem(reader, node->key_line, "bad-value", "\"%s\" is not a package name", quote(node->key).text);
+        reader_problem(reader, node->key_line, "bad-value", "\"%s\" is not a package name",
+                       quote(node->key).text);
         return;
     }
     struct lock_entry *entry = &lock->entries[lock->count++];

@@ -54,7 +54,8 @@ bool path_is_installed(struct view text)
 bool commit_is_plain(struct view text)
 {
     unsigned char bytes[32];
-    return (text.size == 40 && hex_decode(text, bytes, 20)) || (text.size == 64 && hex_decode(text, bytes, 32));
+    return (text.size == 40 && hex_decode(text, bytes, 20)) ||
+           (text.size == 64 && hex_decode(text, bytes, 32));
 }
 
 bool line_is_plain(struct view text)

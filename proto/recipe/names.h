@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Names: what may be called what. Names become file names, command arguments and lines of text formats, so each has a
- * small alphabet; anything outside of it is refused where it is read.
+ * Names: what may be called what. Names become file names, command arguments and lines of text formats, so
+ * each has a small alphabet; anything outside of it is refused where it is read.
  */
 #ifndef FARM_NAMES_H
 #define FARM_NAMES_H
@@ -28,7 +28,8 @@ bool commit_is_plain(struct view text);
 /* No control bytes, and UTF-8; lines of metadata. */
 bool line_is_plain(struct view text);
 
-/* The candidate that differs from 'wanted' by the fewest edits, if that is few enough to be a slip of the hand; else NULL. */
+/* The candidate that differs from 'wanted' by the fewest edits, if that is few enough to be a slip of the
+ * hand; else NULL. */
 struct nearest {
     struct view wanted;
     const char *best;

@@ -48,7 +48,8 @@ static int unknown_tier(const struct tree *tree, const char *selector, struct vi
     struct nearest nearest = nearest_to(tier);
     for (size_t i = 0; i < tiers->count; i++)
         nearest_offer(&nearest, tiers->items[i].text);
-    return diag_set(diag, FARM_E_UNKNOWN, "selector \"%s\": no package of this tree is in tier \"%.*s\"%s%s%s", selector,
+    return diag_set(diag, FARM_E_UNKNOWN,
+                    "selector \"%s\": no package of this tree is in tier \"%.*s\"%s%s%s", selector,
                     VIEW_ARG(tier), nearest.best != NULL ? "; did you mean \"" : "",
                     nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "\"?" : "");
 }
@@ -58,8 +59,9 @@ static int pick_tier(struct picked *picked, const char *selector, struct view ti
     const struct tree *tree = picked->tree;
     bool found = false;
     if (text_list_has(resources_base_tiers(tree->resources), tier))
-        return diag_set(diag, FARM_E_REFUSED, "selector \"%s\": tier \"%.*s\" is the base and is not built by the farm",
-                        selector, VIEW_ARG(tier));
+        return diag_set(diag, FARM_E_REFUSED,
+                        "selector \"%s\": tier \"%.*s\" is the base and is not built by the farm", selector,
+                        VIEW_ARG(tier));
     for (size_t i = 0; i < tree->npackages; i++)
         if (view_equal(view_text(tree->packages[i].recipe->tier), tier)) {
             pick(picked, i);
@@ -77,11 +79,12 @@ static int pick_package(struct picked *picked, const char *selector, struct diag
         for (size_t i = 0; i < tree->npackages; i++)
             nearest_offer(&nearest, tree->packages[i].recipe->name);
         return diag_set(diag, FARM_E_UNKNOWN, "selector \"%s\": no such package%s%s%s", selector,
-                        nearest.best != NULL ? "; did you mean \"" : "", nearest.best != NULL ? nearest.best : "",
-                        nearest.best != NULL ? "\"?" : "");
+                        nearest.best != NULL ? "; did you mean \"" : "",
+                        nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "\"?" : "");
     }
     if (package->in_base)
-        return diag_set(diag, FARM_E_REFUSED, "selector \"%s\": it belongs to the base (tier %s) and is not built by the farm",
+        return diag_set(diag, FARM_E_REFUSED,
+                        "selector \"%s\": it belongs to the base (tier %s) and is not built by the farm",
                         selector, package->recipe->tier);
     pick(picked, tree_index(tree, package));
     return 0;
@@ -108,7 +111,8 @@ static int pick_all(struct picked *picked, const char *const *selectors, size_t 
     for (size_t i = 0; status >= 0 && i < nselectors; i++)
         status = pick_selector(picked, selectors[i], diag);
     if (status >= 0 && picked->count == 0)
-        return diag_set(diag, FARM_E_MISSING, "nothing to build: the selection holds no package outside of the base");
+        return diag_set(diag, FARM_E_MISSING,
+                        "nothing to build: the selection holds no package outside of the base");
     return status;
 }
 
@@ -140,8 +144,8 @@ static void fill_node(struct plan_node *node, const struct package *package)
 }
 
 /*
- * From the last member of the closure to the first: who is not covered yet is waited for, and covers its own closure. 'covered'
- * is scratch of one flag a node, clear before and after.
+ * From the last member of the closure to the first: who is not covered yet is waited for, and covers its own
+ * closure. 'covered' is scratch of one flag a node, clear before and after.
  */
 static void reduce(struct plan *plan, size_t index, bool *covered)
 {
@@ -218,9 +222,10 @@ int plan_check(const struct plan *plan, const struct tree *tree, struct problems
     for (size_t i = 0; i < plan->nnodes; i++) {
         const struct package *package = tree_find(tree, view_text(plan->nodes[i].name));
         if (package != NULL && package->epoch < 0)
-            status = problems_add(problems, package->recipe->file, package->recipe->line_name, "epoch-missing",
-                                  "%s: farm/farm.lock gives no epoch for source[0]; \"farmctl pin %s\" writes it",
-                                  plan->nodes[i].name, plan->nodes[i].name);
+            status =
+                problems_add(problems, package->recipe->file, package->recipe->line_name, "epoch-missing",
+                             "%s: farm/farm.lock gives no epoch for source[0]; \"farmctl pin %s\" writes it",
+                             plan->nodes[i].name, plan->nodes[i].name);
     }
     return status;
 }
@@ -228,7 +233,8 @@ int plan_check(const struct plan *plan, const struct tree *tree, struct problems
 size_t plan_find(const struct plan *plan, struct view name)
 {
     for (size_t i = 0; i < plan->nnodes; i++)
-        if (view_equal(name, view_text(plan->nodes[i].name)) || view_equal(name, view_text(plan->nodes[i].id)))
+        if (view_equal(name, view_text(plan->nodes[i].name)) ||
+            view_equal(name, view_text(plan->nodes[i].id)))
             return i;
     return SIZE_MAX;
 }

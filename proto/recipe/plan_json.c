@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 /*
- * Written by hand in json_write's form (compact, sorted keys): a plan has hundreds of thousands of small numbers, and a
- * json_t for each would take longer than all the rest of planning. Names and versions have no byte that needs escaping.
+ * Written by hand in json_write's form (compact, sorted keys): a plan has hundreds of thousands of small
+ * numbers, and a json_t for each would take longer than all the rest of planning. Names and versions have no
+ * byte that needs escaping.
  */
 static void write_indexes(const char *key, const size_t *items, size_t count, struct buf *ret)
 {
@@ -29,9 +30,11 @@ static void write_indexes(const char *key, const size_t *items, size_t count, st
 
 static void write_resources(const struct resources *resources, struct buf *ret)
 {
-    buf_add_format(ret, "\"resources\":{\"cores\":%u,\"disk\":%llu,\"jobs\":%u,\"memory\":%llu,\"priority\":%d,\"wall\":%u}",
-                   resources->cores, (unsigned long long)resources->disk_bytes, resources->jobs,
-                   (unsigned long long)resources->memory_bytes, resources->priority, resources->wall_seconds);
+    buf_add_format(
+        ret,
+        "\"resources\":{\"cores\":%u,\"disk\":%llu,\"jobs\":%u,\"memory\":%llu,\"priority\":%d,\"wall\":%u}",
+        resources->cores, (unsigned long long)resources->disk_bytes, resources->jobs,
+        (unsigned long long)resources->memory_bytes, resources->priority, resources->wall_seconds);
 }
 
 static const char *flag(bool value)
@@ -70,8 +73,8 @@ static void write_text(const char *text, struct buf *ret)
 
 void plan_write(const struct plan *plan, struct buf *ret)
 {
-    buf_add_format(ret, "{\"base\":\"%s\",\"kind\":\"plan\",\"lock\":\"%s\",\"nodes\":[", digest_hex(&plan->base).text,
-                   digest_hex(&plan->lock).text);
+    buf_add_format(ret, "{\"base\":\"%s\",\"kind\":\"plan\",\"lock\":\"%s\",\"nodes\":[",
+                   digest_hex(&plan->base).text, digest_hex(&plan->lock).text);
     for (size_t i = 0; i < plan->nnodes; i++) {
         if (i > 0)
             buf_add_byte(ret, ',');
@@ -124,8 +127,9 @@ static int take_indexes(const json_t *object, const char *key, size_t before, si
         const json_t *item = json_array_get(array, i);
         json_int_t index = json_is_integer(item) ? json_integer_value(item) : -1;
         if (index < 0 || (size_t)index >= before || (i > 0 && (size_t)index <= (*ret)[i - 1]))
-            return diag_set(diag, FARM_E_SYNTAX, "%s: node %zu: \"%s\" must name earlier nodes in rising order",
-                            document, before, key);
+            return diag_set(diag, FARM_E_SYNTAX,
+                            "%s: node %zu: \"%s\" must name earlier nodes in rising order", document, before,
+                            key);
         (*ret)[i] = (size_t)index;
     }
     return 0;
@@ -139,8 +143,9 @@ static int check_dependencies(const struct plan_node *node, size_t index, struct
         while (k < node->nclosure && node->closure[k] < node->dependencies[i])
             k++;
         if (k == node->nclosure || node->closure[k] != node->dependencies[i])
-            return diag_set(diag, FARM_E_SYNTAX, "%s: node %zu waits for node %zu, which is not in its closure",
-                            document, index, node->dependencies[i]);
+            return diag_set(diag, FARM_E_SYNTAX,
+                            "%s: node %zu waits for node %zu, which is not in its closure", document, index,
+                            node->dependencies[i]);
     }
     return 0;
 }
@@ -158,7 +163,8 @@ static int take_node(const json_t *object, size_t index, struct plan_node *node,
         (status = take_text(object, "tier", name_is_plain, &node->tier, diag)) < 0 ||
         (status = take_text(object, "version", version_is_plain, &node->version, diag)) < 0 ||
         (status = take_text(object, "release", is_release, &node->release, diag)) < 0 ||
-        (status = take_indexes(object, "dependencies", index, &node->dependencies, &node->ndependencies, diag)) < 0 ||
+        (status = take_indexes(object, "dependencies", index, &node->dependencies, &node->ndependencies,
+                               diag)) < 0 ||
         (status = take_indexes(object, "closure", index, &node->closure, &node->nclosure, diag)) < 0 ||
         (status = check_dependencies(node, index, diag)) < 0 ||
         (status = json_get_object(object, document, "resources", &resources, diag)) < 0 ||
@@ -176,8 +182,8 @@ static int take_nodes(const json_t *object, struct plan *plan, struct diag *diag
     if (status < 0)
         return status;
     if (json_array_size(nodes) > PLAN_NODES_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "%s: %zu nodes, the limit is %d", document, json_array_size(nodes),
-                        PLAN_NODES_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu nodes, the limit is %d", document,
+                        json_array_size(nodes), PLAN_NODES_MAX);
     plan->nodes = mem_zero(json_array_size(nodes), sizeof *plan->nodes);
     for (size_t i = 0; status >= 0 && i < json_array_size(nodes); i++) {
         plan->nnodes++;
@@ -196,7 +202,8 @@ static int check_names(const struct plan *plan, struct diag *diag)
     text_list_sort(&names);
     for (size_t i = 1; status >= 0 && i < names.count; i++)
         if (strcmp(names.items[i - 1].text, names.items[i].text) == 0)
-            status = diag_set(diag, FARM_E_SYNTAX, "%s: two nodes are called \"%s\"", document, names.items[i].text);
+            status = diag_set(diag, FARM_E_SYNTAX, "%s: two nodes are called \"%s\"", document,
+                              names.items[i].text);
     text_list_done(&names);
     return status;
 }
@@ -232,7 +239,8 @@ static int take_selection(const json_t *object, struct plan *plan, struct diag *
 
 static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
 {
-    static const char *const keys[] = {"v", "kind", "tree", "lock", "policy", "base", "selection", "nodes", NULL};
+    static const char *const keys[] = {"v",    "kind",      "tree",  "lock", "policy",
+                                       "base", "selection", "nodes", NULL};
     int64_t version;
     const char *kind;
     int status;
@@ -243,7 +251,8 @@ static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
         (status = json_get_text(object, document, "kind", &kind, diag)) < 0)
         return status;
     if (version != 1 || strcmp(kind, "plan") != 0)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a version or kind that this program does not know", document);
+        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a version or kind that this program does not know",
+                        document);
     if ((status = take_tree(object, &plan->tree, diag)) < 0 ||
         (status = json_get_digest(object, document, "lock", &plan->lock, diag)) < 0 ||
         (status = json_get_digest(object, document, "policy", &plan->policy, diag)) < 0 ||

@@ -75,7 +75,8 @@ static void apply(const struct policy_rule *rule, struct rules *rules)
         rules->hold = from->hold;
 }
 
-struct rules policy_rules(const struct policy *policy, const char *tier, const char *package, const char *kind)
+struct rules policy_rules(const struct policy *policy, const char *tier, const char *package,
+                          const char *kind)
 {
     if (policy == NULL)
         return policy_builtin();
@@ -116,7 +117,9 @@ static bool read_distinct(struct reader *reader, const struct yamlnode *node, ui
     static const struct {
         const char *name;
         uint32_t bit;
-    } words[] = {{"operator", 0}, {"cpu_vendor", DISTINCT_CPU_VENDOR}, {"kernel", DISTINCT_KERNEL},
+    } words[] = {{"operator", 0},
+                 {"cpu_vendor", DISTINCT_CPU_VENDOR},
+                 {"kernel", DISTINCT_KERNEL},
                  {"site", DISTINCT_SITE}};
     struct text_list list = {0};
     uint32_t bits = 0;
@@ -150,8 +153,8 @@ static bool read_dissent(struct reader *reader, const struct yamlnode *node, uin
     return margin != NULL && read_count(reader, margin, "dissent.margin", 0, RULES_QUORUM_MAX, ret);
 }
 
-static const char *const value_keys[] = {"quorum",     "anchors",    "distinct", "dissent", "max_attempts",
-                                         "open_votes", "evidence",   "hold",     NULL};
+static const char *const value_keys[] = {"quorum",     "anchors",  "distinct", "dissent", "max_attempts",
+                                         "open_votes", "evidence", "hold",     NULL};
 
 /* All values but "hold", whose form differs between defaults and rules. */
 static void read_values(struct reader *reader, const struct yamlnode *node, struct policy_rule *rule)
@@ -184,8 +187,8 @@ static void check_anchors(struct reader *reader, int line, const struct rules *r
 {
     if (rules->anchors > rules->quorum)
         reader_problem(reader, line, "policy-anchors",
-                       "%u anchors are more than the quorum of %u; raise the quorum or lower anchors", rules->anchors,
-                       rules->quorum);
+                       "%u anchors are more than the quorum of %u; raise the quorum or lower anchors",
+                       rules->anchors, rules->quorum);
 }
 
 static void read_defaults(struct reader *reader, const struct yamlnode *node, struct policy *policy)
@@ -245,7 +248,8 @@ static void read_policy(struct reader *reader, const struct yamlnode *root, stru
 int policy_parse(struct view text, const char *file, struct policy **ret, struct problems *problems)
 {
     struct yamldoc *doc = NULL;
-    struct yamlnode_limits limits = {POLICY_FILE_MAX, POLICY_FILE_MAX / 16, RECIPE_DEPTH_MAX, RECIPE_TEXT_MAX};
+    struct yamlnode_limits limits = {POLICY_FILE_MAX, POLICY_FILE_MAX / 16, RECIPE_DEPTH_MAX,
+                                     RECIPE_TEXT_MAX};
     int status = yamldoc_read(text, file, limits, &doc, problems);
     if (status < 0)
         return status;
@@ -288,7 +292,8 @@ int rules_from_json(const json_t *value, const char *name, struct rules *ret, st
         (status = get_count(value, name, "distinct", 0, DISTINCT_CPU_VENDOR | DISTINCT_KERNEL | DISTINCT_SITE,
                             &rules.distinct, diag)) < 0 ||
         (status = get_count(value, name, "margin", 0, RULES_QUORUM_MAX, &rules.margin, diag)) < 0 ||
-        (status = get_count(value, name, "max_attempts", 1, RULES_ATTEMPTS_MAX, &rules.max_attempts, diag)) < 0 ||
+        (status = get_count(value, name, "max_attempts", 1, RULES_ATTEMPTS_MAX, &rules.max_attempts, diag)) <
+            0 ||
         (status = json_get_bool(value, name, "open_votes", &rules.open_votes, diag)) < 0 ||
         (status = json_get_bool(value, name, "hold", &rules.hold, diag)) < 0 ||
         (status = json_get_bool(value, name, "evidence", &rules.evidence, diag)) < 0)

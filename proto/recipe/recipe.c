@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "recipe.h"
 
-#include "file.h"
 #include "names.h"
-#include "recipe_expand.h"
+#include "recipe_inputs.h"
 #include "yamlread.h"
 
 #include <stdio.h>
@@ -39,8 +38,6 @@ struct view url_basename(struct view url)
 /* What is accepted, in the words of the messages. */
 static const char text_names[] = "a name (letters, digits and +._-, at most 128)";
 static const char text_versions[] = "a version (letters, digits and +._-~, at most 64)";
-static const char text_files[] = "a plain file name";
-static const char text_urls[] = "a URL without spaces";
 
 static bool is_description(struct view text)
 {
@@ -59,11 +56,6 @@ static bool is_release(struct view text)
 static bool is_script(struct view text)
 {
     return memchr(text.data, '\0', text.size) == NULL;
-}
-
-static bool is_patch_file(struct view text)
-{
-    return view_is_token(text) && file_path_is_plain(text);
 }
 
 static void read_name(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
@@ -108,9 +100,11 @@ static void read_homepage(struct reader *reader, const struct yamlnode *node, st
 static void read_style(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
 {
     struct view text;
-    if (reader_view(reader, node, "build_style", NULL, NULL, &text) && !build_style_parse(text, &recipe->style))
+    if (reader_view(reader, node, "build_style", NULL, NULL, &text) &&
+        !build_style_parse(text, &recipe->style))
         reader_problem(reader, node->line, "bad-value",
-                       "build_style \"%.*s\" must be one of autotools, cmake, meson, make, custom", VIEW_ARG(text));
+                       "build_style \"%.*s\" must be one of autotools, cmake, meson, make, custom",
+                       VIEW_ARG(text));
 }
 
 static void read_dependencies(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
@@ -125,146 +119,6 @@ static void read_dependencies(struct reader *reader, const struct yamlnode *node
         if (list != NULL)
             reader_texts(reader, list, keys[i], RECIPE_LIST_MAX, name_is_plain, text_names, lists[i]);
     }
-}
-
-/* The tree marks a digest that is not known yet as "placeholder..."; that is the same as none. */
-static void read_sha256(struct reader *reader, const struct yamlnode *node, const char *what, struct digest *ret,
-                        bool *ret_has)
-{
-    if (yamlnode_is_null(node) ||
-        (node->kind == NODE_TEXT && (node->text.size == 0 || view_starts(node->text, VIEW("placeholder")))))
-        return;
-    *ret_has = reader_digest(reader, node, what, ret);
-}
-
-/* An expanded text; a problem if a variable is unknown or what comes out is not allowed. */
-static bool read_expanded(struct reader *reader, const struct yamlnode *node, const char *what,
-                          const struct recipe *recipe, bool (*allowed)(struct view), const char *accepted, char **ret)
-{
-    struct view raw;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    if (!reader_view(reader, node, what, NULL, NULL, &raw) || !recipe_expand(reader, node, what, recipe, raw, &text))
-        return false;
-    if (!allowed(buf_view(&text))) {
-        reader_problem(reader, node->line, "bad-value", "%s: \"%s\" is not %s", what, text.data, accepted);
-        return false;
-    }
-    *ret = buf_steal(&text);
-    return true;
-}
-
-static void read_filename(struct reader *reader, const struct yamlnode *node, const char *what,
-                          const struct recipe *recipe, struct recipe_source *source)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s.filename", what);
-    const struct yamlnode *given = yamlnode_get(node, "filename");
-    if (!yamlnode_is_null(given)) {
-        read_expanded(reader, given, name, recipe, filename_is_plain, text_files, &source->filename);
-        return;
-    }
-    struct view last = url_basename(view_text(source->url));
-    if (filename_is_plain(last))
-        source->filename = view_string(last);
-    else
-        reader_problem(reader, node->line, "source-filename",
-                       "%s: the url does not end in a file name; add a \"filename:\"", what);
-}
-
-static void read_one_source(struct reader *reader, const struct yamlnode *node, size_t index, struct recipe *recipe)
-{
-    char what[32], name[64];
-    snprintf(what, sizeof what, "source[%zu]", index);
-    struct recipe_source *source = &recipe->sources[recipe->nsources++];
-    source->line = node->line;
-    if (!reader_map(reader, node, what))
-        return;
-    const struct yamlnode *url = yamlnode_get(node, "url"), *sha256 = yamlnode_get(node, "sha256");
-    if (yamlnode_is_null(url)) {
-        reader_problem(reader, node->line, "missing-key", "%s has no \"url\"", what);
-        return;
-    }
-    snprintf(name, sizeof name, "%s.url", what);
-    if (read_expanded(reader, url, name, recipe, view_is_token, text_urls, &source->url))
-        read_filename(reader, node, what, recipe, source);
-    snprintf(name, sizeof name, "%s.sha256", what);
-    read_sha256(reader, sha256, name, &source->sha256, &source->has_sha256);
-}
-
-static void read_sources(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
-{
-    if (!reader_list(reader, node, "source", RECIPE_LIST_MAX))
-        return;
-    recipe->sources = mem_zero(node->count, sizeof *recipe->sources);
-    for (const struct yamlnode *item = node->first; item != NULL; item = item->next)
-        read_one_source(reader, item, recipe->nsources, recipe);
-    for (size_t i = 0; i < recipe->nsources; i++)
-        for (size_t k = 0; k < i; k++)
-            if (recipe->sources[i].filename != NULL && recipe->sources[k].filename != NULL &&
-                strcmp(recipe->sources[i].filename, recipe->sources[k].filename) == 0)
-                reader_problem(reader, recipe->sources[i].line, "duplicate-filename",
-                               "source[%zu] and source[%zu] are both called %s in /sources; give one a \"filename:\"",
-                               k, i, recipe->sources[i].filename);
-}
-
-static void read_one_patch(struct reader *reader, const struct yamlnode *node, size_t index, struct recipe *recipe)
-{
-    char what[48];
-    struct recipe_patch *patch = &recipe->patches[recipe->npatches++];
-    patch->line = node->line;
-    snprintf(what, sizeof what, "patches[%zu]", index);
-    const struct yamlnode *file = node, *sha256 = NULL;
-    if (node->kind == NODE_MAP) {
-        file = yamlnode_get(node, "file");
-        sha256 = yamlnode_get(node, "sha256");
-    }
-    if (yamlnode_is_null(file)) {
-        reader_problem(reader, node->line, "missing-key", "%s has no \"file\"", what);
-        return;
-    }
-    reader_text(reader, file, what, is_patch_file, "a plain relative path", &patch->file);
-    snprintf(what, sizeof what, "patches[%zu].sha256", index);
-    read_sha256(reader, sha256, what, &patch->sha256, &patch->has_sha256);
-}
-
-static void read_patches(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
-{
-    if (!reader_list(reader, node, "patches", RECIPE_LIST_MAX))
-        return;
-    recipe->patches = mem_zero(node->count, sizeof *recipe->patches);
-    for (const struct yamlnode *item = node->first; item != NULL; item = item->next)
-        read_one_patch(reader, item, recipe->npatches, recipe);
-}
-
-static void read_one_bundle(struct reader *reader, const struct yamlnode *node, size_t index, struct recipe *recipe)
-{
-    char what[48];
-    struct view text;
-    CLEANUP_BUF struct buf expanded = BUF_INIT;
-    struct recipe_bundle *bundle = &recipe->bundles[recipe->nbundles++];
-    bundle->line = node->line;
-    snprintf(what, sizeof what, "bundled_deps[%zu]", index);
-    if (!reader_view(reader, node, what, NULL, NULL, &text) ||
-        !recipe_expand(reader, node, what, recipe, text, &expanded))
-        return;
-    const char *arrow = strstr(expanded.data, " -> ");
-    struct view dest = arrow != NULL ? view_text(arrow + 4) : VIEW_NONE;
-    if (arrow == NULL || arrow == expanded.data || !view_is_token(dest) || !file_path_is_plain(dest)) {
-        reader_problem(reader, node->line, "bad-value",
-                       "%s: write \"name -> destination\", with a plain relative path as destination", what);
-        return;
-    }
-    bundle->name = view_string(view_of(expanded.data, (size_t)(arrow - expanded.data)));
-    bundle->dest = view_string(dest);
-}
-
-static void read_bundles(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
-{
-    if (!reader_list(reader, node, "bundled_deps", RECIPE_LIST_MAX))
-        return;
-    recipe->bundles = mem_zero(node->count, sizeof *recipe->bundles);
-    for (const struct yamlnode *item = node->first; item != NULL; item = item->next)
-        read_one_bundle(reader, item, recipe->nbundles, recipe);
 }
 
 static void read_one_validation(struct reader *reader, const struct yamlnode *node, size_t index,
@@ -328,7 +182,8 @@ static void read_ships_as(struct reader *reader, const struct yamlnode *node, st
     struct view text;
     if (node->kind != NODE_TEXT)
         reader_texts(reader, node, "ships_as", RECIPE_LIST_MAX, name_is_plain, text_names, &recipe->ships_as);
-    else if (!yamlnode_is_null(node) && reader_view(reader, node, "ships_as", name_is_plain, text_names, &text))
+    else if (!yamlnode_is_null(node) &&
+             reader_view(reader, node, "ships_as", name_is_plain, text_names, &text))
         text_list_add(&recipe->ships_as, text, node->line);
 }
 
@@ -370,14 +225,16 @@ static void read_tests(struct reader *reader, const struct yamlnode *node, struc
     if (enabled != NULL)
         reader_flag(reader, enabled, "tests.enabled", &recipe->tests_enabled);
     if (!yamlnode_is_null(policy))
-        reader_text(reader, policy, "tests.failure_policy", name_is_plain, text_names, &recipe->tests_failure_policy);
+        reader_text(reader, policy, "tests.failure_policy", name_is_plain, text_names,
+                    &recipe->tests_failure_policy);
 }
 
 typedef void key_reader(struct reader *reader, const struct yamlnode *node, struct recipe *recipe);
 
 /*
- * Every key that the tree knows, in the order of reading (variables need name and version first). Keys without a reader
- * change nothing here: they speak to the tree's own tools, or to build.sh, and are covered by the recipe's digest.
+ * Every key that the tree knows, in the order of reading (variables need name and version first). Keys
+ * without a reader change nothing here: they speak to the tree's own tools, or to build.sh, and are covered
+ * by the recipe's digest.
  */
 static const struct key {
     const char *name;
@@ -392,10 +249,10 @@ static const struct key {
     {"tier", read_tier, false},
     {"build_style", read_style, true},
     {"homepage", read_homepage, false},
-    {"source", read_sources, true},
+    {"source", recipe_read_sources, true},
     {"dependencies", read_dependencies, false},
-    {"patches", read_patches, false},
-    {"bundled_deps", read_bundles, false},
+    {"patches", recipe_read_patches, false},
+    {"bundled_deps", recipe_read_bundles, false},
     {"configure_flags", read_configure_flags, false},
     {"supersedes", read_supersedes, false},
     {"verify_paths", read_verify_paths, false},
@@ -413,7 +270,8 @@ static const struct key {
     {"payload_license", NULL, false},
     {"source_tree", NULL, false},
     {"elf_class", NULL, false},
-    /* Two slips of the public tree's snappy recipe; its parser of that time ignored them, and so does its build. */
+    /* Two slips of the public tree's snappy recipe; its parser of that time ignored them, and so does its
+       build. */
     {"configure()", NULL, false},
     {"working_dir", NULL, false},
 };
@@ -433,13 +291,15 @@ static void read_recipe(struct reader *reader, const struct yamlnode *root, stru
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         const struct yamlnode *node = yamlnode_get(root, keys[i].name);
         if (node == NULL && keys[i].required)
-            reader_problem(reader, root->line, "missing-key", "the required key \"%s\" is missing", keys[i].name);
+            reader_problem(reader, root->line, "missing-key", "the required key \"%s\" is missing",
+                           keys[i].name);
         else if (node != NULL && keys[i].read != NULL)
             keys[i].read(reader, node, recipe);
     }
     if (recipe->direct_install && recipe->skip_tracking)
-        reader_problem(reader, root->line, "untracked-install",
-                       "direct_install and skip_tracking together write to the root without a record; drop one");
+        reader_problem(
+            reader, root->line, "untracked-install",
+            "direct_install and skip_tracking together write to the root without a record; drop one");
     if (recipe->tier == NULL)
         recipe->tier = mem_string("core");
 }
@@ -496,13 +356,13 @@ struct recipe *recipe_free(struct recipe *recipe)
 {
     if (recipe == NULL)
         return NULL;
-    char *texts[] = {recipe->name,     recipe->version,     recipe->release,
-                     recipe->license,  recipe->description, recipe->tier,
-                     recipe->homepage, recipe->path,        recipe->tests_failure_policy,
+    char *texts[] = {recipe->name,     recipe->version,      recipe->release,
+                     recipe->license,  recipe->description,  recipe->tier,
+                     recipe->homepage, recipe->path,         recipe->tests_failure_policy,
                      recipe->file,     recipe->install_func, recipe->target_triple};
-    struct text_list *lists[] = {&recipe->build,        &recipe->host,     &recipe->runtime, &recipe->configure_flags,
-                                 &recipe->supersedes,   &recipe->ships_as, &recipe->verify_paths,
-                                 &recipe->gpu_targets};
+    struct text_list *lists[] = {&recipe->build,           &recipe->host,       &recipe->runtime,
+                                 &recipe->configure_flags, &recipe->supersedes, &recipe->ships_as,
+                                 &recipe->verify_paths,    &recipe->gpu_targets};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Recipe: one package.yml. YAML 1.1 read by libyaml's event parser; every scalar is text ("version: 1.10" stays
- * 1.10); anchors, aliases, tags, duplicate keys and several documents are refused. Unknown top-level keys are
- * refused too, as the tree's own parser does; unknown keys inside source[] are ignored, as it does. All problems of a
- * file are reported at once.
+ * Recipe: one package.yml. YAML 1.1 read by libyaml's event parser; every scalar is text ("version: 1.10"
+ * stays 1.10); anchors, aliases, tags, duplicate keys and several documents are refused. Unknown top-level
+ * keys are refused too, as the tree's own parser does; unknown keys inside source[] are ignored, as it does.
+ * All problems of a file are reported at once.
  *
- * A source whose url begins "file://" is an archive that nobody can download: the tree's maintainers put it into the
- * sources directory by hand. Here it is pinned by its sha256 like any other, and its bytes must have been given to the
- * farm ("farmctl source add FILE"). Nothing ever opens the local path that the url seems to name.
+ * A source whose url begins "file://" is an archive that nobody can download: the tree's maintainers put it
+ * into the sources directory by hand. Here it is pinned by its sha256 like any other, and its bytes must have
+ * been given to the farm ("farmctl source add FILE"). Nothing ever opens the local path that the url seems to
+ * name.
  */
 #ifndef FARM_RECIPE_H
 #define FARM_RECIPE_H
@@ -40,7 +41,8 @@ struct recipe_patch {
     bool has_sha256;
     int line;
 };
-/* "name -> dest": the source whose url or file name contains 'name' is unpacked at 'dest', relative to source[0]. */
+/* "name -> dest": the source whose url or file name contains 'name' is unpacked at 'dest', relative to
+ * source[0]. */
 struct recipe_bundle {
     char *name, *dest; /* variables expanded */
     int line;
@@ -70,14 +72,14 @@ struct recipe {
     char *tests_failure_policy; /* NULL unless given */
     char *target_triple;        /* NULL unless given */
     char *install_func;         /* NULL unless given: do_install, else install */
-    char *path;          /* "packages/<tier>/<name>", relative to the tree */
-    char *file;          /* path + "/package.yml", for messages */
-    bool has_build_sh;   /* set by tree_load: then build.sh builds, whatever the style says */
+    char *path;                 /* "packages/<tier>/<name>", relative to the tree */
+    char *file;                 /* path + "/package.yml", for messages */
+    bool has_build_sh;          /* set by tree_load: then build.sh builds, whatever the style says */
     int line_name, line_version, line_tier;
 };
 
-/* 'path': the recipe's directory relative to the tree, for messages and struct recipe. Reports all problems of the file;
- * returns FARM_E_REFUSED if there was any. *ret is owned. */
+/* 'path': the recipe's directory relative to the tree, for messages and struct recipe. Reports all problems
+ * of the file; returns FARM_E_REFUSED if there was any. *ret is owned. */
 int recipe_parse(struct view text, const char *path, struct recipe **ret, struct problems *problems) MUST_USE;
 struct recipe *recipe_free(struct recipe *recipe);
 const char *build_style_name(enum build_style style);

@@ -50,8 +50,8 @@ static struct view variable_at(struct view text)
     return name;
 }
 
-bool recipe_expand(struct reader *reader, const struct yamlnode *node, const char *what, const struct recipe *recipe,
-                   struct view text, struct buf *ret)
+bool recipe_expand(struct reader *reader, const struct yamlnode *node, const char *what,
+                   const struct recipe *recipe, struct view text, struct buf *ret)
 {
     if (recipe->name == NULL || recipe->version == NULL)
         return false; /* reported already; nothing can be expanded */

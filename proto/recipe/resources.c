@@ -16,7 +16,7 @@ enum resource_field {
 };
 
 enum {
-    CORES_MAX = 4096,             /* no machine has more */
+    CORES_MAX = 4096,              /* no machine has more */
     WALL_SECONDS_MAX = 14 * 86400, /* two weeks: a lease that long is a mistake */
     PRIORITY_MAX = 1000000000
 };
@@ -125,8 +125,8 @@ static bool read_priority(struct reader *reader, const struct yamlnode *node, in
     bool negative = node->kind == NODE_TEXT && view_starts(node->text, VIEW("-"));
     struct view digits = negative ? view_of(node->text.data + 1, node->text.size - 1) : node->text;
     if (node->kind != NODE_TEXT || !view_decimal(digits, &number) || number > PRIORITY_MAX) {
-        reader_problem(reader, node->line, "bad-value", "priority must be a whole number from -%d to %d", PRIORITY_MAX,
-                       PRIORITY_MAX);
+        reader_problem(reader, node->line, "bad-value", "priority must be a whole number from -%d to %d",
+                       PRIORITY_MAX, PRIORITY_MAX);
         return false;
     }
     *ret = negative ? -(int32_t)number : (int32_t)number;
@@ -145,7 +145,8 @@ static bool read_count(struct reader *reader, const struct yamlnode *node, const
 static void read_split(struct reader *reader, const struct yamlnode *node)
 {
     if (node != NULL && !(node->kind == NODE_TEXT && view_equal(node->text, VIEW("none"))))
-        reader_problem(reader, node->line, "bad-value", "split must be \"none\"; this version divides no job");
+        reader_problem(reader, node->line, "bad-value",
+                       "split must be \"none\"; this version divides no job");
 }
 
 static void read_values(struct reader *reader, const struct yamlnode *node, const char *what,
@@ -163,9 +164,11 @@ static void read_values(struct reader *reader, const struct yamlnode *node, cons
         rule->given |= GIVES_JOBS;
     if ((item = yamlnode_get(node, "cores")) != NULL && read_count(reader, item, "cores", &values->cores))
         rule->given |= GIVES_CORES;
-    if ((item = yamlnode_get(node, "memory")) != NULL && reader_bytes(reader, item, "memory", &values->memory_bytes))
+    if ((item = yamlnode_get(node, "memory")) != NULL &&
+        reader_bytes(reader, item, "memory", &values->memory_bytes))
         rule->given |= GIVES_MEMORY;
-    if ((item = yamlnode_get(node, "disk")) != NULL && reader_bytes(reader, item, "disk", &values->disk_bytes))
+    if ((item = yamlnode_get(node, "disk")) != NULL &&
+        reader_bytes(reader, item, "disk", &values->disk_bytes))
         rule->given |= GIVES_DISK;
     if ((item = yamlnode_get(node, "wall")) != NULL &&
         reader_seconds(reader, item, "wall", WALL_SECONDS_MAX, &seconds)) {
@@ -225,10 +228,12 @@ static void read_table(struct reader *reader, const struct yamlnode *root, struc
         read_rule(reader, node, table);
 }
 
-int resources_parse(struct view text, const char *file, struct resource_table **ret, struct problems *problems)
+int resources_parse(struct view text, const char *file, struct resource_table **ret,
+                    struct problems *problems)
 {
     struct yamldoc *doc = NULL;
-    struct yamlnode_limits limits = {RESOURCES_FILE_MAX, RESOURCES_FILE_MAX / 16, RECIPE_DEPTH_MAX, RECIPE_TEXT_MAX};
+    struct yamlnode_limits limits = {RESOURCES_FILE_MAX, RESOURCES_FILE_MAX / 16, RECIPE_DEPTH_MAX,
+                                     RECIPE_TEXT_MAX};
     int status = yamldoc_read(text, file, limits, &doc, problems);
     if (status < 0)
         return status;
@@ -249,7 +254,7 @@ int resources_from_json(const json_t *value, const char *name, struct resources 
 {
     static const char *const keys[] = {"jobs", "cores", "memory", "disk", "wall", "priority", NULL};
     static const int64_t least[] = {1, 1, 1, 1, 1, -PRIORITY_MAX};
-    static const int64_t greatest[] = {CORES_MAX,       CORES_MAX,        (int64_t)1 << 50,
+    static const int64_t greatest[] = {CORES_MAX,        CORES_MAX,        (int64_t)1 << 50,
                                        (int64_t)1 << 50, WALL_SECONDS_MAX, PRIORITY_MAX};
     int64_t numbers[ARRAY_SIZE(least)];
     int status = json_only_keys(value, name, keys, diag);

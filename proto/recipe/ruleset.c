@@ -11,7 +11,8 @@ void match_done(struct match *match)
 }
 
 /* One name or a list of names. */
-static void read_names(struct reader *reader, const struct yamlnode *node, const char *what, struct text_list *ret)
+static void read_names(struct reader *reader, const struct yamlnode *node, const char *what,
+                       struct text_list *ret)
 {
     struct view text;
     if (node == NULL)
@@ -37,7 +38,8 @@ void match_read(struct reader *reader, const struct yamlnode *node, bool kinds, 
     if (kinds)
         read_names(reader, yamlnode_get(node, "kind"), "match.kind", &ret->kinds);
     if (node->count == 0)
-        reader_problem(reader, node->line, "bad-value", "match is empty; what holds for all belongs under defaults");
+        reader_problem(reader, node->line, "bad-value",
+                       "match is empty; what holds for all belongs under defaults");
     text_list_copy(packages, &ret->packages);
 }
 

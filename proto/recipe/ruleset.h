@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Rule sets: the shape that policy and resources share: "defaults", and "rules" of "match" and "set", applied in order,
- * key by key, the last match winning. What the keys under "set" mean is the caller's.
+ * Rule sets: the shape that policy and resources share: "defaults", and "rules" of "match" and "set", applied
+ * in order, key by key, the last match winning. What the keys under "set" mean is the caller's.
  */
 #ifndef FARM_RULESET_H
 #define FARM_RULESET_H

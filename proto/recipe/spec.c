@@ -54,8 +54,8 @@ static json_t *bundle_array(const struct recipe *recipe)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < recipe->nbundles; i++)
-        json_array_append_new(array, json_pack("{s:s s:s}", "name", recipe->bundles[i].name, "dest",
-                                               recipe->bundles[i].dest));
+        json_array_append_new(
+            array, json_pack("{s:s s:s}", "name", recipe->bundles[i].name, "dest", recipe->bundles[i].dest));
     return array;
 }
 
@@ -157,15 +157,16 @@ static int check_inputs(const struct spec_inputs *inputs, int64_t epoch, size_t 
     const struct package *package = &inputs->tree->packages[inputs->package];
     const char *name = package->recipe->name;
     if (package->in_base)
-        return diag_set(diag, FARM_E_REFUSED, "%s is part of the base (tier %s) and is not built by the farm", name,
-                        package->recipe->tier);
-    if (epoch < 0)
-        return diag_set(diag, FARM_E_MISSING,
-                        "epoch-missing: farm/farm.lock gives no epoch for source[0] of %s; \"farmctl pin %s\" writes it",
-                        name, name);
+        return diag_set(diag, FARM_E_REFUSED, "%s is part of the base (tier %s) and is not built by the farm",
+                        name, package->recipe->tier);
+    if (epoch < 0 || (package->epoch < 0 && epoch == 0))
+        return diag_set(
+            diag, FARM_E_MISSING,
+            "epoch-missing: farm/farm.lock gives no epoch for source[0] of %s; \"farmctl pin %s\" writes it",
+            name, name);
     if (inputs->npayloads != nclosure)
-        return diag_set(diag, FARM_E_REFUSED, "%s needs %zu dependency payloads, %zu are given", name, nclosure,
-                        inputs->npayloads);
+        return diag_set(diag, FARM_E_REFUSED, "%s needs %zu dependency payloads, %zu are given", name,
+                        nclosure, inputs->npayloads);
     return 0;
 }
 

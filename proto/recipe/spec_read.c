@@ -12,8 +12,9 @@ struct spec *spec_free(struct spec *spec)
 {
     if (spec == NULL)
         return NULL;
-    char *texts[] = {spec->kind,        spec->name,    spec->version,    spec->release,      spec->tier,
-                     spec->description, spec->license, spec->build_path, spec->install_func, spec->tests_failure_policy};
+    char *texts[] = {
+        spec->kind,        spec->name,    spec->version,    spec->release,      spec->tier,
+        spec->description, spec->license, spec->build_path, spec->install_func, spec->tests_failure_policy};
     struct text_list *lists[] = {&spec->depends,     &spec->configure_flags, &spec->supersedes,
                                  &spec->gpu_targets, &spec->environment,     &spec->verify_paths};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -75,8 +76,8 @@ static int take_optional(const json_t *object, const char *key, bool (*allowed)(
     return json_object_get(object, key) != NULL ? take_text(object, key, allowed, ret, diag) : 0;
 }
 
-static int take_texts(const json_t *object, const char *key, bool (*allowed)(struct view), struct text_list *ret,
-                      struct diag *diag)
+static int take_texts(const json_t *object, const char *key, bool (*allowed)(struct view),
+                      struct text_list *ret, struct diag *diag)
 {
     json_t *array;
     int status = json_get_array(object, document, key, &array, diag);
@@ -95,13 +96,15 @@ static int take_texts(const json_t *object, const char *key, bool (*allowed)(str
 /* The items of an array, each an object, given to 'take' one by one. */
 typedef int item_taker(const json_t *item, struct spec *spec, struct diag *diag);
 
-static int take_items(const json_t *object, const char *key, item_taker *take, struct spec *spec, struct diag *diag)
+static int take_items(const json_t *object, const char *key, item_taker *take, struct spec *spec,
+                      struct diag *diag)
 {
     json_t *array;
     int status = json_get_array(object, document, key, &array, diag);
     for (size_t i = 0; status >= 0 && i < json_array_size(array); i++) {
         const json_t *item = json_array_get(array, i);
-        status = json_is_object(item) ? take(item, spec, diag) : refuse(diag, key, "has an item that is no object");
+        status = json_is_object(item) ? take(item, spec, diag)
+                                      : refuse(diag, key, "has an item that is no object");
     }
     return status;
 }
@@ -159,7 +162,8 @@ static int take_source(const json_t *item, struct spec *spec, struct diag *diag)
         return take_git(item, source, diag);
     if (strcmp(kind, "archive") == 0)
         return take_archive(item, source, diag);
-    return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a source of a kind that this program does not know", document);
+    return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a source of a kind that this program does not know",
+                    document);
 }
 
 static int take_patch(const json_t *item, struct spec *spec, struct diag *diag)
@@ -230,10 +234,11 @@ static int check_version(const json_t *object, struct diag *diag)
         (status = json_get_text(object, document, "kind", &kind, diag)) < 0 ||
         (status = json_get_text(object, document, "cpu_level", &cpu, diag)) < 0)
         return status;
-    if (version != 1 || contract != SPEC_CONTRACT || strcmp(kind, "package") != 0 || strcmp(cpu, SPEC_CPU) != 0)
+    if (version != 1 || contract != SPEC_CONTRACT || strcmp(kind, "package") != 0 ||
+        strcmp(cpu, SPEC_CPU) != 0)
         return diag_set(diag, FARM_E_UNSUPPORTED,
-                        "%s: version %lld, contract %lld, kind or CPU level that this program does not know", document,
-                        (long long)version, (long long)contract);
+                        "%s: version %lld, contract %lld, kind or CPU level that this program does not know",
+                        document, (long long)version, (long long)contract);
     return 0;
 }
 
@@ -259,7 +264,8 @@ static void reserve_items(const json_t *object, struct spec *spec)
     spec->bundles = mem_zero(json_array_size(json_object_get(object, "bundled_deps")), sizeof *spec->bundles);
     spec->dependencies =
         mem_zero(json_array_size(json_object_get(object, "dependencies")), sizeof *spec->dependencies);
-    spec->validations = mem_zero(json_array_size(json_object_get(object, "validation")), sizeof *spec->validations);
+    spec->validations =
+        mem_zero(json_array_size(json_object_get(object, "validation")), sizeof *spec->validations);
 }
 
 static int take_inputs(const json_t *object, struct spec *spec, struct diag *diag)
@@ -330,7 +336,8 @@ static int take_build(const json_t *object, struct spec *spec, struct diag *diag
     int status;
     int64_t jobs = 0;
     if ((status = take_style(object, spec, diag)) < 0 || (status = take_tests(object, spec, diag)) < 0 ||
-        (status = take_environment(object, spec, diag)) < 0 || (status = take_build_path(object, spec, diag)) < 0 ||
+        (status = take_environment(object, spec, diag)) < 0 ||
+        (status = take_build_path(object, spec, diag)) < 0 ||
         (status = json_get_bool(object, document, "build_sh", &spec->build_sh, diag)) < 0 ||
         (status = json_get_bool(object, document, "direct_install", &spec->direct_install, diag)) < 0 ||
         (status = take_optional(object, "install_func", function_is_plain, &spec->install_func, diag)) < 0 ||
@@ -347,17 +354,45 @@ static int take_build(const json_t *object, struct spec *spec, struct diag *diag
 
 static int take_spec(const json_t *object, struct spec *spec, struct diag *diag)
 {
-    static const char *const keys[] = {
-        "v",           "kind",           "contract",     "name",        "version",         "release",    "tier",
-        "description", "license",        "depends",      "recipe",      "scripts",         "patches",    "sources",
-        "base",        "bundled_deps",   "dependencies", "environment", "jobs",            "cpu_level",  "gpu_targets",
-        "epoch",       "build_path",     "build_style",  "build_sh",    "configure_flags", "supersedes", "install_func",
-        "validation",  "direct_install", "verify_paths", "tests",       NULL};
+    static const char *const keys[] = {"v",
+                                       "kind",
+                                       "contract",
+                                       "name",
+                                       "version",
+                                       "release",
+                                       "tier",
+                                       "description",
+                                       "license",
+                                       "depends",
+                                       "recipe",
+                                       "scripts",
+                                       "patches",
+                                       "sources",
+                                       "base",
+                                       "bundled_deps",
+                                       "dependencies",
+                                       "environment",
+                                       "jobs",
+                                       "cpu_level",
+                                       "gpu_targets",
+                                       "epoch",
+                                       "build_path",
+                                       "build_style",
+                                       "build_sh",
+                                       "configure_flags",
+                                       "supersedes",
+                                       "install_func",
+                                       "validation",
+                                       "direct_install",
+                                       "verify_paths",
+                                       "tests",
+                                       NULL};
     int status;
     if (!json_is_object(object))
         return diag_set(diag, FARM_E_SYNTAX, "%s: not an object", document);
-    if ((status = json_only_keys(object, document, keys, diag)) < 0 || (status = check_version(object, diag)) < 0 ||
-        (status = take_identity(object, spec, diag)) < 0 || (status = take_inputs(object, spec, diag)) < 0)
+    if ((status = json_only_keys(object, document, keys, diag)) < 0 ||
+        (status = check_version(object, diag)) < 0 || (status = take_identity(object, spec, diag)) < 0 ||
+        (status = take_inputs(object, spec, diag)) < 0)
         return status;
     return take_build(object, spec, diag);
 }

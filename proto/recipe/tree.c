@@ -2,11 +2,11 @@
 #include "tree.h"
 
 #include "file.h"
-#include "treegraph.h"
 #include "map.h"
 #include "names.h"
-#include "treepins.h"
 #include "treedigest.h"
+#include "treegraph.h"
+#include "treepins.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -55,8 +55,8 @@ struct loader {
 };
 
 /*
- * Opens one component below a directory, never through a symbolic link. O_NONBLOCK keeps a FIFO from holding the
- * program. -ENOENT if absent; other errors are problems of the tree, and FARM_E_REFUSED.
+ * Opens one component below a directory, never through a symbolic link. O_NONBLOCK keeps a FIFO from holding
+ * the program. -ENOENT if absent; other errors are problems of the tree, and FARM_E_REFUSED.
  */
 static int open_component(struct loader *loader, int dirfd, const char *name, const char *path, int flags)
 {
@@ -66,9 +66,11 @@ static int open_component(struct loader *loader, int dirfd, const char *name, co
     if (errno == ENOENT)
         return -ENOENT;
     if (errno == ELOOP || errno == ENOTDIR)
-        return problems_add(loader->problems, path, 0, "symlink",
-                            "a symbolic link, or no directory, where the tree needs the thing itself; replace it");
-    return problems_add(loader->problems, path, 0, "unreadable", "%s; check the permissions", strerror(errno));
+        return problems_add(
+            loader->problems, path, 0, "symlink",
+            "a symbolic link, or no directory, where the tree needs the thing itself; replace it");
+    return problems_add(loader->problems, path, 0, "unreadable", "%s; check the permissions",
+                        strerror(errno));
 }
 
 /* Reads a file into loader->text. -ENOENT if absent. The size is checked before anything is read. */
@@ -104,7 +106,8 @@ static void free_names(char **names, size_t count)
 }
 
 /* The entries of a directory but hidden ones, sorted; files (a README) are left out. */
-static int list_directories(struct loader *loader, int dirfd, const char *path, char ***ret, size_t *ret_count)
+static int list_directories(struct loader *loader, int dirfd, const char *path, char ***ret,
+                            size_t *ret_count)
 {
     char **names = NULL;
     size_t count = 0, capacity = 0;
@@ -124,7 +127,8 @@ static int list_directories(struct loader *loader, int dirfd, const char *path, 
     closedir(dir);
     if (count > TREE_PACKAGES_MAX) {
         free_names(names, count);
-        return problems_add(loader->problems, path, 0, "tree-limit", "more than %d entries", TREE_PACKAGES_MAX);
+        return problems_add(loader->problems, path, 0, "tree-limit", "more than %d entries",
+                            TREE_PACKAGES_MAX);
     }
     if (count > 1)
         qsort(names, count, sizeof *names, name_compare);
@@ -133,20 +137,22 @@ static int list_directories(struct loader *loader, int dirfd, const char *path, 
     return 0;
 }
 
-static void check_place(struct loader *loader, const struct recipe *recipe, const char *tier, const char *name)
+static void check_place(struct loader *loader, const struct recipe *recipe, const char *tier,
+                        const char *name)
 {
     const struct text_list *tiers = resources_tiers(loader->tree->resources);
     if (strcmp(recipe->name, name) != 0)
         (void)problems_add(loader->problems, recipe->file, recipe->line_name, "name-mismatch",
-                           "the recipe is called \"%s\" and its directory \"%s\"; rename one of them", recipe->name,
-                           name);
+                           "the recipe is called \"%s\" and its directory \"%s\"; rename one of them",
+                           recipe->name, name);
     if (strcmp(recipe->tier, tier) != 0)
         (void)problems_add(loader->problems, recipe->file, recipe->line_tier, "tier-mismatch",
-                           "the tier is \"%s\" and the directory stands in \"%s\"; correct one of them", recipe->tier,
-                           tier);
+                           "the tier is \"%s\" and the directory stands in \"%s\"; correct one of them",
+                           recipe->tier, tier);
     else if (!text_list_has(tiers, view_text(tier)))
         (void)problems_add(loader->problems, recipe->file, recipe->line_tier, "unknown-tier",
-                           "\"%s\" is no tier of this tree; list it under \"tiers\" in farm/resources.yml", tier);
+                           "\"%s\" is no tier of this tree; list it under \"tiers\" in farm/resources.yml",
+                           tier);
 }
 
 /* A patch without digest must lie beside the recipe, where the recipe's digest covers it. */
@@ -154,18 +160,21 @@ static void check_patches(struct loader *loader, int dirfd, const struct package
 {
     const struct recipe *recipe = package->recipe;
     for (size_t i = 0; i < recipe->npatches && !package->in_base; i++)
-        if (!recipe->patches[i].has_sha256 && faccessat(dirfd, recipe->patches[i].file, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-            (void)problems_add(loader->problems, recipe->file, recipe->patches[i].line, "pin-missing",
-                               "%s: patches[%zu].sha256 is not given and %s does not lie beside the recipe; give its "
-                               "sha256, or put the file there",
-                               recipe->name, i, recipe->patches[i].file);
+        if (!recipe->patches[i].has_sha256 &&
+            faccessat(dirfd, recipe->patches[i].file, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            (void)problems_add(
+                loader->problems, recipe->file, recipe->patches[i].line, "pin-missing",
+                "%s: patches[%zu].sha256 is not given and %s does not lie beside the recipe; give its "
+                "sha256, or put the file there",
+                recipe->name, i, recipe->patches[i].file);
 }
 
 static void add_package(struct loader *loader, int dirfd, struct recipe *recipe)
 {
     struct tree *tree = loader->tree;
     struct diag diag = DIAG_INIT;
-    tree->packages = mem_reserve(tree->packages, &loader->capacity, tree->npackages + 1, sizeof *tree->packages);
+    tree->packages =
+        mem_reserve(tree->packages, &loader->capacity, tree->npackages + 1, sizeof *tree->packages);
     struct package *package = &tree->packages[tree->npackages++];
     *package = (struct package){.recipe = recipe, .epoch = -1};
     package->in_base = text_list_has(resources_base_tiers(tree->resources), view_text(recipe->tier));
@@ -174,7 +183,8 @@ static void add_package(struct loader *loader, int dirfd, struct recipe *recipe)
     recipe->has_build_sh = faccessat(dirfd, "build.sh", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     check_patches(loader, dirfd, package);
     if (!package->in_base && treedigest_of_dir(dirfd, &package->recipe_digest, &diag) < 0)
-        (void)problems_add(loader->problems, recipe->file, 0, "unreadable", "%s", diag_text(&diag, diag.error));
+        (void)problems_add(loader->problems, recipe->file, 0, "unreadable", "%s",
+                           diag_text(&diag, diag.error));
     if (package->rules.anchors > package->rules.quorum)
         (void)problems_add(loader->problems, "farm/policy.yml", 0, "policy-anchors",
                            "the rules that match %s ask for %u anchors in a quorum of %u; raise the quorum",
@@ -228,13 +238,15 @@ static int load_packages(struct loader *loader, int dirfd)
         load_tier(loader, packages_fd, tiers[i]);
     free_names(tiers, count);
     if (loader->tree->npackages >= TREE_PACKAGES_MAX)
-        return problems_add(loader->problems, "packages", 0, "tree-limit", "more than %d packages", TREE_PACKAGES_MAX);
+        return problems_add(loader->problems, "packages", 0, "tree-limit", "more than %d packages",
+                            TREE_PACKAGES_MAX);
     return 0;
 }
 
 static int package_compare(const void *left, const void *right)
 {
-    const struct recipe *a = ((const struct package *)left)->recipe, *b = ((const struct package *)right)->recipe;
+    const struct recipe *a = ((const struct package *)left)->recipe,
+                        *b = ((const struct package *)right)->recipe;
     int order = strcmp(a->name, b->name);
     return order != 0 ? order : strcmp(a->path, b->path);
 }
@@ -265,7 +277,8 @@ static void load_farm_files(struct loader *loader, int farm_fd)
 {
     struct tree *tree = loader->tree;
     if (read_component(loader, farm_fd, "resources.yml", "farm/resources.yml", RESOURCES_FILE_MAX) == 0)
-        (void)!resources_parse(buf_view(&loader->text), "farm/resources.yml", &tree->resources, loader->problems);
+        (void)!resources_parse(buf_view(&loader->text), "farm/resources.yml", &tree->resources,
+                               loader->problems);
     if (read_component(loader, farm_fd, "policy.yml", "farm/policy.yml", POLICY_FILE_MAX) == 0) {
         tree->has_policy = true;
         tree->policy_digest = digest_of(buf_view(&loader->text));
@@ -314,7 +327,8 @@ int tree_load(int dirfd, struct tree **ret, struct problems *problems, struct di
     int status = load(&loader, dirfd, diag);
     size_t count = found->count + found->dropped - before;
     if (count > 0)
-        status = diag_set(diag, FARM_E_REFUSED, "the package tree has %zu problem%s", count, count == 1 ? "" : "s");
+        status = diag_set(diag, FARM_E_REFUSED, "the package tree has %zu problem%s", count,
+                          count == 1 ? "" : "s");
     problems_sort(found);
     problems_done(&own);
     map_free(loader.broken);

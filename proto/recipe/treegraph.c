@@ -14,10 +14,9 @@ static int find_compare(const void *key, const void *member)
 
 static size_t find_name(const struct tree *tree, struct view name)
 {
-    const struct package *found =
-        tree->npackages > 0
-            ? bsearch(&name, tree->packages, tree->npackages, sizeof *tree->packages, find_compare)
-            : NULL;
+    const struct package *found = tree->npackages > 0 ? bsearch(&name, tree->packages, tree->npackages,
+                                                                sizeof *tree->packages, find_compare)
+                                                      : NULL;
     return found != NULL ? tree_index(tree, found) : SIZE_MAX;
 }
 
@@ -84,17 +83,18 @@ const struct package *tree_find(const struct tree *tree, struct view name)
     return package;
 }
 
-static void unknown_dependency(const struct tree *tree, const struct package *package, const struct located *wanted,
-                               struct problems *problems)
+static void unknown_dependency(const struct tree *tree, const struct package *package,
+                               const struct located *wanted, struct problems *problems)
 {
     struct nearest nearest = nearest_to(view_text(wanted->text));
     bool kept = problems != NULL && problems->count < PROBLEMS_MAX;
     for (size_t i = 0; kept && i < tree->npackages; i++)
         nearest_offer(&nearest, tree->packages[i].recipe->name);
-    (void)problems_add(problems, package->recipe->file, wanted->line, "unknown-dependency",
-                       "%s depends on \"%s\", which no recipe builds%s%s%s", package->recipe->name, wanted->text,
-                       nearest.best != NULL ? "; did you mean \"" : "; add its recipe or remove the dependency",
-                       nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "\"?" : "");
+    (void)problems_add(
+        problems, package->recipe->file, wanted->line, "unknown-dependency",
+        "%s depends on \"%s\", which no recipe builds%s%s%s", package->recipe->name, wanted->text,
+        nearest.best != NULL ? "; did you mean \"" : "; add its recipe or remove the dependency",
+        nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "\"?" : "");
 }
 
 static void note_alias(struct tree *tree, size_t *capacity, const struct package *package, const char *wanted,
@@ -139,8 +139,8 @@ struct resolver {
     struct problems *problems;
 };
 
-static size_t resolve_list(struct resolver *resolver, const struct package *package, const struct text_list *names,
-                           size_t *ret)
+static size_t resolve_list(struct resolver *resolver, const struct package *package,
+                           const struct text_list *names, size_t *ret)
 {
     size_t count = 0;
     for (size_t i = 0; i < names->count; i++) {
@@ -178,12 +178,13 @@ static size_t edge_count(const struct package *package)
 
 static size_t edge_at(const struct package *package, size_t i)
 {
-    return i < package->nbuild_deps ? package->build_deps[i] : package->runtime_deps[i - package->nbuild_deps];
+    return i < package->nbuild_deps ? package->build_deps[i]
+                                    : package->runtime_deps[i - package->nbuild_deps];
 }
 
 /*
- * Kahn's order over all edges. 'left' counts what each package still waits for; users[first[i] .. first[i + 1]) are
- * the packages that wait for i.
+ * Kahn's order over all edges. 'left' counts what each package still waits for; users[first[i] .. first[i +
+ * 1]) are the packages that wait for i.
  */
 struct peeling {
     struct tree *tree;
@@ -245,7 +246,8 @@ static void peel(struct peeling *peeling, size_t index)
 /* The line on which 'package' names the dependency 'index'. */
 static int edge_line(const struct tree *tree, const struct package *package, size_t index)
 {
-    const struct text_list *lists[] = {&package->recipe->build, &package->recipe->host, &package->recipe->runtime};
+    const struct text_list *lists[] = {&package->recipe->build, &package->recipe->host,
+                                       &package->recipe->runtime};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         for (size_t k = 0; k < lists[i]->count; k++) {
             bool alias;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Tree graph: the edges of a package tree: names to indexes, cycles, depth. Part of tree_load; recipes are read already and
- * sorted by name.
+ * Tree graph: the edges of a package tree: names to indexes, cycles, depth. Part of tree_load; recipes are
+ * read already and sorted by name.
  */
 #ifndef FARM_TREEGRAPH_H
 #define FARM_TREEGRAPH_H

@@ -23,17 +23,18 @@ static void check_agreement(const struct recipe *recipe, size_t index, const str
 {
     const struct recipe_source *source = &recipe->sources[index];
     if (pin->kind == PIN_ARCHIVE && source->has_sha256 && !digest_equal(&pin->digest, &source->sha256))
-        (void)problems_add(problems, lock_file, pin->line, "pin-conflict",
-                           "%s[%zu].sha256 differs from source[%zu].sha256 in %s:%d; find out which bytes are meant "
-                           "and correct the other",
-                           recipe->name, index, index, recipe->file, source->line);
+        (void)problems_add(
+            problems, lock_file, pin->line, "pin-conflict",
+            "%s[%zu].sha256 differs from source[%zu].sha256 in %s:%d; find out which bytes are meant "
+            "and correct the other",
+            recipe->name, index, index, recipe->file, source->line);
 }
 
 static void missing_pin(const struct recipe *recipe, int line, struct problems *problems, const char *field,
                         const char *remedy)
 {
-    (void)problems_add(problems, recipe->file, line, "pin-missing", "%s: %s is not pinned; %s", recipe->name, field,
-                       remedy);
+    (void)problems_add(problems, recipe->file, line, "pin-missing", "%s: %s is not pinned; %s", recipe->name,
+                       field, remedy);
 }
 
 static void take_source(struct package *package, const struct lock_entry *entry, size_t index,
@@ -48,8 +49,9 @@ static void take_source(struct package *package, const struct lock_entry *entry,
             check_agreement(recipe, index, &entry->pins[index], problems);
     } else if (source != NULL && entry != NULL) {
         CLEANUP_FREE char *field = mem_format("source[%zu]", index);
-        missing_pin(recipe, source->line, problems, field,
-                    "its entry in farm/farm.lock lists fewer sources than the recipe; an entry lists all of them");
+        missing_pin(
+            recipe, source->line, problems, field,
+            "its entry in farm/farm.lock lists fewer sources than the recipe; an entry lists all of them");
     } else if (source != NULL && source->has_sha256) {
         pin_from_recipe(&package->pins[package->npins++], source, index == 0);
     } else if (source != NULL) {
@@ -63,7 +65,8 @@ static void take_source(struct package *package, const struct lock_entry *entry,
 static void check_nothing(const struct package *package, struct problems *problems)
 {
     const struct recipe *recipe = package->recipe;
-    if (package->npins == 0 && recipe->nsources == 0 && recipe->style != STYLE_CUSTOM && !recipe->has_build_sh)
+    if (package->npins == 0 && recipe->nsources == 0 && recipe->style != STYLE_CUSTOM &&
+        !recipe->has_build_sh)
         missing_pin(recipe, recipe->line_name, problems, "source[0]",
                     "the recipe names no source and has no build.sh; pin a commit in farm/farm.lock with "
                     "\"farmctl pin\"");
@@ -82,8 +85,8 @@ static void take_package(const struct tree *tree, struct package *package, struc
     package->epoch = package->npins > 0 ? package->pins[0].epoch : TREE_EPOCH_NOTHING;
 }
 
-static void check_known(const struct tree *tree, const char *name, int line, const char *file, const char *rule,
-                        struct problems *problems)
+static void check_known(const struct tree *tree, const char *name, int line, const char *file,
+                        const char *rule, struct problems *problems)
 {
     if (tree_find(tree, view_text(name)) != NULL)
         return;
@@ -105,8 +108,8 @@ void treepins_build(struct tree *tree, struct problems *problems)
                     "lock-unknown-package", problems);
     const struct text_list *named = tree->policy != NULL ? policy_packages(tree->policy) : NULL;
     for (size_t i = 0; named != NULL && i < named->count; i++)
-        check_known(tree, named->items[i].text, named->items[i].line, "farm/policy.yml", "policy-unknown-package",
-                    problems);
+        check_known(tree, named->items[i].text, named->items[i].line, "farm/policy.yml",
+                    "policy-unknown-package", problems);
     named = resources_packages(tree->resources);
     for (size_t i = 0; i < named->count; i++)
         check_known(tree, named->items[i].text, named->items[i].line, "farm/resources.yml",

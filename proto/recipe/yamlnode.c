@@ -145,7 +145,8 @@ static int open_level(struct builder *builder, const yaml_event_t *event, enum y
     struct yamlnode *node = NULL;
     if (builder->depth >= builder->limits.depth || builder->depth >= DEPTH_CEILING)
         return problems_add(builder->problems, builder->file, event_line(event), "yaml-limit",
-                            "nested deeper than %zu levels; no file of the farm needs that", builder->limits.depth);
+                            "nested deeper than %zu levels; no file of the farm needs that",
+                            builder->limits.depth);
     int status = add_node(builder, event, kind, &node);
     if (status < 0)
         return status;
@@ -155,7 +156,8 @@ static int open_level(struct builder *builder, const yaml_event_t *event, enum y
 
 static int member_compare(const void *left, const void *right)
 {
-    const struct yamlnode *a = *(const struct yamlnode *const *)left, *b = *(const struct yamlnode *const *)right;
+    const struct yamlnode *a = *(const struct yamlnode *const *)left,
+                          *b = *(const struct yamlnode *const *)right;
     int order = view_compare(a->key, b->key);
     return order != 0 ? order : (a->key_line > b->key_line) - (a->key_line < b->key_line);
 }
@@ -227,8 +229,8 @@ static int take_scalar(struct builder *builder, const yaml_event_t *event)
 }
 
 /* Anchors and tags may stand before a scalar, a list or a map. */
-static int refuse_properties(const struct builder *builder, const yaml_event_t *event, const yaml_char_t *anchor,
-                             const yaml_char_t *tag)
+static int refuse_properties(const struct builder *builder, const yaml_event_t *event,
+                             const yaml_char_t *anchor, const yaml_char_t *tag)
 {
     if (anchor != NULL)
         return problems_add(builder->problems, builder->file, event_line(event), "yaml-anchor",
@@ -273,7 +275,8 @@ static int take_event(struct builder *builder, const yaml_event_t *event)
                                    event->data.sequence_start.tag);
         return status < 0 ? status : open_level(builder, event, NODE_LIST);
     case YAML_MAPPING_START_EVENT:
-        status = refuse_properties(builder, event, event->data.mapping_start.anchor, event->data.mapping_start.tag);
+        status = refuse_properties(builder, event, event->data.mapping_start.anchor,
+                                   event->data.mapping_start.tag);
         return status < 0 ? status : open_level(builder, event, NODE_MAP);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
@@ -314,14 +317,16 @@ static int utf8_problem(struct view text, const char *file, struct problems *pro
         if (!view_is_utf8(row))
             break;
     }
-    return problems_add(problems, file, line, "yaml-utf8", "bytes that are not UTF-8; save the file as UTF-8");
+    return problems_add(problems, file, line, "yaml-utf8",
+                        "bytes that are not UTF-8; save the file as UTF-8");
 }
 
 int yamldoc_read(struct view text, const char *file, struct yamlnode_limits limits, struct yamldoc **ret,
                  struct problems *problems)
 {
     if (text.size > limits.bytes)
-        return problems_add(problems, file, 0, "file-limit", "%zu bytes, the limit is %zu", text.size, limits.bytes);
+        return problems_add(problems, file, 0, "file-limit", "%zu bytes, the limit is %zu", text.size,
+                            limits.bytes);
     if (!view_is_utf8(text))
         return utf8_problem(text, file, problems);
     struct builder builder = {
@@ -330,7 +335,8 @@ int yamldoc_read(struct view text, const char *file, struct yamlnode_limits limi
     if (!yaml_parser_initialize(&parser))
         abort(); /* only out of memory */
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)(text.data != NULL ? text.data : ""), text.size);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)(text.data != NULL ? text.data : ""),
+                                 text.size);
     int status = build(&builder, &parser);
     yaml_parser_delete(&parser);
     if (status < 0) {

@@ -41,7 +41,8 @@ static const char *kind_name(enum yamlnode_kind kind)
     return "?";
 }
 
-static bool wrong_type(struct reader *reader, const struct yamlnode *node, const char *what, const char *expected)
+static bool wrong_type(struct reader *reader, const struct yamlnode *node, const char *what,
+                       const char *expected)
 {
     reader_problem(reader, node->line, "wrong-type", "%s is %s; it must be %s", what,
                    yamlnode_is_null(node) ? "empty" : kind_name(node->kind), expected);
@@ -61,11 +62,13 @@ bool reader_list(struct reader *reader, const struct yamlnode *node, const char 
         return wrong_type(reader, node, what, "a list; write \"- item\" lines or [item, item]");
     if (node->count <= limit)
         return true;
-    reader_problem(reader, node->line, "list-limit", "%s has %zu items, the limit is %zu", what, node->count, limit);
+    reader_problem(reader, node->line, "list-limit", "%s has %zu items, the limit is %zu", what, node->count,
+                   limit);
     return false;
 }
 
-void reader_only_keys(struct reader *reader, const struct yamlnode *map, const char *what, const char *const *keys)
+void reader_only_keys(struct reader *reader, const struct yamlnode *map, const char *what,
+                      const char *const *keys)
 {
     for (const struct yamlnode *node = map->first; node != NULL; node = node->next) {
         struct nearest nearest = nearest_to(node->key);
@@ -82,8 +85,8 @@ void reader_only_keys(struct reader *reader, const struct yamlnode *map, const c
     }
 }
 
-bool reader_view(struct reader *reader, const struct yamlnode *node, const char *what, bool (*allowed)(struct view),
-                 const char *accepted, struct view *ret)
+bool reader_view(struct reader *reader, const struct yamlnode *node, const char *what,
+                 bool (*allowed)(struct view), const char *accepted, struct view *ret)
 {
     if (node->kind != NODE_TEXT || yamlnode_is_null(node))
         return wrong_type(reader, node, what, accepted != NULL ? accepted : "a text");
@@ -96,8 +99,8 @@ bool reader_view(struct reader *reader, const struct yamlnode *node, const char 
     return false;
 }
 
-bool reader_text(struct reader *reader, const struct yamlnode *node, const char *what, bool (*allowed)(struct view),
-                 const char *accepted, char **ret)
+bool reader_text(struct reader *reader, const struct yamlnode *node, const char *what,
+                 bool (*allowed)(struct view), const char *accepted, char **ret)
 {
     struct view text;
     if (!reader_view(reader, node, what, allowed, accepted, &text))
@@ -110,10 +113,10 @@ bool reader_number(struct reader *reader, const struct yamlnode *node, const cha
                    uint64_t greatest, uint64_t *ret)
 {
     uint64_t number;
-    if (node->kind != NODE_TEXT || !view_decimal(node->text, &number) || number < least || number > greatest) {
-        reader_problem(reader, node->line, "bad-value",
-                       "%s: \"%s\" is not a whole number from %llu to %llu", what, quote(node->text).text,
-                       (unsigned long long)least, (unsigned long long)greatest);
+    if (node->kind != NODE_TEXT || !view_decimal(node->text, &number) || number < least ||
+        number > greatest) {
+        reader_problem(reader, node->line, "bad-value", "%s: \"%s\" is not a whole number from %llu to %llu",
+                       what, quote(node->text).text, (unsigned long long)least, (unsigned long long)greatest);
         return false;
     }
     *ret = number;
@@ -186,8 +189,8 @@ bool reader_bytes(struct reader *reader, const struct yamlnode *node, const char
         *ret = bytes;
         return true;
     }
-    reader_problem(reader, node->line, "bad-value", "%s must be a size such as 512MiB or 4GiB (KiB, MiB, GiB, TiB)",
-                   what);
+    reader_problem(reader, node->line, "bad-value",
+                   "%s must be a size such as 512MiB or 4GiB (KiB, MiB, GiB, TiB)", what);
     return false;
 }
 

@@ -7,8 +7,10 @@
  *     EXPECT
  *     ...output, byte for byte...
  *
- * A test program is one function from input to output and golden_main. Run with a directory (all its *.txt) or with files.
- * "--update" writes what came out behind EXPECT instead of comparing: for review in the next diff, never for silence.
+ * A test program is one function from input to output and golden_main. Run with a directory (all its *.txt)
+ * or with files.
+ * "--update" writes what came out behind EXPECT instead of comparing: for review in the next diff, never for
+ * silence.
  */
 #ifndef FARM_GOLDEN_H
 #define FARM_GOLDEN_H

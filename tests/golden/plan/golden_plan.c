@@ -2,11 +2,16 @@
 /*
  * Golden plans. The input is a small package tree and what to do with it:
  *
- *     --- PATH                                the lines that follow are the file PATH of the tree, without trailing empty lines
- *     pkg TIER/NAME [build: A B] [host: C] [runtime: D]      a complete recipe in one line
- *     +++ plan SELECTOR...                    the plan, one line a node
- *     +++ spec NAME                           the job spec; each payload of the closure is the SHA-256 of its name
- *     +++ aliases                             the aliases that were used
+ *     --- PATH
+ *         the lines that follow are the file PATH of the tree, without trailing empty lines
+ *     pkg TIER/NAME [build: A B] [host: C] [runtime: D]
+ *         a complete recipe in one line
+ *     +++ plan SELECTOR...
+ *         the plan, one line a node
+ *     +++ spec NAME
+ *         the job spec; each payload of the closure is the SHA-256 of its package's name
+ *     +++ aliases
+ *         the aliases that were used
  *     +++ rules NAME, +++ resources NAME, +++ pins NAME
  *
  * If the tree is refused, the output is its problems.
@@ -81,7 +86,8 @@ static void write_short_recipe(const struct example *example, struct view line)
 
 static void flush_file(const struct example *example, char **path, struct buf *content)
 {
-    while (content->size > 1 && content->data[content->size - 1] == '\n' && content->data[content->size - 2] == '\n')
+    while (content->size > 1 && content->data[content->size - 1] == '\n' &&
+           content->data[content->size - 2] == '\n')
         content->data[--content->size] = '\0';
     if (*path != NULL)
         write_tree_file(example, *path, buf_view(content));
@@ -110,7 +116,8 @@ static void write_tree(const struct example *example, struct view input)
     flush_file(example, &path, &content);
 }
 
-static void print_names(struct buf *out, const char *title, const struct plan *plan, const size_t *items, size_t count)
+static void print_names(struct buf *out, const char *title, const struct plan *plan, const size_t *items,
+                        size_t count)
 {
     if (count > 0)
         buf_add_text(out, title);
@@ -214,9 +221,10 @@ static void command_spec(struct buf *out, const struct tree *tree, struct view n
 static void command_rules(struct buf *out, const struct tree *tree, struct view name)
 {
     struct rules rules = tree_find(tree, name)->rules;
-    buf_add_format(out, "%.*s: quorum %u anchors %u distinct %u margin %u attempts %u%s%s%s\n", VIEW_ARG(name),
-                   rules.quorum, rules.anchors, rules.distinct, rules.margin, rules.max_attempts,
-                   rules.open_votes ? " open" : "", rules.hold ? " hold" : "", rules.evidence ? " evidence" : "");
+    buf_add_format(out, "%.*s: quorum %u anchors %u distinct %u margin %u attempts %u%s%s%s\n",
+                   VIEW_ARG(name), rules.quorum, rules.anchors, rules.distinct, rules.margin,
+                   rules.max_attempts, rules.open_votes ? " open" : "", rules.hold ? " hold" : "",
+                   rules.evidence ? " evidence" : "");
 }
 
 static void command_resources(struct buf *out, const struct tree *tree, struct view name)
@@ -233,8 +241,9 @@ static void command_pins(struct buf *out, const struct tree *tree, struct view n
     buf_add_format(out, "%.*s: epoch %lld\n", VIEW_ARG(name), (long long)package->epoch);
     for (size_t i = 0; i < package->npins; i++) {
         const struct pin *pin = &package->pins[i];
-        buf_add_format(out, "  %s %s%s%s %.8s size %llu into %s%s%s\n", pin->kind == PIN_GIT ? "git" : "archive",
-                       pin->url, pin->filename != NULL ? " as " : "", pin->filename != NULL ? pin->filename : "",
+        buf_add_format(out, "  %s %s%s%s %.8s size %llu into %s%s%s\n",
+                       pin->kind == PIN_GIT ? "git" : "archive", pin->url,
+                       pin->filename != NULL ? " as " : "", pin->filename != NULL ? pin->filename : "",
                        digest_hex(&pin->digest).text, (unsigned long long)pin->size,
                        pin->into != NULL ? pin->into : "(sources)", pin->commit[0] != '\0' ? " commit " : "",
                        pin->commit);

@@ -31,8 +31,9 @@ static void test_defaults(void **state)
     (void)state;
     struct demo demo = {0};
     struct diag diag = DIAG_INIT;
-    assert_int_equal(conf_read(VIEW("[farm]\ntoken = x\n"), "farm.conf", keys, ARRAY_SIZE(keys), foreign, &demo, &diag),
-                     0);
+    assert_int_equal(
+        conf_read(VIEW("[farm]\ntoken = x\n"), "farm.conf", keys, ARRAY_SIZE(keys), foreign, &demo, &diag),
+        0);
     assert_string_equal(demo.listen, "tcp://127.0.0.1:7400");
     assert_string_equal(demo.names, "");
     assert_int_equal(demo.timeout, 300);
@@ -87,7 +88,8 @@ static void test_print_round_trip(void **state)
     struct diag diag = DIAG_INIT;
     CLEANUP_BUF struct buf first = BUF_INIT;
     CLEANUP_BUF struct buf second = BUF_INIT;
-    assert_int_equal(conf_read(VIEW("[farm]\ntoken = secret\nstore = 3T\n"), "f", keys, ARRAY_SIZE(keys), NULL, &demo, &diag),
+    assert_int_equal(conf_read(VIEW("[farm]\ntoken = secret\nstore = 3T\n"), "f", keys, ARRAY_SIZE(keys),
+                               NULL, &demo, &diag),
                      0);
     conf_print(keys, ARRAY_SIZE(keys), &demo, &first);
     assert_int_equal(conf_read(buf_view(&first), "f", keys, ARRAY_SIZE(keys), NULL, &again, &diag), 0);
@@ -132,7 +134,8 @@ static void test_refusals(void **state)
         {VIEW("[farm]\ntoken = x # secret\n"), "farm.conf:2: the line has a comment behind the value"},
         {VIEW("[farm]\ntoken = \xff\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = a\0b\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
-        {VIEW("[farm]\ntoken = " LONG50 LONG50 LONG50 LONG50 "\n"), "farm.conf:2: the line longer than 198 bytes"},
+        {VIEW("[farm]\ntoken = " LONG50 LONG50 LONG50 LONG50 "\n"),
+         "farm.conf:2: the line longer than 198 bytes"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct demo demo = {.workers = 77}, untouched = demo;
@@ -167,7 +170,8 @@ static void test_size_limit(void **state)
     CLEANUP_BUF struct buf text = BUF_INIT;
     while (text.size <= CONF_FILE_MAX)
         buf_add_text(&text, "# a comment line\n");
-    assert_int_equal(conf_read(buf_view(&text), "f", keys, ARRAY_SIZE(keys), NULL, &demo, &diag), FARM_E_CONFIG);
+    assert_int_equal(conf_read(buf_view(&text), "f", keys, ARRAY_SIZE(keys), NULL, &demo, &diag),
+                     FARM_E_CONFIG);
 }
 
 static void test_units(void **state)
@@ -193,9 +197,13 @@ static void test_units(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),  cmocka_unit_test(test_print_round_trip),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_longest_line),
-        cmocka_unit_test(test_size_limit),   cmocka_unit_test(test_units),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_print_round_trip),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_longest_line),
+        cmocka_unit_test(test_size_limit),
+        cmocka_unit_test(test_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

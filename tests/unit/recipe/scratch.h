@@ -50,9 +50,10 @@ static inline void scratch_write(const struct scratch *scratch, const char *path
 static inline void scratch_recipe(const struct scratch *scratch, const char *name, const char *more)
 {
     CLEANUP_FREE char *path = mem_format("packages/extra/%s/package.yml", name);
-    CLEANUP_FREE char *text = mem_format("name: %s\nversion: 1.0\nrelease: 1\ndescription: d\nlicense: MIT\ntier: extra\n"
-                                         "build_style: custom\n%s",
-                                         name, more);
+    CLEANUP_FREE char *text =
+        mem_format("name: %s\nversion: 1.0\nrelease: 1\ndescription: d\nlicense: MIT\ntier: extra\n"
+                   "build_style: custom\n%s",
+                   name, more);
     scratch_write(scratch, path, text);
 }
 

@@ -27,7 +27,8 @@ static struct plan *small_plan(void)
     scratch_recipe(&scratch, "low", "source: []\n");
     scratch_recipe(&scratch, "mid", "source: []\ndependencies: {host: [low]}\n");
     scratch_recipe(&scratch, "top", "source: []\ndependencies: {build: [mid, low]}\n");
-    scratch_write(&scratch, "farm/policy.yml", "version: 1\nrules: [{match: {package: mid}, set: {hold: yes, quorum: 3}}]\n");
+    scratch_write(&scratch, "farm/policy.yml",
+                  "version: 1\nrules: [{match: {package: mid}, set: {hold: yes, quorum: 3}}]\n");
     assert_int_equal(tree_load(scratch.fd, &tree, NULL, &diag), 0);
     assert_int_equal(plan_make(tree, &where, &base, selectors, ARRAY_SIZE(selectors), &plan, &diag), 0);
     assert_true(digest_equal(&plan->policy, &tree->policy_digest));

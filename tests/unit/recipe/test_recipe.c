@@ -8,8 +8,7 @@
 
 #include <cmocka.h>
 
-#define HEAD                                                                                                           \
-    "name: demo\nversion: \"1.2.3\"\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: custom\n"
+#define HEAD "name: demo\nversion: \"1.2.3\"\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: custom\n"
 
 static struct recipe *good(const char *text)
 {
@@ -45,13 +44,17 @@ static void test_variables(void **state)
     static const struct {
         const char *version, *expanded;
     } cases[] = {
-        {"1.2.3", "1.2.3/1/1.2/3/demo"},   {"1.2", "1.2/1/1.2/0/demo"},
-        {"12", "12/12/12/0/demo"},         {"1.2.3.4", "1.2.3.4/1/1.2/3/demo"},
-        {"7.1.2-13", "7.1.2-13/7/7.1/2-13/demo"}, {"2026-01-02", "2026-01-02/2026-01-02/2026-01-02/0/demo"},
+        {"1.2.3", "1.2.3/1/1.2/3/demo"},
+        {"1.2", "1.2/1/1.2/0/demo"},
+        {"12", "12/12/12/0/demo"},
+        {"1.2.3.4", "1.2.3.4/1/1.2/3/demo"},
+        {"7.1.2-13", "7.1.2-13/7/7.1/2-13/demo"},
+        {"2026-01-02", "2026-01-02/2026-01-02/2026-01-02/0/demo"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP_FREE char *text = mem_format(
-            "name: demo\nversion: \"%s\"\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: custom\nsource:\n"
+            "name: demo\nversion: \"%s\"\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: "
+            "custom\nsource:\n"
             "- url: \"${version}/${version_major}/${version_major_minor}/${version_patch}/${name}\"\n",
             cases[i].version);
         struct recipe *recipe = good(text);
@@ -64,7 +67,8 @@ static void test_variables(void **state)
 static void test_lone_dollars(void **state)
 {
     (void)state;
-    struct recipe *recipe = good(HEAD "source:\n- url: http://h/$x${}$${a-b}${version}$\n  filename: ${name}.tgz\n");
+    struct recipe *recipe =
+        good(HEAD "source:\n- url: http://h/$x${}$${a-b}${version}$\n  filename: ${name}.tgz\n");
     assert_string_equal(recipe->sources[0].url, "http://h/$x${}$${a-b}1.2.3$");
     assert_string_equal(recipe->sources[0].filename, "demo.tgz");
     recipe_free(recipe);
@@ -101,7 +105,8 @@ static void test_flags(void **state)
     static const struct {
         const char *text;
         bool value;
-    } cases[] = {{"true", true}, {"True", true}, {"YES", true}, {"on", true}, {"false", false}, {"No", false}, {"off", false}};
+    } cases[] = {{"true", true},   {"True", true}, {"YES", true}, {"on", true},
+                 {"false", false}, {"No", false},  {"off", false}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP_FREE char *text = mem_format(HEAD "source: []\ndirect_install: %s\n", cases[i].text);
         struct recipe *recipe = good(text);
@@ -142,7 +147,8 @@ static void test_nearest(void **state)
     static const struct {
         struct view wanted;
         const char *best;
-    } cases[] = {{VIEW("zlb"), "zlib"}, {VIEW("libdmr"), "libdrm"}, {VIEW("zlib"), NULL}, {VIEW("webkitgtk"), NULL}};
+    } cases[] = {
+        {VIEW("zlb"), "zlib"}, {VIEW("libdmr"), "libdrm"}, {VIEW("zlib"), NULL}, {VIEW("webkitgtk"), NULL}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct nearest nearest = nearest_to(cases[i].wanted);
         for (size_t k = 0; k < ARRAY_SIZE(names); k++)
@@ -160,8 +166,9 @@ static void test_messages_are_tame(void **state)
     (void)state;
     struct problems problems = PROBLEMS_INIT;
     struct recipe *recipe = NULL;
-    assert_int_equal(recipe_parse(VIEW("name: \"\\e[2Jowned\"\n\"\\e[31mkey\": 1\n"), "p", &recipe, &problems),
-                     FARM_E_REFUSED);
+    assert_int_equal(
+        recipe_parse(VIEW("name: \"\\e[2Jowned\"\n\"\\e[31mkey\": 1\n"), "p", &recipe, &problems),
+        FARM_E_REFUSED);
     assert_null(recipe);
     for (size_t i = 0; i < problems.count; i++)
         assert_true(line_is_plain(view_text(problems.items[i].text)));
@@ -171,10 +178,10 @@ static void test_messages_are_tame(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_lone_dollars),    cmocka_unit_test(test_known_keys_pass),
-        cmocka_unit_test(test_flags),           cmocka_unit_test(test_names),
-        cmocka_unit_test(test_nearest),         cmocka_unit_test(test_messages_are_tame),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_lone_dollars), cmocka_unit_test(test_known_keys_pass),
+        cmocka_unit_test(test_flags),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_nearest),      cmocka_unit_test(test_messages_are_tame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

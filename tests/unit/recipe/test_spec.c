@@ -8,21 +8,22 @@
 
 #include <cmocka.h>
 
-static const char demo[] = "name: demo\nversion: 1.10\nrelease: 3\ndescription: d\nlicense: MIT\ntier: extra\n"
-                           "build_style: autotools\n"
-                           "source:\n"
-                           "- url: https://example.invalid/demo.tgz\n"
-                           "  sha256: 1111111111111111111111111111111111111111111111111111111111111111\n"
-                           "dependencies: {build: [tool], runtime: [data, tool]}\n"
-                           "bundled_deps: [x -> y]\n"
-                           "patches: [{file: p, sha256: 2222222222222222222222222222222222222222222222222222222222222222}]\n"
-                           "validation: [{type: t, description: say, script: \"a\\nb\", expect_contains: c, fatal: no}]\n"
-                           "configure_flags: [--with]\n"
-                           "supersedes: [old]\n"
-                           "verify_paths: [/usr/bin/demo]\n"
-                           "tests: {enabled: no, failure_policy: known_failures}\n"
-                           "install_func: install\n"
-                           "gpu_targets: [gfx1100]\n";
+static const char demo[] =
+    "name: demo\nversion: 1.10\nrelease: 3\ndescription: d\nlicense: MIT\ntier: extra\n"
+    "build_style: autotools\n"
+    "source:\n"
+    "- url: https://example.invalid/demo.tgz\n"
+    "  sha256: 1111111111111111111111111111111111111111111111111111111111111111\n"
+    "dependencies: {build: [tool], runtime: [data, tool]}\n"
+    "bundled_deps: [x -> y]\n"
+    "patches: [{file: p, sha256: 2222222222222222222222222222222222222222222222222222222222222222}]\n"
+    "validation: [{type: t, description: say, script: \"a\\nb\", expect_contains: c, fatal: no}]\n"
+    "configure_flags: [--with]\n"
+    "supersedes: [old]\n"
+    "verify_paths: [/usr/bin/demo]\n"
+    "tests: {enabled: no, failure_policy: known_failures}\n"
+    "install_func: install\n"
+    "gpu_targets: [gfx1100]\n";
 
 static struct scratch demo_tree(void)
 {
@@ -172,7 +173,8 @@ static void test_key_follows_surroundings(void **state)
             assert_false(digest_equal(&keys[i], &keys[k]));
     /* Where a source comes from, trust and scheduling reach no byte. */
     struct digest again;
-    scratch_write(&scratch, "farm/resources.yml", "version: 1\ndefaults: {jobs: 3, memory: 9GiB, wall: 9h, cores: 9}\n");
+    scratch_write(&scratch, "farm/resources.yml",
+                  "version: 1\ndefaults: {jobs: 3, memory: 9GiB, wall: 9h, cores: 9}\n");
     scratch_write(&scratch, "farm/policy.yml", "version: 1\ndefaults: {quorum: 5}\n");
     write_spec(&scratch, "payload", "base", &text, &again);
     assert_true(digest_equal(&again, &keys[5]));
@@ -187,20 +189,25 @@ static void test_write_refusals(void **state)
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct digest key = {{7}}, untouched = key;
     struct diag diag = DIAG_INIT;
-    scratch_recipe(&scratch, "lib", "source:\n- url: http://h/lib.tgz\n  sha256: "
-                                    "1111111111111111111111111111111111111111111111111111111111111111\n"
-                                    "dependencies: {build: [tool]}\n");
+    scratch_recipe(&scratch, "lib",
+                   "source:\n- url: http://h/lib.tgz\n  sha256: "
+                   "1111111111111111111111111111111111111111111111111111111111111111\n"
+                   "dependencies: {build: [tool]}\n");
     scratch_recipe(&scratch, "tool", "source: []\n");
     scratch_write(&scratch, "packages/core/libc/package.yml",
-                  "name: libc\nversion: 1\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: custom\nsource: []\n");
+                  "name: libc\nversion: 1\nrelease: 1\ndescription: d\nlicense: MIT\nbuild_style: "
+                  "custom\nsource: []\n");
     assert_int_equal(tree_load(scratch.fd, &tree, NULL, NULL), 0);
     struct digest payload = digest_of(VIEW("tool"));
-    struct spec_inputs inputs = {.tree = tree, .package = 1, .payloads = &payload, .npayloads = 1, .epoch = -1};
+    struct spec_inputs inputs = {
+        .tree = tree, .package = 1, .payloads = &payload, .npayloads = 1, .epoch = -1};
     assert_string_equal(tree->packages[1].recipe->name, "libc");
     assert_int_equal(spec_write(&inputs, &text, &key, &diag), FARM_E_REFUSED);
     inputs.package = 0;
     assert_int_equal(spec_write(&inputs, &text, &key, &diag), FARM_E_MISSING);
     assert_non_null(strstr(diag.text, "farmctl pin lib"));
+    inputs.epoch = 0; /* what a forgotten initializer gives is not a date */
+    assert_int_equal(spec_write(&inputs, &text, &key, &diag), FARM_E_MISSING);
     inputs.epoch = 1234;
     inputs.npayloads = 0;
     assert_int_equal(spec_write(&inputs, &text, &key, &diag), FARM_E_REFUSED);
@@ -272,7 +279,8 @@ static void test_parse_refusals(void **state)
         struct spec *spec = NULL;
         json_error_t error;
         assert_int_equal(json_read(buf_view(&text), "spec", SPEC_SIZE_MAX, &value, &diag), 0);
-        json_object_set_new(value, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error));
+        json_object_set_new(value, cases[i].key,
+                            json_loads(cases[i].value, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error));
         json_write(value, &edited);
         int status = spec_parse(buf_view(&edited), &spec, &diag);
         if (status >= 0)
@@ -359,10 +367,14 @@ static void test_pkginfo(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),               cmocka_unit_test(test_key_follows_inputs),
-        cmocka_unit_test(test_key_follows_surroundings), cmocka_unit_test(test_write_refusals),
-        cmocka_unit_test(test_parse_refusals),           cmocka_unit_test(test_parse_missing),
-        cmocka_unit_test(test_parse_damage),             cmocka_unit_test(test_pkginfo),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_key_follows_inputs),
+        cmocka_unit_test(test_key_follows_surroundings),
+        cmocka_unit_test(test_write_refusals),
+        cmocka_unit_test(test_parse_refusals),
+        cmocka_unit_test(test_parse_missing),
+        cmocka_unit_test(test_parse_damage),
+        cmocka_unit_test(test_pkginfo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

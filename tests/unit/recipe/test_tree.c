@@ -68,7 +68,8 @@ static size_t count_style(const struct tree *tree, enum build_style style)
 static void test_real_counts(void **state)
 {
     const struct tree *tree = real_tree(state);
-    size_t sources[6] = {0}, total = 0, files = 0, https = 0, http = 0, verified = 0, paths = 0, superseding = 0;
+    size_t sources[6] = {0}, total = 0, files = 0, https = 0, http = 0, verified = 0, paths = 0,
+           superseding = 0;
     assert_int_equal(tree->npackages, 813);
     assert_int_equal(count_tier(tree, "toolchain"), 28);
     assert_int_equal(count_tier(tree, "core"), 251);
@@ -111,7 +112,8 @@ static void test_real_counts(void **state)
     assert_int_equal(superseding, 11);
 }
 
-/* Edges of the first 'kinds' kinds as the README counts them: each (package, name) once, unknown names included. */
+/* Edges of the first 'kinds' kinds as the README counts them: each (package, name) once, unknown names
+ * included. */
 struct facts {
     size_t edges, unknown, longest, greatest_users;
 };
@@ -141,7 +143,8 @@ static size_t chain_length(const struct tree *tree, size_t index, int kinds, siz
     size_t count = names_of(tree->packages[index].recipe, kinds, names);
     for (size_t i = 0; i < count; i++) {
         const struct package *dependency = tree_find(tree, view_text(names[i]));
-        size_t length = dependency != NULL ? chain_length(tree, tree_index(tree, dependency), kinds, lengths) : 0;
+        size_t length =
+            dependency != NULL ? chain_length(tree, tree_index(tree, dependency), kinds, lengths) : 0;
         longest = length > longest ? length : longest;
     }
     return lengths[index] = longest + 1;
@@ -214,7 +217,7 @@ static void test_real_aliases(void **state)
 static void test_real_direct_install(void **state)
 {
     const struct tree *tree = real_tree(state);
-    static const char *const expected[] = {"dbus-pass2",     "gdk-pixbuf-pass2", "gobject-introspection",
+    static const char *const expected[] = {"dbus-pass2",         "gdk-pixbuf-pass2", "gobject-introspection",
                                            "linux-kernel-pass2", "pyyaml-pass2",     "systemd-pass2"};
     size_t found = 0;
     for (size_t i = 0; i < tree->npackages; i++)
@@ -248,7 +251,8 @@ static void test_real_closures(void **state)
             assert_false(member->in_base);
             assert_int_not_equal(closure[k], i);
             for (size_t e = 0; e < member->nbuild_deps; e++)
-                assert_true(tree->packages[member->build_deps[e]].in_base || holds(closure, k, member->build_deps[e]));
+                assert_true(tree->packages[member->build_deps[e]].in_base ||
+                            holds(closure, k, member->build_deps[e]));
             for (size_t e = 0; e < member->nruntime_deps; e++)
                 assert_true(tree->packages[member->runtime_deps[e]].in_base ||
                             holds(closure, k, member->runtime_deps[e]));
@@ -336,9 +340,10 @@ static void test_odd_files(void **state)
     static const struct {
         const char *path;
         off_t size;
-    } files[] = {{"packages/extra/large/package.yml", RECIPE_FILE_MAX + 1},
-                 {"packages/extra/largest/package.yml", (off_t)100 << 30}, /* sparse; reading it would take minutes */
-                 {"farm/policy.yml", 100000000}};
+    } files[] = {
+        {"packages/extra/large/package.yml", RECIPE_FILE_MAX + 1},
+        {"packages/extra/largest/package.yml", (off_t)100 << 30}, /* sparse; reading it would take minutes */
+        {"farm/policy.yml", 100000000}};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         int fd = openat(scratch.fd, files[i].path, O_WRONLY | O_CLOEXEC);
         assert_true(fd >= 0);
@@ -451,9 +456,12 @@ int main(void)
         cmocka_unit_test(test_real_plan),
     };
     const struct CMUnitTest small[] = {
-        cmocka_unit_test(test_symlinks_are_not_followed), cmocka_unit_test(test_odd_files),
-        cmocka_unit_test(test_recipe_digest),             cmocka_unit_test(test_sidecar_digests),
-        cmocka_unit_test(test_find),                      cmocka_unit_test(test_long_chain),
+        cmocka_unit_test(test_symlinks_are_not_followed),
+        cmocka_unit_test(test_odd_files),
+        cmocka_unit_test(test_recipe_digest),
+        cmocka_unit_test(test_sidecar_digests),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_long_chain),
     };
     int failed = cmocka_run_group_tests(small, NULL, NULL);
     return failed + cmocka_run_group_tests(real, load_real, free_real);

@@ -112,7 +112,9 @@ static void test_refusals(void **state)
         {VIEW("a: \"open\n"), "yaml-syntax:2"},
         {VIEW("a: 1\nb: \xff\n"), "yaml-utf8:2"},
         {VIEW("a: 1\n\0b: 2\n"), "yaml-utf8:2"},
-        {VIEW("\xff\xfe" "a\0:\0"), "yaml-utf8:1"},
+        {VIEW("\xff\xfe"
+              "a\0:\0"),
+         "yaml-utf8:1"},
         {VIEW("[[[[[[[[[1]]]]]]]]]"), "yaml-limit:1"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -179,7 +181,8 @@ static void test_duplicate_in_large_map(void **state)
 static void test_damage(void **state)
 {
     (void)state;
-    static const char good[] = "name: \"a\\x41\"\nlist:\n- {k: 'v', l: [1, 2]}\n- >-\n  folded\n  text\n- |\n  literal\n";
+    static const char good[] =
+        "name: \"a\\x41\"\nlist:\n- {k: 'v', l: [1, 2]}\n- >-\n  folded\n  text\n- |\n  literal\n";
     struct problems problems = PROBLEMS_INIT;
     for (size_t i = 0; i < sizeof good; i++)
         for (int bit = -1; bit < 8; bit++) {
@@ -200,10 +203,14 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values_are_text),        cmocka_unit_test(test_empty_file),
-        cmocka_unit_test(test_refusals),               cmocka_unit_test(test_limits_are_exact),
-        cmocka_unit_test(test_alias_bomb),             cmocka_unit_test(test_depth_bomb),
-        cmocka_unit_test(test_duplicate_in_large_map), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_values_are_text),
+        cmocka_unit_test(test_empty_file),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_limits_are_exact),
+        cmocka_unit_test(test_alias_bomb),
+        cmocka_unit_test(test_depth_bomb),
+        cmocka_unit_test(test_duplicate_in_large_map),
+        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
