@@ -40,7 +40,7 @@ const size_t coordinator_nkeys = ARRAY_SIZE(coordinator_keys);
 
 int config_read(const char *path, struct coordinator_config *ret, struct diag *diag)
 {
-    static const char *const foreign[] = {"worker", NULL};
+    static const char *const foreign[] = {"worker", "limits", "allow", NULL};
     CLEANUP_BUF struct buf text = BUF_INIT;
     int result = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text, diag);
     if (result < 0)
