@@ -106,7 +106,7 @@ static int take_number(const char *name, const char *text, uint64_t *ret, struct
 static int take_size(const char *name, const char *text, uint64_t *ret, struct diag *diag)
 {
     /* The least that worker.conf accepts for any of them. */
-    if (conf_parse_bytes(view_text(text), ret) < 0 || *ret >> 20 < 256)
+    if (!conf_parse_bytes(view_text(text), ret) || *ret >> 20 < 256)
         return diag_set(diag, FARM_E_USAGE, "--%s %s: a size of at least 256M is expected, e.g. 8G", name, text);
     return 0;
 }

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "suites.h"
+
+#include "enrol.h"
+#include "file.h"
+#include "json.h"
+#include "statedir.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char path[64], state_path[96];
+static FILE *out;
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/farm-enrol-XXXXXX");
+    if (mkdtemp(path) == NULL)
+        return -1;
+    snprintf(state_path, sizeof state_path, "%s/worker", path);
+    out = fopen("/dev/null", "w");
+    return out != NULL ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fclose(out);
+    return file_remove_tree(AT_FDCWD, path, NULL);
+}
+
+static struct enrol enrol_of(void)
+{
+    struct enrol enrol = {.state = state_path,
+                          .wish = {.join = {.endpoint = "farm.example.org:7100"}, .operator_name = "alice", .name = "attic"}};
+    enrol.wish.join.curve[0] = 1;
+    return enrol;
+}
+
+static void read_file(const char *name, struct buf *ret)
+{
+    CLEANUP_FREE char *file = mem_format("%s/%s", state_path, name);
+    assert_int_equal(file_read(AT_FDCWD, file, 65536, ret, NULL), 0);
+}
+
+static void run(const struct enrol *enrol)
+{
+    struct diag diag = DIAG_INIT;
+    if (enrol_run(enrol, out, &diag) < 0)
+        fail_msg("%s", diag.text);
+}
+
+static void makes_a_worker(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    CLEANUP_BUF struct buf request = BUF_INIT;
+    CLEANUP_BUF struct buf key = BUF_INIT;
+    CLEANUP_BUF struct buf again = BUF_INIT;
+    CLEANUP_JSON json_t *json = NULL;
+    struct stat status;
+    run(&enrol);
+    assert_int_equal(stat(state_path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    read_file(STATEDIR_REQUEST, &request);
+    read_file(STATEDIR_KEY, &key);
+    assert_int_equal(json_read(buf_view(&request), "request", 4096, &json, NULL), 0);
+    static const char *const known[] = {"curve", "ed25519", "facts", "operator", "worker", NULL};
+    assert_int_equal(json_only_keys(json, "request", known, NULL), 0);
+    assert_string_equal(json_string_value(json_object_get(json, "worker")), "attic");
+    assert_string_equal(json_string_value(json_object_get(json, "operator")), "alice");
+    run(&enrol); /* the same again changes nothing */
+    read_file(STATEDIR_KEY, &again);
+    assert_string_equal(key.data, again.data);
+}
+
+static void never_overwrites(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    CLEANUP_BUF struct buf before = BUF_INIT;
+    CLEANUP_BUF struct buf after = BUF_INIT;
+    run(&enrol);
+    read_file(STATEDIR_CONF, &before);
+    enrol.wish.operator_name = "bob";
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_EXISTS);
+    read_file(STATEDIR_CONF, &after);
+    assert_string_equal(before.data, after.data);
+}
+
+/* Killed between the keys and worker.conf: the same keys are used when it is done again. */
+static void goes_on_where_it_was_cut(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    CLEANUP_BUF struct buf before = BUF_INIT;
+    CLEANUP_BUF struct buf after = BUF_INIT;
+    CLEANUP_FREE char *conf = mem_format("%s/" STATEDIR_CONF, state_path);
+    run(&enrol);
+    read_file(STATEDIR_KEY, &before);
+    assert_int_equal(unlink(conf), 0);
+    if (geteuid() == 0) /* the keys were handed to the build user, and only their owner may read them */
+        assert_int_equal(file_remove_tree(AT_FDCWD, state_path, NULL), 0);
+    run(&enrol);
+    read_file(STATEDIR_KEY, &after);
+    if (geteuid() != 0)
+        assert_string_equal(before.data, after.data);
+    assert_int_equal(unlink(conf), 0);
+    if (geteuid() == 0)
+        return;
+    enrol.wish.name = "other";
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_EXISTS);
+}
+
+static void root_must_be_the_pinned_one(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    CLEANUP_FREE char *file = mem_format("%s/root.json", path);
+    assert_int_equal(file_write(AT_FDCWD, file, VIEW("{}"), 0600, NULL), 0);
+    enrol.root_file = file;
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_REFUSED); /* the join string names none */
+    enrol.wish.join.root = digest_of(VIEW("{ }"));
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_DIGEST);
+    enrol.wish.join.root = digest_of(VIEW("{}"));
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_SYNTAX);
+    assert_int_equal(access(state_path, F_OK), 0);
+    CLEANUP_FREE char *conf = mem_format("%s/" STATEDIR_CONF, state_path);
+    assert_int_equal(access(conf, F_OK), -1);
+}
+
+static void names(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"alice", "Attic.home.lan", "alice-attic"}, {"alice", "", "alice"}, {"alice", "__", "alice"}, {"a", "x_y", "a-x-y"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP_FREE char *name = enrol_default_name(cases[i][0], cases[i][1]);
+        assert_string_equal(name, cases[i][2]);
+        assert_true(identity_name_is_valid(view_text(name)));
+    }
+}
+
+static void one_at_a_time(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    pid_t pid;
+    int lock = -1, second = -1;
+    run(&enrol);
+    CLEANUP_CLOSE int fd = file_open_dir(AT_FDCWD, state_path, NULL);
+    assert_int_equal(statedir_running(fd, &pid, &diag), FARM_E_STATE);
+    assert_int_equal(statedir_lock(fd, &lock, &diag), 0);
+    assert_int_equal(statedir_lock(fd, &second, &diag), FARM_E_STATE);
+    assert_int_equal(statedir_running(fd, &pid, &diag), 0);
+    assert_int_equal(pid, getpid());
+    close(lock);
+    assert_int_equal(statedir_running(fd, &pid, &diag), FARM_E_STATE);
+}
+
+int suite_enrol(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(makes_a_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(never_overwrites, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(root_must_be_the_pinned_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_at_a_time, set_up, tear_down),
+        cmocka_unit_test(names),
+    };
+    return cmocka_run_group_tests_name("enrol", tests, NULL, NULL);
+}

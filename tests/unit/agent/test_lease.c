@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A lease, step by step, with everything real but the network: package tree, pack, spec, roots, sandbox, signature. The base is this
+ * machine's own shell and a few tools. Started as root, everything runs as the build user, in a state directory below one
+ * that this user cannot walk through.
+ */
+#include "enrol.h"
+#include "file.h"
+#include "gitpin.h"
+#include "lease.h"
+#include "statedir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char top[64];
+static int state_fd = -1;
+static struct workshop shop;
+static struct payload base;
+static struct tree_pin pin;
+static struct digest pack, archive;
+static unsigned char serial;
+
+/* A base of the machine's own tools, a package tree under git, and an archive; all made with everyday tools. */
+static const char script[] =
+    "set -eu\n"
+    "export LC_ALL=C GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent\n"
+    "mkdir -p base/usr/bin base/usr/lib base/usr/lib64 base/etc base/tmp base/proc base/sys base/dev base/root base/mnt\n"
+    "ln -s usr/bin base/bin; ln -s usr/lib base/lib; ln -s usr/lib64 base/lib64\n"
+    "for tool in bash mkdir cp cat ls nproc env sleep chmod ln mv rm touch id; do\n"
+    "    path=$(command -v $tool); cp -L $path base/usr/bin/\n"
+    "    for lib in $(ldd $path | grep -o '/[^ ]*'); do\n"
+    "        mkdir -p base/$(dirname $lib); [ -e base/$lib ] || cp -L $lib base/$lib; done\n"
+    "done\n"
+    "mkdir -p hello-1.0; echo source > hello-1.0/file; touch -d @1000000000 hello-1.0/file hello-1.0\n"
+    "tar -cf hello-1.0.tar hello-1.0; sum=$(sha256sum hello-1.0.tar | cut -d' ' -f1)\n"
+    "package() { mkdir -p tree/packages/extra/$1; cat > tree/packages/extra/$1/build.sh; {\n"
+    "    echo \"name: $1\"; echo 'version: \"1.0\"'; echo 'release: 1'; echo 'description: a test'; echo 'license: MIT'\n"
+    "    echo 'tier: extra'; echo 'build_style: custom'; shift; printf '%s\\n' \"$@\"; } > tree/packages/extra/$name/package.yml; }\n"
+    "src='source: [{url: \"https://example.org/hello-1.0.tar\", sha256: '$sum'}]'\n"
+    "name=hello; package hello \"$src\" 'verify_paths: [/usr/share/hello]' <<'END'\n"
+    "build() { cat file > built; nproc >> built; env | { while read l; do case $l in IGOS_JOBS*) echo $l;; esac; done; } >> built; }\n"
+    "do_install() { mkdir -p $DESTDIR/usr/share; cp built $DESTDIR/usr/share/hello; }\n"
+    "END\n"
+    "name=user; package user 'source: []' 'dependencies: {host: [hello]}' <<'END'\n"
+    "do_install() { mkdir -p $DESTDIR/usr/share; cat /usr/share/hello > $DESTDIR/usr/share/user; }\n"
+    "END\n"
+    "name=fails; package fails 'source: []' <<'END'\n"
+    "build() { echo about to fail; false; }\n"
+    "do_install() { :; }\n"
+    "END\n"
+    "name=lies; package lies 'source: []' 'verify_paths: [/usr/share/promised]' <<'END'\n"
+    "do_install() { mkdir -p $DESTDIR/usr/share; echo x > $DESTDIR/usr/share/other; }\n"
+    "END\n"
+    "name=slow; package slow 'source: []' <<'END'\n"
+    "build() { sleep 60; }\n"
+    "do_install() { :; }\n"
+    "END\n"
+    "name=rude; package rude 'source: []' <<'END'\n"
+    "do_install() { mkdir -p $DESTDIR/lib; echo x > $DESTDIR/lib/librude.so; }\n"
+    "END\n"
+    "name=victim; package victim 'source: []' 'dependencies: {build: [rude]}' <<'END'\n"
+    "do_install() { :; }\n"
+    "END\n"
+    "mkdir -p tree/farm; printf 'version: 1\\ndefaults: {jobs: 1, cores: 1, memory: 256MiB, disk: 64MiB, wall: 1m}\\n' "
+    "> tree/farm/resources.yml\n"
+    "cd tree; git init -q .; git -c core.autocrlf=false add -A -f\n"
+    "git -c user.name=t -c user.email=t@example.org commit -q -m t --date=@1000000000\n";
+
+static void must(int error, const struct diag *diag)
+{
+    if (error < 0)
+        fail_msg("%s", diag_text(diag, error));
+}
+
+static int make_worker(struct diag *diag)
+{
+    CLEANUP_FREE char *state = mem_format("%s/closed/state", top);
+    struct enrol enrol = {.state = state,
+                          .wish = {.join = {.endpoint = "127.0.0.1:1"}, .operator_name = "alice", .name = "attic",
+                                   .cores = 4, .memory_bytes = (uint64_t)1024 << 20, .disk_bytes = (uint64_t)512 << 20,
+                                   .trees = "https://example.org/tree"}};
+    CLEANUP_FREE char *closed = mem_format("%s/closed", top);
+    FILE *null = fopen("/dev/null", "w");
+    enrol.wish.join.curve[0] = 1;
+    if (null == NULL || mkdir(closed, 0700) < 0)
+        return -errno;
+    int error = enrol_run(&enrol, null, diag);
+    fclose(null);
+    return error < 0 ? error : statedir_open(state, &state_fd, diag);
+}
+
+/* Everything below happens as the build user; what the fixture made is brought in through open descriptors. */
+static int enter(struct diag *diag)
+{
+    int error = statedir_hand_over(state_fd, diag);
+    if (error >= 0)
+        error = sandbox_drop_root(NULL, state_fd, diag);
+    if (error >= 0 && fchdir(state_fd) < 0)
+        error = -errno;
+    umask(022);
+    if (error >= 0)
+        error = workshop_open(state_fd, &shop, diag);
+    return error < 0 ? error : sandbox_probe(state_fd, diag);
+}
+
+static int make_fixture(int *ret_base, int *ret_archive, int *ret_pack, struct diag *diag)
+{
+    CLEANUP_FREE char *tree = mem_format("%s/tree", top);
+    struct gitrepo *repo = NULL;
+    struct gitpin_info info;
+    if (chdir(top) < 0 || system(script) != 0)
+        return diag_set(diag, FARM_E_UNAVAILABLE, "git, tar and coreutils are needed for the fixture");
+    int error = gitpin_setup(diag);
+    if (error >= 0)
+        error = gitrepo_open(tree, &repo, diag);
+    if (error >= 0)
+        error = gitrepo_resolve(repo, "HEAD", pin.commit, diag);
+    if (error >= 0)
+        error = gitrepo_inspect(repo, pin.commit, GITPIN_LIMITS, &info, diag);
+    *ret_pack = open("pack", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (error >= 0)
+        error = gitrepo_pack(repo, pin.commit, *ret_pack, diag);
+    gitrepo_close(repo);
+    if (error < 0)
+        return error;
+    pin.url = (char *)"https://example.org/tree";
+    pin.sha256 = info.tree_sha256;
+    *ret_base = open("base", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *ret_archive = open("hello-1.0.tar", O_RDONLY | O_CLOEXEC);
+    return lseek(*ret_pack, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int give_to_build_user(int base_fd, struct diag *diag)
+{
+    unsigned uid, gid;
+    int error = sandbox_build_ids(NULL, &uid, &gid, diag);
+    CLEANUP_FREE char *command = mem_format("chown -R %u:%u %s/base %s/hello-1.0.tar %s/pack", uid, gid, top, top, top);
+    (void)base_fd;
+    return error < 0 ? error : system(command) != 0 ? -EIO : 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    int base_fd = -1, archive_fd = -1, pack_fd = -1;
+    uint64_t size;
+    int error = make_fixture(&base_fd, &archive_fd, &pack_fd, &diag);
+    if (error >= 0)
+        error = give_to_build_user(base_fd, &diag);
+    if (error >= 0)
+        error = make_worker(&diag);
+    if (error >= 0)
+        error = enter(&diag);
+    if (error >= 0)
+        error = payload_pack(shop.store, base_fd, NULL, NULL, 0, &base, &diag);
+    if (error >= 0)
+        error = store_put_fd(shop.store, archive_fd, 1 << 20, NULL, &archive, &size, &diag);
+    if (error >= 0)
+        error = store_put_fd(shop.store, pack_fd, 64 << 20, NULL, &pack, &size, &diag);
+    if (error < 0)
+        print_message("set-up: %s\n", diag_text(&diag, error));
+    close(base_fd);
+    close(archive_fd);
+    close(pack_fd);
+    return error < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    workshop_close(&shop);
+    close(state_fd);
+    return 0;
+}
+
+/* ---- leases ---- */
+
+/* The key that the pinned tree gives: what an honest coordinator would name. */
+static struct digest key_of(const char *node, const struct payload *payloads, size_t npayloads)
+{
+    struct diag diag = DIAG_INIT;
+    struct tree *tree = NULL;
+    struct problems problems = PROBLEMS_INIT;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s-%s", pin.commit, digest_hex(&pin.sha256).text);
+    struct digest key, digests[4];
+    CLEANUP_CLOSE int fd = file_open_dir(state_fd, path, &diag);
+    must(fd, &diag);
+    must(tree_load(fd, &tree, &problems, &diag), &diag);
+    const struct package *package = tree_find(tree, view_text(node));
+    assert_non_null(package);
+    for (size_t i = 0; i < npayloads; i++)
+        digests[i] = payloads[i].manifest;
+    must(spec_write(&(struct spec_inputs){tree, tree_index(tree, package), base.manifest, digests, npayloads, 1000000000},
+                    &text, &key, &diag), &diag);
+    tree_free(tree);
+    problems_done(&problems);
+    return key;
+}
+
+static struct lease *lease_of(const char *node, const struct digest *key, const struct payload *payloads, size_t npayloads)
+{
+    unsigned char nonce[32] = {++serial};
+    Wire__Lease message = WIRE__LEASE__INIT;
+    Wire__Tree tree = WIRE__TREE__INIT;
+    Wire__Payload wire_base = WIRE__PAYLOAD__INIT, wire_payloads[4], *pointers[4];
+    Wire__Resources resources = WIRE__RESOURCES__INIT;
+    tree.url = pin.url;
+    tree.commit = pin.commit;
+    tree.tree_sha256 = wire_digest(&pin.sha256);
+    tree.pack = wire_digest(&pack);
+    wire_base.manifest = wire_digest(&base.manifest);
+    wire_base.tar = wire_digest(&base.tar);
+    for (size_t i = 0; i < npayloads; i++) {
+        wire__payload__init(&wire_payloads[i]);
+        wire_payloads[i].manifest = wire_digest(&payloads[i].manifest);
+        wire_payloads[i].tar = wire_digest(&payloads[i].tar);
+        pointers[i] = &wire_payloads[i];
+    }
+    message.nonce = wire_bytes(view_of(nonce, sizeof nonce));
+    message.job_key = wire_digest(key);
+    message.node = (char *)node;
+    message.tree = &tree;
+    message.base_image = &wire_base;
+    message.payloads = pointers;
+    message.n_payloads = npayloads;
+    message.resources = &resources;
+    return lease_new(&message, 0);
+}
+
+static const struct lease_watch quiet = {.wake_fd = -1};
+
+static void print_log(const struct lease *lease)
+{
+    char text[4096];
+    ssize_t size = pread(lease->log_fd, text, sizeof text, 0);
+    print_message("%.*s\n", size > 0 ? (int)size : 0, text);
+}
+
+/* Until the answer; what came out is left in the lease. */
+static struct lease *do_lease(const char *node, const struct payload *payloads, size_t npayloads)
+{
+    struct diag diag = DIAG_INIT;
+    struct digest key = key_of(node, payloads, npayloads);
+    struct lease *lease = lease_of(node, &key, payloads, npayloads);
+    enum lease_fate fate = lease_prepare(lease, &shop, NULL, &quiet, &diag);
+    if (fate == LEASE_GOES_ON)
+        fate = lease_build(lease, &shop, &quiet, &diag);
+    if (fate != LEASE_ENDED)
+        fail_msg("%s: fate %d: %s", node, (int)fate, diag.text);
+    must(lease_collect(lease, &shop, &diag), &diag);
+    return lease;
+}
+
+static void expect_built(const struct lease *lease)
+{
+    if (lease->failure == FAILURE_NONE)
+        return;
+    print_log(lease);
+    fail_msg("%s: %s: %s", lease->node, failure_kind_name(lease->failure), lease->result.text);
+}
+
+/* ---- tests ---- */
+
+/* Runs first: it is what brings the tree in. */
+static void wrong_key(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct digest key = digest_of(VIEW("something else"));
+    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    assert_int_equal(lease->reason, WIRE_REFUSE_SPEC);
+    if (strstr(diag.text, digest_hex(&key).text) == NULL || strstr(diag.text, "https://example.org/tree") == NULL)
+        fail_msg("%s", diag.text);
+    CLEANUP_FREE char *dir = mem_string(lease->dir);
+    lease_free(lease, &shop);
+    assert_int_equal(faccessat(state_fd, dir, F_OK, 0), -1);
+}
+
+static void not_allowed(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct digest key = digest_of(VIEW("x"));
+    char *good = pin.url;
+    pin.url = (char *)"https://example.org/other";
+    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
+    pin.url = good;
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    assert_int_equal(lease->reason, WIRE_REFUSE_TREE);
+    lease_free(lease, &shop);
+
+    char *any = shop.conf.bases;
+    CLEANUP_FREE char *only = mem_string(digest_hex(&key).text);
+    shop.conf.bases = only;
+    lease = lease_of("extra/hello", &key, NULL, 0);
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    assert_int_equal(lease->reason, WIRE_REFUSE_BASE);
+    shop.conf.bases = any;
+    lease_free(lease, &shop);
+}
+
+static void other_tree_in_the_pack(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct digest key = digest_of(VIEW("x")), good = pin.sha256;
+    pin.sha256 = digest_of(VIEW("another tree"));
+    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
+    pin.sha256 = good;
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    assert_int_equal(lease->reason, WIRE_REFUSE_SPEC);
+    lease_free(lease, &shop);
+}
+
+static void over_the_limits(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct ledger_share rest = {0, (uint64_t)900 << 20, 0};
+    struct digest key = key_of("extra/fails", NULL, 0);
+    struct lease *lease = lease_of("extra/fails", &key, NULL, 0);
+    must(ledger_take(shop.ledger, rest, &diag), &diag);
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    assert_int_equal(lease->reason, WIRE_REFUSE_RESOURCES);
+    lease_free(lease, &shop);
+    ledger_give(shop.ledger, rest);
+}
+
+static void check_statement(const struct lease *lease)
+{
+    struct diag diag = DIAG_INIT;
+    struct spool_entry *entry = NULL;
+    CLEANUP_STATEMENT struct statement *statement = NULL;
+    must(lease_sign(lease, &shop, &entry, &diag), &diag);
+    must(statement_open(view_text(entry->envelope), keys_public(identity_keys(shop.identity)), &statement, &diag), &diag);
+    must(statement_check_spec(statement, lease->spec, &diag), &diag);
+    assert_true(lease_nonce_equal(&statement->nonce, &lease->nonce));
+    assert_int_equal(statement->failure, lease->failure);
+    assert_string_equal(statement->worker, "attic");
+    if (lease->failure == FAILURE_NONE)
+        assert_true(digest_equal(&statement->payload, &lease->payload.manifest));
+    assert_true(store_has(shop.store, &statement->log));
+    spool_entry_free(entry);
+}
+
+/* The dependency's payload is found where it installed itself; two builds give the same bytes. */
+static void builds(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct manifest manifest = MANIFEST_INIT;
+    CLEANUP_BUF struct buf pkginfo = BUF_INIT;
+    struct lease *first = do_lease("extra/hello", NULL, 0);
+    expect_built(first);
+    check_statement(first);
+    struct lease *second = do_lease("extra/hello", NULL, 0);
+    expect_built(second);
+    assert_true(digest_equal(&first->payload.manifest, &second->payload.manifest));
+    assert_true(digest_equal(&first->payload.tar, &second->payload.tar));
+    struct lease *user = do_lease("extra/user", &first->payload, 1);
+    expect_built(user);
+    check_statement(user);
+    must(payload_manifest(shop.store, &user->payload.manifest, &manifest, &diag), &diag);
+    const struct entry *file = manifest_find(&manifest, VIEW("usr/share/user"));
+    struct digest want = digest_of(VIEW("source\n1\nIGOS_JOBS=1\n"));
+    assert_non_null(file);
+    assert_true(digest_equal(&file->sha256, &want));
+    manifest_done(&manifest);
+    lease_free(first, &shop);
+    lease_free(second, &shop);
+    lease_free(user, &shop);
+}
+
+static void failures(void **state)
+{
+    (void)state;
+    struct lease *lease = do_lease("extra/fails", NULL, 0);
+    CLEANUP_BUF struct buf log = BUF_INIT;
+    assert_int_equal(lease->failure, FAILURE_BUILD);
+    must(store_get(shop.store, &lease->log, 1 << 20, &log, NULL), NULL);
+    if (strstr(log.data, "about to fail") == NULL || strstr(log.data, "farm: build failed (build)") == NULL)
+        fail_msg("%s", log.data);
+    check_statement(lease);
+    lease_free(lease, &shop);
+
+    lease = do_lease("extra/lies", NULL, 0);
+    assert_int_equal(lease->failure, FAILURE_ASSERTION);
+    if (strstr(lease->result.text, "/usr/share/promised") == NULL)
+        fail_msg("%s", lease->result.text);
+    check_statement(lease);
+    lease_free(lease, &shop);
+}
+
+/* DESIGN.md 6: ./lib over the base's link is no infrastructure trouble but an answer, the same everywhere. */
+static void payload_over_a_link(void **state)
+{
+    (void)state;
+    struct lease *rude = do_lease("extra/rude", NULL, 0);
+    expect_built(rude);
+    struct lease *victim = do_lease("extra/victim", &rude->payload, 1);
+    assert_int_equal(victim->failure, FAILURE_ASSERTION);
+    if (strstr(victim->result.text, "./lib") == NULL)
+        fail_msg("%s", victim->result.text);
+    lease_free(victim, &shop);
+    lease_free(rude, &shop);
+}
+
+static bool after_a_while(void *context)
+{
+    int *asked = context;
+    return ++*asked > 6;
+}
+
+static void cancelled(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    int asked = 0;
+    const struct lease_watch watch = {.cancelled = after_a_while, .context = &asked, .wake_fd = -1};
+    struct digest key = key_of("extra/slow", NULL, 0);
+    struct lease *lease = lease_of("extra/slow", &key, NULL, 0);
+    enum lease_fate fate = lease_prepare(lease, &shop, NULL, &watch, &diag);
+    assert_int_equal(fate, LEASE_GOES_ON);
+    assert_int_equal(lease_build(lease, &shop, &watch, &diag), LEASE_ABANDONED);
+    CLEANUP_FREE char *dir = mem_string(lease->dir);
+    lease_free(lease, &shop);
+    assert_int_equal(faccessat(state_fd, dir, F_OK, 0), -1);
+}
+
+/* What a killed worker left goes; what it had unpacked stays and is used. */
+static void reopened(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    uint64_t bytes = roots_bytes(shop.roots);
+    assert_true(bytes > 0);
+    must(file_make_dirs(state_fd, STATEDIR_BUILDS "/dead/root", 0700, &diag), &diag);
+    must(file_make_dirs(state_fd, STATEDIR_ROOTS "/new.tmp-1/root", 0700, &diag), &diag);
+    must(file_make_dirs(state_fd, STATEDIR_ROOTS "/base-unfinished/root", 0700, &diag), &diag);
+    workshop_close(&shop);
+    must(workshop_open(state_fd, &shop, &diag), &diag);
+    assert_int_equal(faccessat(state_fd, STATEDIR_BUILDS "/dead", F_OK, 0), -1);
+    assert_int_equal(faccessat(state_fd, STATEDIR_ROOTS "/new.tmp-1", F_OK, 0), -1);
+    assert_int_equal(faccessat(state_fd, STATEDIR_ROOTS "/base-unfinished", F_OK, 0), -1);
+    assert_int_equal(roots_bytes(shop.roots), bytes);
+    struct lease *lease = do_lease("extra/hello", NULL, 0);
+    expect_built(lease);
+    assert_int_equal(roots_bytes(shop.roots), bytes);
+    lease_free(lease, &shop);
+    must(roots_trim(shop.roots, 0, &diag), &diag);
+    assert_int_equal(roots_bytes(shop.roots), 0);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_key), cmocka_unit_test(not_allowed), cmocka_unit_test(other_tree_in_the_pack),
+        cmocka_unit_test(over_the_limits), cmocka_unit_test(builds), cmocka_unit_test(failures),
+        cmocka_unit_test(payload_over_a_link), cmocka_unit_test(cancelled), cmocka_unit_test(reopened),
+    };
+    return cmocka_run_group_tests_name("lease", tests, set_up, tear_down);
+}
+
+/* The tests drop root for good, so a child runs them, and who was root cleans up. */
+int main(int argc, char **argv)
+{
+    int status = 0;
+    if (sandbox_is_launcher(argc, argv))
+        return sandbox_main(argc, argv);
+    strcpy(top, "/var/tmp/farm-lease-XXXXXX"); /* not /tmp: it may be a small tmpfs */
+    if (mkdtemp(top) == NULL)
+        return 1;
+    pid_t child = fork();
+    if (child == 0)
+        exit(run());
+    if (child < 0 || waitpid(child, &status, 0) < 0 || file_remove_tree(AT_FDCWD, top, NULL) < 0)
+        return 1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
