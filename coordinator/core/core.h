@@ -171,7 +171,8 @@ enum node_state {
     NODE_AGREED,
     NODE_DISPUTED,  /* rival answers; further operators are asked where there are any */
     NODE_FAILED,    /* quorum operators say it does not build */
-    NODE_HALTED,    /* too many infrastructure failures, or its spec cannot be derived */
+    NODE_HALTED,    /* too many infrastructure failures; its spec cannot be derived; or the votes it still needs could
+                     * only be open ones, which its rules do not count (another plan's weaker rules had a verdict) */
     NODE_BLOCKED    /* something it needs failed, halted or was blocked */
 };
 const char *node_state_name(enum node_state state);

@@ -26,7 +26,7 @@ static enum node_state judge_keyed(const struct node *node)
         return NODE_FAILED;
     if (claim->has_payload && !waits_for_fresh_round(node))
         return NODE_AGREED;
-    if (claim->exhausted && !running)
+    if ((claim->exhausted || claim->futile) && !running)
         return NODE_HALTED;
     return running ? NODE_RUNNING : NODE_READY;
 }

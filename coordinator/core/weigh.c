@@ -58,7 +58,7 @@ bool weigh_is_excluded(const struct job *job, const struct operator *operator)
 
 static bool is_exhausted(const struct core *core, const struct claim *claim)
 {
-    uint32_t troubled = 0, used_up = 0, unable = 0, limit = claim->rules->max_attempts;
+    uint32_t troubled = 0, used_up = 0, unable = 0, unable_anchors = 0, limit = claim->rules->max_attempts;
     if (claim->missing == 0)
         return false;
     for (size_t i = 0; i < core->nasked; i++) {
@@ -66,9 +66,13 @@ static bool is_exhausted(const struct core *core, const struct claim *claim)
         bool over = !operator->voted && operator->troubles >= limit;
         troubled += !operator->voted && operator->troubles > 0;
         used_up += over;
-        unable += (operator->voted || over) && operator->workers > 0 && !operator->flagged;
+        bool counted = (operator->voted || over) && operator->workers > 0 && !operator->flagged;
+        unable += counted;
+        unable_anchors += counted && operator->anchor;
     }
-    return troubled >= limit || (used_up > 0 && core->able - unable < claim->missing);
+    bool too_few = core->able - unable < claim->missing ||
+                   core->able_anchors - unable_anchors < claim->missing_anchors;
+    return troubled >= limit || (used_up > 0 && too_few);
 }
 
 static uint32_t less(uint32_t from, uint32_t by)

@@ -178,7 +178,7 @@ static void count_able(struct core *core, const struct operator *operator, bool 
     bool able = is_able(operator);
     core->able += (uint32_t)able - (uint32_t)was_able;
     core->able_anchors += (uint32_t)(able && operator->anchor) - (uint32_t)(was_able && was_anchor);
-    if (able && !was_able)
+    if (able && (!was_able || (operator->anchor && !was_anchor)))
         reconsider_exhausted(core);
 }
 

@@ -106,16 +106,17 @@ static void forget_tasks(struct sim *sim)
     sim->ntasks = 0;
 }
 
+/* It may die again in the middle: then the inner restart did all that is left to do. */
 static void restart(struct sim *sim)
 {
-    sim->crashes++;
+    size_t life = ++sim->crashes;
     core_free(sim->core);
     forget_tasks(sim);
     workers_coordinator_gone(sim);
     sim->now_ms += (int64_t)sim_below(sim, 60000);
     open_core(sim);
     tell_workers(sim);
-    for (size_t p = 0; p < PLANS; p++) {
+    for (size_t p = 0; p < PLANS && life == sim->crashes; p++) {
         struct sim_plan *plan = &sim->plans[p];
         memset(plan->deriving, 0, sim->nnodes * sizeof *plan->deriving);
         memset(plan->derived, 0, sim->nnodes * sizeof *plan->derived);
@@ -319,7 +320,7 @@ static int64_t least(int64_t a, int64_t b)
 
 static int64_t next_time(const struct sim *sim)
 {
-    int64_t next = least(workers_next(sim), core_next_tick(sim->core));
+    int64_t next = least(sim->horizon_ms, least(workers_next(sim), core_next_tick(sim->core)));
     if (sim->ntasks > 0)
         next = least(next, sim->tasks[0].at);
     for (size_t p = 0; p < PLANS; p++)
