@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
 #
 # Which Debian repositories this machine uses, asked of apt itself, so that both kinds of list (one-line and deb822), mirrors
 # and proxies come out right without our parsing them. Sourced by make-base.sh and fetch-sources.sh; changes nothing on the

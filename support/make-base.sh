@@ -110,7 +110,7 @@ echo "base: asking apt for this machine's Debian suites"
 debian_sources deb "$work" >"$work/sources.list"
 sed -E 's/^deb \[[^]]*\] [^ ]+ /base: using suite /' "$work/sources.list"
 
-options=(--mode="$mode" --variant=essential --format=tar --skip=output/dev,cleanup/apt)
+options=(--mode="$mode" --variant=essential --format=tar --skip=output/dev --skip=cleanup/apt)
 options+=(--include="$(IFS=,; echo "${PACKAGES[*]}")")
 for rule in "${EXCLUDED[@]}"; do
     options+=(--dpkgopt="$rule")
