@@ -4,9 +4,10 @@
  * machine's own shell and a few tools. Started as root, everything runs as the build user, in a state directory below one
  * that this user cannot walk through.
  */
+#include "fixture.h"
+
 #include "enrol.h"
 #include "file.h"
-#include "gitpin.h"
 #include "lease.h"
 #include "statedir.h"
 
@@ -25,56 +26,8 @@
 static char top[64];
 static int state_fd = -1;
 static struct workshop shop;
-static struct payload base;
-static struct tree_pin pin;
-static struct digest pack, archive;
+static struct fixture fixture;
 static unsigned char serial;
-
-/* A base of the machine's own tools, a package tree under git, and an archive; all made with everyday tools. */
-static const char script[] =
-    "set -eu\n"
-    "export LC_ALL=C GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent\n"
-    "mkdir -p base/usr/bin base/usr/lib base/usr/lib64 base/etc base/tmp base/proc base/sys base/dev base/root base/mnt\n"
-    "ln -s usr/bin base/bin; ln -s usr/lib base/lib; ln -s usr/lib64 base/lib64\n"
-    "for tool in bash mkdir cp cat ls nproc env sleep chmod ln mv rm touch id; do\n"
-    "    path=$(command -v $tool); cp -L $path base/usr/bin/\n"
-    "    for lib in $(ldd $path | grep -o '/[^ ]*'); do\n"
-    "        mkdir -p base/$(dirname $lib); [ -e base/$lib ] || cp -L $lib base/$lib; done\n"
-    "done\n"
-    "mkdir -p hello-1.0; echo source > hello-1.0/file; touch -d @1000000000 hello-1.0/file hello-1.0\n"
-    "tar -cf hello-1.0.tar hello-1.0; sum=$(sha256sum hello-1.0.tar | cut -d' ' -f1)\n"
-    "package() { mkdir -p tree/packages/extra/$1; cat > tree/packages/extra/$1/build.sh; {\n"
-    "    echo \"name: $1\"; echo 'version: \"1.0\"'; echo 'release: 1'; echo 'description: a test'; echo 'license: MIT'\n"
-    "    echo 'tier: extra'; echo 'build_style: custom'; shift; printf '%s\\n' \"$@\"; } > tree/packages/extra/$name/package.yml; }\n"
-    "src='source: [{url: \"https://example.org/hello-1.0.tar\", sha256: '$sum'}]'\n"
-    "name=hello; package hello \"$src\" 'verify_paths: [/usr/share/hello]' <<'END'\n"
-    "build() { cat file > built; nproc >> built; env | { while read l; do case $l in IGOS_JOBS*) echo $l;; esac; done; } >> built; }\n"
-    "do_install() { mkdir -p $DESTDIR/usr/share; cp built $DESTDIR/usr/share/hello; }\n"
-    "END\n"
-    "name=user; package user 'source: []' 'dependencies: {host: [hello]}' <<'END'\n"
-    "do_install() { mkdir -p $DESTDIR/usr/share; cat /usr/share/hello > $DESTDIR/usr/share/user; }\n"
-    "END\n"
-    "name=fails; package fails 'source: []' <<'END'\n"
-    "build() { echo about to fail; false; }\n"
-    "do_install() { :; }\n"
-    "END\n"
-    "name=lies; package lies 'source: []' 'verify_paths: [/usr/share/promised]' <<'END'\n"
-    "do_install() { mkdir -p $DESTDIR/usr/share; echo x > $DESTDIR/usr/share/other; }\n"
-    "END\n"
-    "name=slow; package slow 'source: []' <<'END'\n"
-    "build() { sleep 60; }\n"
-    "do_install() { :; }\n"
-    "END\n"
-    "name=rude; package rude 'source: []' <<'END'\n"
-    "do_install() { mkdir -p $DESTDIR/lib; echo x > $DESTDIR/lib/librude.so; }\n"
-    "END\n"
-    "name=victim; package victim 'source: []' 'dependencies: {build: [rude]}' <<'END'\n"
-    "do_install() { :; }\n"
-    "END\n"
-    "mkdir -p tree/farm; printf 'version: 1\\ndefaults: {jobs: 1, cores: 1, memory: 256MiB, disk: 64MiB, wall: 1m}\\n' "
-    "> tree/farm/resources.yml\n"
-    "cd tree; git init -q .; git -c core.autocrlf=false add -A -f\n"
-    "git -c user.name=t -c user.email=t@example.org commit -q -m t --date=@1000000000\n";
 
 static void must(int error, const struct diag *diag)
 {
@@ -113,66 +66,19 @@ static int enter(struct diag *diag)
     return error < 0 ? error : sandbox_probe(state_fd, diag);
 }
 
-static int make_fixture(int *ret_base, int *ret_archive, int *ret_pack, struct diag *diag)
-{
-    CLEANUP_FREE char *tree = mem_format("%s/tree", top);
-    struct gitrepo *repo = NULL;
-    struct gitpin_info info;
-    if (chdir(top) < 0 || system(script) != 0)
-        return diag_set(diag, FARM_E_UNAVAILABLE, "git, tar and coreutils are needed for the fixture");
-    int error = gitpin_setup(diag);
-    if (error >= 0)
-        error = gitrepo_open(tree, &repo, diag);
-    if (error >= 0)
-        error = gitrepo_resolve(repo, "HEAD", pin.commit, diag);
-    if (error >= 0)
-        error = gitrepo_inspect(repo, pin.commit, GITPIN_LIMITS, &info, diag);
-    *ret_pack = open("pack", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (error >= 0)
-        error = gitrepo_pack(repo, pin.commit, *ret_pack, diag);
-    gitrepo_close(repo);
-    if (error < 0)
-        return error;
-    pin.url = (char *)"https://example.org/tree";
-    pin.sha256 = info.tree_sha256;
-    *ret_base = open("base", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *ret_archive = open("hello-1.0.tar", O_RDONLY | O_CLOEXEC);
-    return lseek(*ret_pack, 0, SEEK_SET) < 0 ? -errno : 0;
-}
-
-static int give_to_build_user(int base_fd, struct diag *diag)
-{
-    unsigned uid, gid;
-    int error = sandbox_build_ids(NULL, &uid, &gid, diag);
-    CLEANUP_FREE char *command = mem_format("chown -R %u:%u %s/base %s/hello-1.0.tar %s/pack", uid, gid, top, top, top);
-    (void)base_fd;
-    return error < 0 ? error : system(command) != 0 ? -EIO : 0;
-}
-
 static int set_up(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
-    int base_fd = -1, archive_fd = -1, pack_fd = -1;
-    uint64_t size;
-    int error = make_fixture(&base_fd, &archive_fd, &pack_fd, &diag);
-    if (error >= 0)
-        error = give_to_build_user(base_fd, &diag);
+    int error = fixture_make(top, &fixture, &diag);
     if (error >= 0)
         error = make_worker(&diag);
     if (error >= 0)
         error = enter(&diag);
     if (error >= 0)
-        error = payload_pack(shop.store, base_fd, NULL, NULL, 0, &base, &diag);
-    if (error >= 0)
-        error = store_put_fd(shop.store, archive_fd, 1 << 20, NULL, &archive, &size, &diag);
-    if (error >= 0)
-        error = store_put_fd(shop.store, pack_fd, 64 << 20, NULL, &pack, &size, &diag);
+        error = fixture_put(&fixture, shop.store, &diag);
     if (error < 0)
         print_message("set-up: %s\n", diag_text(&diag, error));
-    close(base_fd);
-    close(archive_fd);
-    close(pack_fd);
     return error < 0 ? -1 : 0;
 }
 
@@ -186,57 +92,25 @@ static int tear_down(void **state)
 
 /* ---- leases ---- */
 
-/* The key that the pinned tree gives: what an honest coordinator would name. */
+/* What an honest coordinator would name, from the worker's own copy of the tree. */
 static struct digest key_of(const char *node, const struct payload *payloads, size_t npayloads)
 {
     struct diag diag = DIAG_INIT;
-    struct tree *tree = NULL;
-    struct problems problems = PROBLEMS_INIT;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s-%s", pin.commit, digest_hex(&pin.sha256).text);
-    struct digest key, digests[4];
+    struct digest key;
+    CLEANUP_FREE char *path =
+        mem_format(STATEDIR_TREES "/%s-%s", fixture.pin.commit, digest_hex(&fixture.pin.sha256).text);
     CLEANUP_CLOSE int fd = file_open_dir(state_fd, path, &diag);
     must(fd, &diag);
-    must(tree_load(fd, &tree, &problems, &diag), &diag);
-    const struct package *package = tree_find(tree, view_text(node));
-    assert_non_null(package);
-    for (size_t i = 0; i < npayloads; i++)
-        digests[i] = payloads[i].manifest;
-    must(spec_write(&(struct spec_inputs){tree, tree_index(tree, package), base.manifest, digests, npayloads, 1000000000},
-                    &text, &key, &diag), &diag);
-    tree_free(tree);
-    problems_done(&problems);
+    must(fixture_key(&fixture, fd, node, payloads, npayloads, &key, &diag), &diag);
     return key;
 }
 
 static struct lease *lease_of(const char *node, const struct digest *key, const struct payload *payloads, size_t npayloads)
 {
     unsigned char nonce[32] = {++serial};
-    Wire__Lease message = WIRE__LEASE__INIT;
-    Wire__Tree tree = WIRE__TREE__INIT;
-    Wire__Payload wire_base = WIRE__PAYLOAD__INIT, wire_payloads[4], *pointers[4];
-    Wire__Resources resources = WIRE__RESOURCES__INIT;
-    tree.url = pin.url;
-    tree.commit = pin.commit;
-    tree.tree_sha256 = wire_digest(&pin.sha256);
-    tree.pack = wire_digest(&pack);
-    wire_base.manifest = wire_digest(&base.manifest);
-    wire_base.tar = wire_digest(&base.tar);
-    for (size_t i = 0; i < npayloads; i++) {
-        wire__payload__init(&wire_payloads[i]);
-        wire_payloads[i].manifest = wire_digest(&payloads[i].manifest);
-        wire_payloads[i].tar = wire_digest(&payloads[i].tar);
-        pointers[i] = &wire_payloads[i];
-    }
-    message.nonce = wire_bytes(view_of(nonce, sizeof nonce));
-    message.job_key = wire_digest(key);
-    message.node = (char *)node;
-    message.tree = &tree;
-    message.base_image = &wire_base;
-    message.payloads = pointers;
-    message.n_payloads = npayloads;
-    message.resources = &resources;
-    return lease_new(&message, 0);
+    struct fixture_lease message;
+    fixture_lease(&fixture, nonce, node, key, payloads, npayloads, &message);
+    return lease_new(&message.lease, 0);
 }
 
 static const struct lease_watch quiet = {.wake_fd = -1};
@@ -294,10 +168,10 @@ static void not_allowed(void **state)
     (void)state;
     struct diag diag = DIAG_INIT;
     struct digest key = digest_of(VIEW("x"));
-    char *good = pin.url;
-    pin.url = (char *)"https://example.org/other";
+    char *good = fixture.pin.url;
+    fixture.pin.url = (char *)"https://example.org/other";
     struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
-    pin.url = good;
+    fixture.pin.url = good;
     assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
     assert_int_equal(lease->reason, WIRE_REFUSE_TREE);
     lease_free(lease, &shop);
@@ -316,10 +190,10 @@ static void other_tree_in_the_pack(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
-    struct digest key = digest_of(VIEW("x")), good = pin.sha256;
-    pin.sha256 = digest_of(VIEW("another tree"));
+    struct digest key = digest_of(VIEW("x")), good = fixture.pin.sha256;
+    fixture.pin.sha256 = digest_of(VIEW("another tree"));
     struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
-    pin.sha256 = good;
+    fixture.pin.sha256 = good;
     assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
     assert_int_equal(lease->reason, WIRE_REFUSE_SPEC);
     lease_free(lease, &shop);
