@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The gate: a good release passes; each way of tampering is refused and named. Numbers are those of docs/THREATS.md.
+ */
+#include "release_fixture.h"
+
+#include "file.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { LATER = 3600 * 1000 };
+
+static int setup(void **state)
+{
+    *state = release_fixture_new(NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    release_fixture_free(*state);
+    return 0;
+}
+
+static const struct problem *find_problem(const struct verify_result *result, const char *rule, const char *file)
+{
+    for (size_t i = 0; i < result->problems.count; i++)
+        if (strcmp(result->problems.items[i].rule, rule) == 0 && strstr(result->problems.items[i].file, file) != NULL)
+            return &result->problems.items[i];
+    return NULL;
+}
+
+static void expect_pass(struct release_fixture *f)
+{
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    if (release_fixture_verify(f, NULL, FIXTURE_NOW + LATER, &result) != 0) {
+        problems_print(&result.problems, stderr);
+        fail_msg("refused");
+    }
+}
+
+/* Refused, by this rule, naming this file. */
+static void expect_refused_at(struct release_fixture *f, const struct verify_state *state, int64_t now, const char *rule,
+                              const char *file)
+{
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    assert_int_equal(release_fixture_verify(f, state, now, &result), FARM_E_REFUSED);
+    if (find_problem(&result, rule, file) == NULL) {
+        problems_print(&result.problems, stderr);
+        fail_msg("no problem [%s] at %s", rule, file);
+    }
+}
+
+static void expect_refused(struct release_fixture *f, const char *rule, const char *file)
+{
+    expect_refused_at(f, NULL, FIXTURE_NOW + LATER, rule, file);
+}
+
+static void test_good(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    release_fixture_write(f);
+    expect_pass(f);
+    assert_int_equal(release_fixture_verify(f, NULL, FIXTURE_NOW + LATER, &result), 0);
+    assert_string_equal(result.name, "test-1");
+    assert_int_equal(result.npackages, 2);
+    assert_int_equal(result.jobs, 2);
+    assert_int_equal(result.envelopes, 4);
+    assert_int_equal(result.signers, 2);
+    assert_string_equal(result.packages[0].id, "extra/appb");
+    assert_int_equal(result.packages[0].operators, 2);
+    assert_int_equal(result.packages[0].anchors, 2);
+    assert_true(result.packages[0].passed && result.packages[1].passed);
+    assert_int_equal(result.state.sequence, 1);
+    bool says_stale = false, says_log = false;
+    for (size_t i = 0; i < result.nnotes; i++) {
+        says_stale |= strstr(result.notes[i], "Freshness not checked") != NULL;
+        says_log |= strstr(result.notes[i], "Transparency log") != NULL;
+    }
+    assert_true(says_stale && says_log);
+}
+
+
+/* Flips one bit in the middle of every file, one after the other: each must be refused. */
+static void flip_below(struct release_fixture *f, const char *path, size_t *count)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    if (file_read(f->release_dirfd, path, 1 << 20, &text, NULL) < 0)
+        fail_msg("no %s", path);
+    text.data[text.size / 2] ^= 1;
+    assert_int_equal(file_write(f->release_dirfd, path, buf_view(&text), 0644, NULL), 0);
+    if (release_fixture_verify(f, NULL, FIXTURE_NOW + LATER, &result) != FARM_E_REFUSED)
+        fail_msg("one bit changed in %s, and nobody noticed", path);
+    text.data[text.size / 2] ^= 1;
+    assert_int_equal(file_write(f->release_dirfd, path, buf_view(&text), 0644, NULL), 0);
+    (*count)++;
+}
+
+static void test_one_bit(void **state)
+{
+    struct release_fixture *f = *state;
+    size_t count = 0;
+    release_fixture_write(f);
+    static const char *const files[] = {
+        "release.json", "release.json.sig.d/ann.sig", "root/1.root.json", "root/1.root.json.sig.d/ben.sig", "root/workers.json",
+        "inputs/policy.yml", "inputs/plan.json", "inputs/base.mtree", "artifacts/liba-1.0.igos.tar.gz",
+        "artifacts/appb-2.1.igos.tar.gz", "manifests/liba-1.0.mtree", "manifests/appb-2.1.mtree",
+        "receipts/liba-1.0.intoto.jsonl", "receipts/appb-2.1.intoto.jsonl", "intergenos-archive-manifest.txt"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        flip_below(f, files[i], &count);
+    for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++) {
+        CLEANUP_FREE char *spec = mem_format("inputs/specs/%s.json", digest_hex(&f->packages[i].job).text);
+        flip_below(f, spec, &count);
+    }
+    assert_int_equal(count, 17);
+    expect_pass(f);
+}
+
+static void test_missing_files(void **state)
+{
+    struct release_fixture *f = *state;
+    static const struct {
+        const char *file, *rule;
+    } cases[] = {{"receipts/liba-1.0.intoto.jsonl", "missing"},     {"manifests/appb-2.1.mtree", "missing"},
+                 {"artifacts/appb-2.1.igos.tar.gz", "missing"},     {"inputs/policy.yml", "missing"},
+                 {"inputs/base.mtree", "missing"},                  {"inputs/plan.json", "missing"},
+                 {"root/workers.json", "missing"},                  {"root/1.root.json", "missing"},
+                 {"intergenos-archive-manifest.txt", "missing"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        release_fixture_write(f);
+        assert_int_equal(unlinkat(f->release_dirfd, cases[i].file, 0), 0);
+        expect_refused(f, cases[i].rule, cases[i].file);
+    }
+    release_fixture_write(f);
+    CLEANUP_FREE char *spec = mem_format("inputs/specs/%s.json", digest_hex(&f->packages[LIBA].job).text);
+    assert_int_equal(unlinkat(f->release_dirfd, spec, 0), 0);
+    expect_refused(f, "spec-missing", "release.json"); /* S15 */
+    expect_refused(f, "dependency-without-verdict", "receipts/appb");
+}
+
+/* S11 */
+static void test_extra_files(void **state)
+{
+    struct release_fixture *f = *state;
+    static const char *const files[] = {"artifacts/evil-1.igos.tar.gz", "README", "inputs/specs/x.json", "seal.json",
+                                        "root/2.root.json.sig.d/ann.sig", "receipts/.hidden", "root/x.sig"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        release_fixture_write(f);
+        if (strstr(files[i], "2.root.json") != NULL)
+            assert_int_equal(file_make_dirs(f->release_dirfd, "root/2.root.json.sig.d", 0755, NULL), 0);
+        assert_int_equal(file_write(f->release_dirfd, files[i], VIEW("x"), 0644, NULL), 0);
+        expect_refused(f, "extra-file", files[i]);
+    }
+    release_fixture_write(f);
+    assert_int_equal(symlinkat("../tree", f->release_dirfd, "more"), 0);
+    expect_refused(f, "not-a-file", "more");
+}
+
+static void test_signatures(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_write(f);
+    release_fixture_sign(f, 1, SSHSIG_NAMESPACE_RELEASE); /* S1 */
+    expect_refused(f, "release-signature", "release.json.sig.d");
+    release_fixture_sign(f, 3, SSHSIG_NAMESPACE_ROOT); /* S3 */
+    expect_refused(f, "release-signature", "release.json.sig.d");
+    release_fixture_sign(f, 0, SSHSIG_NAMESPACE_RELEASE);
+    expect_refused(f, "release-signature", "release.json.sig.d");
+    release_fixture_sign(f, 3, SSHSIG_NAMESPACE_RELEASE);
+    expect_pass(f);
+}
+
+/* S5, C2 */
+static void test_expiry(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_write(f);
+    expect_refused_at(f, NULL, FIXTURE_EXPIRES, "expired", "release.json");
+    struct verify_state seen = {.time_ms = FIXTURE_EXPIRES + 1};
+    expect_refused_at(f, &seen, FIXTURE_NOW, "expired", "1.root.json"); /* the clock was set back */
+}
+
+/* S6, K4 */
+static void test_rollback(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP(verify_result_done) struct verify_result first = VERIFY_RESULT_INIT;
+    CLEANUP(verify_result_done) struct verify_result second = VERIFY_RESULT_INIT;
+    struct verify_state fresh = {0};
+    release_fixture_write(f);
+    assert_int_equal(release_fixture_verify(f, &fresh, FIXTURE_NOW + LATER, &first), 0);
+    assert_int_equal(release_fixture_verify(f, &first.state, FIXTURE_NOW + LATER, &second), 0); /* the same again */
+    f->sequence = 2;
+    f->previous = digest_of(VIEW("something else"));
+    release_fixture_write(f);
+    expect_refused_at(f, &first.state, FIXTURE_NOW + LATER, "previous", "release.json");
+    f->previous = first.state.release;
+    release_fixture_write(f);
+    verify_result_done(&second);
+    assert_int_equal(release_fixture_verify(f, &first.state, FIXTURE_NOW + LATER, &second), 0);
+    assert_int_equal(second.state.sequence, 2);
+    f->sequence = 1;
+    f->previous = (struct digest){{0}};
+    release_fixture_write(f);
+    expect_refused_at(f, &second.state, FIXTURE_NOW + LATER, "rollback", "release.json");
+    struct verify_state newer_root = first.state, newer_directory = first.state;
+    newer_root.root_version = 2;
+    expect_refused_at(f, &newer_root, FIXTURE_NOW + LATER, "rollback", "1.root.json");
+    newer_directory.directory_version = 2;
+    expect_refused_at(f, &newer_directory, FIXTURE_NOW + LATER, "rollback", "workers.json");
+}
+
+static void test_quorum(void **state)
+{
+    struct release_fixture *f = *state;
+    f->votes[1].answer = ANSWER_NONE;
+    f->votes[1].outcome = OUTCOME_EXPIRED;
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/"); /* one answer */
+    expect_refused(f, "no-agreement", "release.json");
+    f->votes[1].answer = ANSWER_OTHER;
+    f->votes[1].outcome = OUTCOME_ANSWERED;
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/"); /* W1 */
+    f->votes[0].operator_index = 2; /* gamma and delta: a quorum without anchors (K5, W18) */
+    f->votes[1].operator_index = 3;
+    f->votes[1].answer = ANSWER_GOOD;
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+}
+
+static void test_dissent(void **state)
+{
+    struct release_fixture *f = *state;
+    for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++)
+        release_fixture_add_vote(f, (struct fixture_vote){.package = i, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
+    release_fixture_write(f);
+    expect_refused(f, "support", "release.json"); /* the dissent is not listed */
+    expect_refused(f, "verdict-claim", "receipts/");
+    f->claimed_dissent = 1;
+    release_fixture_write(f);
+    expect_pass(f);
+    f->receipt_leaves_out = 5; /* K2: the lease is there, its answer is not */
+    release_fixture_write(f);
+    expect_refused(f, "answer-missing", "receipts/");
+}
+
+static void test_evidence_differs(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_NONE,
+                                                      .outcome = OUTCOME_EXPIRED, .round = 1});
+    release_fixture_write(f);
+    assert_int_equal(file_read(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", 1 << 20, &text, NULL), 0);
+    f->nvotes--;
+    release_fixture_write(f); /* without the third lease */
+    expect_pass(f);
+    assert_int_equal(file_write(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", buf_view(&text), 0644, NULL), 0);
+    expect_refused(f, "evidence-differs", "receipts/");
+    f->appb_receipt_alone = true; /* S15 */
+    release_fixture_write(f);
+    expect_refused(f, "dependency-without-receipt", "receipts/appb");
+}
+
+/* W2, W3, W9: two answers of one operator are no vote, and dissent. */
+static void test_equivocation(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 1, .answer = ANSWER_OTHER, .round = 1});
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+    f->votes[f->nvotes - 1].answer = ANSWER_GOOD; /* the same twice is one vote */
+    release_fixture_write(f);
+    expect_pass(f);
+    f->votes[1].answer = ANSWER_NONE;
+    f->votes[1].outcome = OUTCOME_EXPIRED;
+    f->votes[f->nvotes - 1].operator_index = 0;
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+}
+
+static void test_rounds(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_GOOD, .round = 2});
+    release_fixture_write(f);
+    expect_pass(f); /* a comparison that is not finished and agrees so far */
+    f->votes[f->nvotes - 1].answer = ANSWER_OTHER;
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+    f->votes[f->nvotes - 1].answer = ANSWER_FAILED; /* one failure settles nothing and contradicts nothing */
+    release_fixture_write(f);
+    expect_pass(f);
+}
+
+/* W6, W7, outcomes that do not fit. */
+static void test_lease_binding(void **state)
+{
+    struct release_fixture *f = *state;
+    f->votes[0].outcome = OUTCOME_REFUSED;
+    release_fixture_write(f);
+    expect_refused(f, "envelope", "receipts/");
+    f->votes[0].outcome = OUTCOME_LATE;
+    release_fixture_write(f);
+    expect_pass(f);
+    f->votes[0].open = true; /* open votes do not make a quorum */
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+}
+
+static void replace_in(struct release_fixture *f, const char *file, const char *old, const char *new_text)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_BUF struct buf changed = BUF_INIT;
+    assert_int_equal(file_read(f->release_dirfd, file, 1 << 20, &text, NULL), 0);
+    const char *at = strstr(text.data, old);
+    assert_non_null(at);
+    buf_add(&changed, text.data, (size_t)(at - text.data));
+    buf_add_text(&changed, new_text);
+    buf_add_text(&changed, at + strlen(old));
+    assert_int_equal(file_write(f->release_dirfd, file, buf_view(&changed), 0644, NULL), 0);
+}
+
+/* The managers signed it; the evidence says otherwise. */
+static void test_signed_lies(void **state)
+{
+    struct release_fixture *f = *state;
+    static const struct {
+        const char *old, *new_text, *rule, *file;
+    } cases[] = {{"\"planned\":2", "\"planned\":3", "counts", "release.json"},
+                 {"\"version\":\"2.1\"", "\"version\":\"2.2\"", "release-malformed", "release.json"}, /* the archive's name no longer fits */
+                 {"\"operators\":[\"alpha\",\"beta\"]", "\"operators\":[\"alpha\",\"delta\"]", "support", "release.json"},
+                 {"\"dissent\":0,\"gpu\"", "\"dissent\":1,\"gpu\"", "release-malformed", "release.json"}, /* counts are derived */
+                 {"\"waivers\":[]", "\"waivers\":[{\"package\":\"appb\"}]", "release-malformed", "release.json"}, /* S12 */
+                 {"\"tier\":\"extra\"", "\"tier\":\"ai\"", "not-planned", "release.json"},
+                 {"\"commit\":\"01", "\"commit\":\"02", "plan-tree", "plan.json"},
+                 {"\"log\":null", "\"log\":{}", "release-malformed", "release.json"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        release_fixture_write(f);
+        replace_in(f, "release.json", cases[i].old, cases[i].new_text);
+        release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+        expect_refused(f, cases[i].rule, cases[i].file);
+    }
+    release_fixture_write(f);
+    replace_in(f, "release.json", digest_hex(&f->packages[APPB].payload.tar).text, digest_hex(&f->packages[LIBA].payload.tar).text);
+    release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+    expect_refused(f, "tar", "release.json");
+    expect_refused(f, "archive", "artifacts/appb");
+}
+
+/* K6, K7 */
+static void test_other_policy_and_base(void **state)
+{
+    struct release_fixture *f = *state;
+    f->farm->root->policy = digest_of(VIEW("a stricter policy"));
+    release_fixture_write(f);
+    expect_refused(f, "policy-not-allowed", "release.json");
+    f->farm->root->policy = digest_of(view_text(f->policy));
+    f->farm->root->bases[0] = digest_of(VIEW("another base"));
+    release_fixture_write(f);
+    expect_refused(f, "base-not-allowed", "release.json");
+}
+
+static void test_other_root(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    release_fixture_write(f);
+    f->farm->root->expires_ms += 1000;
+    root_write(f->farm->root, &text);
+    assert_int_equal(file_write(f->dirfd, "trust.json", buf_view(&text), 0644, NULL), 0);
+    expect_refused(f, "root-untrusted", "1.root.json");
+    f->farm->root->version = 2; /* we already trust the next */
+    buf_clear(&text);
+    root_write(f->farm->root, &text);
+    assert_int_equal(file_write(f->dirfd, "trust.json", buf_view(&text), 0644, NULL), 0);
+    expect_refused(f, "root-old", "root");
+}
+
+static void test_directory(void **state)
+{
+    struct release_fixture *f = *state;
+    struct directory_entry *alpha = &f->farm->directory->entries[0];
+    alpha->expires_ms = FIXTURE_NOW - 5000; /* before the lease; and no longer what was signed */
+    release_fixture_write(f);
+    expect_refused(f, "entry-signature", "workers.json");
+    farm_fixture_sign_entry(alpha, f->farm->operators[0]);
+    farm_fixture_sign_entry(alpha, f->farm->enrolment);
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+    alpha->expires_ms = FIXTURE_EXPIRES;
+    alpha->compromised_from = 12; /* W11 */
+    farm_fixture_sign_entry(alpha, f->farm->operators[0]);
+    farm_fixture_sign_entry(alpha, f->farm->enrolment);
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+}
+
+static void test_quorum_of_one(void **state)
+{
+    (void)state;
+    struct release_fixture *f = release_fixture_new("version: 1\ndefaults:\n  quorum: 1\n  anchors: 1\n");
+    release_fixture_write(f);
+    expect_refused(f, "unverified", "release.json");
+    static const char *const names[] = {"liba", "appb"};
+    f->farm->root->unverified = mem_zero(2, sizeof(char *));
+    for (size_t i = 0; i < 2; i++)
+        f->farm->root->unverified[f->farm->root->nunverified++] = mem_string(names[i]);
+    release_fixture_write(f);
+    expect_pass(f);
+    release_fixture_free(f);
+}
+
+static void test_policy_holds(void **state)
+{
+    (void)state;
+    struct release_fixture *f = release_fixture_new("version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  hold: [liba]\n");
+    release_fixture_write(f);
+    expect_refused(f, "hold", "release.json");
+    release_fixture_free(f);
+}
+
+static void test_tree(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_write(f);
+    CLEANUP_CLOSE int tree = file_open_dir(f->dirfd, "tree", NULL);
+    assert_int_equal(file_write(tree, "packages/extra/liba/build.sh", VIEW("do_install() { evil; }\n"), 0755, NULL), 0);
+    expect_refused(f, "tree-digest", "release.json");
+    expect_refused(f, "tree-spec", "inputs/specs");
+}
+
+static int verify_root(struct release_fixture *f, struct verify_result *ret, const char *phase, const struct verify_state *state)
+{
+    CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
+    CLEANUP_FREE char *root = mem_format("%s/chroot", f->path);
+    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .now_ms = FIXTURE_NOW + LATER, .root = root,
+                                     .phase = phase, .state = state};
+    return verify_release(&options, ret, NULL);
+}
+
+/* S13 */
+static void test_chroot(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    release_fixture_write(f);
+    assert_int_equal(file_make_dirs(f->dirfd, "chroot/usr", 0755, NULL), 0);
+    assert_int_equal(file_make_dirs(f->dirfd, "chroot/etc", 0755, NULL), 0);
+    assert_int_equal(fchmodat(f->dirfd, "chroot", 0755, 0), 0);
+    assert_int_equal(file_write(f->dirfd, "chroot/usr/liba", VIEW("liba"), 0644, NULL), 0);
+    assert_int_equal(file_write(f->dirfd, "chroot/usr/appb", VIEW("appb"), 0644, NULL), 0);
+    if (verify_root(f, &result, NULL, NULL) != 0) {
+        problems_print(&result.problems, stderr);
+        fail_msg("refused");
+    }
+    static const struct {
+        const char *path, *text, *words;
+        mode_t mode;
+    } changes[] = {{"chroot/usr/liba", "LIBA", "other content", 0644}, {"chroot/etc/passwd", "x", "alone", 0644},
+                   {"chroot/usr/appb", "appb", "another mode", 04755}};
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        assert_int_equal(file_write(f->dirfd, changes[i].path, view_text(changes[i].text), changes[i].mode, NULL), 0);
+        verify_result_done(&result);
+        assert_int_equal(verify_root(f, &result, NULL, NULL), FARM_E_REFUSED);
+        assert_int_equal(result.problems.count, i + 1);
+    }
+    assert_int_equal(unlinkat(f->dirfd, "chroot/usr/liba", 0), 0);
+    verify_result_done(&result);
+    assert_int_equal(verify_root(f, &result, NULL, NULL), FARM_E_REFUSED);
+    assert_non_null(find_problem(&result, "root-entry", ""));
+}
+
+static void test_phases(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
+    struct verify_state fresh = {0};
+    release_fixture_write(f);
+    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .now_ms = FIXTURE_NOW + LATER, .phase = "image"};
+    assert_int_equal(verify_release(&options, &result, NULL), FARM_E_USAGE); /* no state */
+    options.state = &fresh;
+    assert_int_equal(verify_release(&options, &result, NULL), 0);
+    verify_result_done(&result);
+    options.phase = "ukis-verity";
+    assert_int_equal(verify_release(&options, &result, NULL), FARM_E_REFUSED); /* S16 */
+    assert_non_null(find_problem(&result, "seal-missing", "seal.json"));
+    verify_result_done(&result);
+    options.phase = "imgae";
+    assert_int_equal(verify_release(&options, &result, NULL), FARM_E_USAGE);
+    options.phase = NULL;
+    options.trust = "/nonexistent";
+    assert_true(verify_release(&options, &result, NULL) < 0);
+    verify_result_done(&result);
+}
+
+static void test_state_file(void **state)
+{
+    struct release_fixture *f = *state;
+    struct verify_state one = {.root_version = 1, .root = digest_of(VIEW("r")), .directory_version = 3, .sequence = 7,
+                               .release = digest_of(VIEW("x")), .time_ms = FIXTURE_NOW}, back;
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0); /* absent is fresh */
+    assert_int_equal(back.sequence, 0);
+    assert_int_equal(verify_state_write(f->dirfd, "state", &one, NULL), 0);
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0);
+    assert_memory_equal(&one, &back, sizeof one);
+    assert_int_equal(file_write(f->dirfd, "state", VIEW("{}"), 0644, NULL), 0);
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), FARM_E_CONFIG);
+    assert_int_equal(file_write(f->dirfd, "state", VIEW(""), 0644, NULL), 0);
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), FARM_E_CONFIG);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_good),         CASE(test_one_bit),        CASE(test_missing_files), CASE(test_extra_files),
+        CASE(test_signatures),   CASE(test_expiry),         CASE(test_rollback),      CASE(test_quorum),
+        CASE(test_dissent),      CASE(test_evidence_differs), CASE(test_equivocation), CASE(test_rounds),
+        CASE(test_lease_binding), CASE(test_signed_lies),   CASE(test_other_policy_and_base), CASE(test_other_root),
+        CASE(test_directory),    cmocka_unit_test(test_quorum_of_one), cmocka_unit_test(test_policy_holds), CASE(test_tree),
+        CASE(test_chroot),       CASE(test_phases),         CASE(test_state_file),
+    };
+    return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
+}
