@@ -19,25 +19,28 @@ static bool prefix_allows(struct view prefix, const char *path)
            (path[prefix.size] == '\0' || path[prefix.size] == '/' || prefix.data[prefix.size - 1] == '/');
 }
 
-static bool list_allows(const char *list, const char *path)
+/* Prefixes are made real as well: what decides is where things are, not what they are called. */
+static bool list_allows(const char *list, const char *real)
 {
     struct view rest = view_text(list), prefix;
-    while (view_split(&rest, ',', &prefix))
-        if (view_starts(prefix, VIEW("file://"))
-                ? prefix_allows(view_of(prefix.data + 7, prefix.size - 7), path)
-                : prefix_allows(prefix, path))
+    while (view_split(&rest, ',', &prefix)) {
+        if (view_starts(prefix, VIEW("file://")))
+            prefix = view_of(prefix.data + 7, prefix.size - 7);
+        CLEANUP_FREE char *text = view_string(prefix);
+        CLEANUP_FREE char *allowed = realpath(text, NULL);
+        if (allowed != NULL && prefix_allows(view_text(allowed), real))
             return true;
+    }
     return false;
 }
 
 static int open_local(const char *location, const char *local, struct gitrepo **ret, struct diag *diag)
 {
     const char *path = strncmp(location, "file://", 7) == 0 ? location + 7 : location;
-    /* The real path decides, so that neither ".." nor a link leads out of what is allowed. */
     CLEANUP_FREE char *real = realpath(path, NULL);
     if (real == NULL)
         return diag_errno(diag, "%s", path);
-    if (!list_allows(local, real) && !list_allows(local, path))
+    if (!list_allows(local, real))
         return diag_set(diag, FARM_E_REFUSED,
                         "%s: local repositories are opened only below local_repositories in farm.conf", path);
     return gitrepo_open(real, ret, diag);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "db.h"
+
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    char directory[64], path[96];
+    struct db *db;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = mem_zero(1, sizeof *fixture);
+    struct diag diag = DIAG_INIT;
+    strcpy(fixture->directory, "db-test-XXXXXX");
+    assert_non_null(mkdtemp(fixture->directory));
+    snprintf(fixture->path, sizeof fixture->path, "%s/farm.db", fixture->directory);
+    assert_int_equal(db_open(fixture->path, &fixture->db, &diag), 0);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    struct fixture *fixture = *state;
+    db_close(fixture->db);
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s", fixture->path, ends[i]);
+        unlink(path);
+    }
+    rmdir(fixture->directory);
+    free(fixture);
+    return 0;
+}
+
+static struct digest digest_number(unsigned char number)
+{
+    struct digest digest = {{0}};
+    digest.bytes[0] = number;
+    digest.bytes[31] = 1;
+    return digest;
+}
+
+static void put_worker(struct db *db, const char *name, unsigned char key)
+{
+    struct db_worker row = {.name = name,
+                            .operator_name = "alder",
+                            .entry = "{}",
+                            .state = "active",
+                            .ed25519 = digest_number(key),
+                            .curve = digest_number((unsigned char)(key + 100)),
+                            .admitted_ms = 1};
+    db_put_worker(db, &row);
+}
+
+/* A worker, a job and a lease, so that attestations have something to refer to. */
+static void put_lease(struct db *db, unsigned char nonce)
+{
+    struct digest job = digest_number(1);
+    put_worker(db, "alder-1", 10);
+    db_put_job(db, &job, "extra/zlib", 1);
+    struct db_lease row = {.nonce = digest_number(nonce),
+                           .job = job,
+                           .round = 1,
+                           .worker = "alder-1",
+                           .operator_name = "alder",
+                           .state = "live",
+                           .granted_ms = 1,
+                           .deadline_ms = 2};
+    db_put_lease(db, &row);
+}
+
+static struct db_attestation attestation(unsigned char nonce, unsigned char number)
+{
+    return (struct db_attestation){.digest = digest_number(number),
+                                   .nonce = digest_number(nonce),
+                                   .payload = digest_number(50),
+                                   .tar = digest_number(51),
+                                   .log = digest_number(52),
+                                   .failure = "none",
+                                   .fate = "counted",
+                                   .duration_ms = 1000,
+                                   .envelope = VIEW("{}")};
+}
+
+static int count_row(void *context, const struct db_attestation *row)
+{
+    (void)row;
+    ++*(int *)context;
+    return 0;
+}
+
+static void test_what_was_committed_is_read_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db_attestation row = attestation(7, 20);
+    int count = 0;
+    struct digest job = digest_number(1);
+    db_begin(fixture->db);
+    put_lease(fixture->db, 7);
+    db_put_attestation(fixture->db, &row);
+    assert_int_equal(db_commit(fixture->db, NULL), 0);
+    fixture->db = db_close(fixture->db);
+    assert_int_equal(db_open(fixture->path, &fixture->db, NULL), 0);
+    assert_int_equal(db_each_attestation_of(fixture->db, &job, count_row, &count, NULL), 1);
+    assert_int_equal(count, 1);
+    assert_int_equal(db_duration_of(fixture->db, "extra/zlib"), 1000);
+}
+
+static void test_a_failed_statement_fails_the_whole_transaction(void **state)
+{
+    struct fixture *fixture = *state;
+    struct diag diag = DIAG_INIT;
+    struct db_attestation row = attestation(7, 20);
+    int count = 0;
+    db_begin(fixture->db);
+    put_lease(fixture->db, 7);
+    db_put_attestation(fixture->db, &row);
+    db_put_attestation(fixture->db, &row); /* unique by its bytes */
+    assert_true(db_commit(fixture->db, &diag) < 0);
+    assert_non_null(strstr(diag.text, "UNIQUE"));
+    assert_int_equal(db_each_attestation(fixture->db, count_row, &count, NULL), 0);
+    db_begin(fixture->db); /* and the next one starts clean */
+    put_lease(fixture->db, 7);
+    assert_int_equal(db_commit(fixture->db, NULL), 0);
+}
+
+/* Lesson 1 of every farm: the database itself counts operators, not signatures. */
+static void test_an_operator_has_one_vote_per_job_and_round(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db_attestation first = attestation(7, 20), second = attestation(7, 21);
+    struct db_vote vote = {
+        .job = digest_number(1), .attestation = first.digest, .round = 1, .operator_name = "alder"};
+    db_begin(fixture->db);
+    put_lease(fixture->db, 7);
+    db_put_attestation(fixture->db, &first);
+    db_put_attestation(fixture->db, &second);
+    db_put_vote(fixture->db, &vote);
+    assert_int_equal(db_commit(fixture->db, NULL), 0);
+    vote.attestation = second.digest;
+    db_begin(fixture->db);
+    db_put_vote(fixture->db, &vote);
+    assert_true(db_commit(fixture->db, NULL) < 0);
+}
+
+static void test_a_key_belongs_to_one_worker(void **state) /* W5 */
+{
+    struct fixture *fixture = *state;
+    db_begin(fixture->db);
+    put_worker(fixture->db, "alder-1", 10);
+    put_worker(fixture->db, "alder-2", 10);
+    assert_true(db_commit(fixture->db, NULL) < 0);
+}
+
+static void test_a_row_without_its_lease_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct db_attestation row = attestation(9, 20);
+    db_begin(fixture->db);
+    db_put_attestation(fixture->db, &row);
+    assert_true(db_commit(fixture->db, NULL) < 0);
+}
+
+static void test_references_keep_objects(void **state)
+{
+    struct fixture *fixture = *state;
+    struct digest object = digest_number(33), other = digest_number(34);
+    db_begin(fixture->db);
+    db_put_reference(fixture->db, &object, "plan:x");
+    db_put_reference(fixture->db, &object, "plan:x");
+    assert_int_equal(db_commit(fixture->db, NULL), 0);
+    assert_true(db_is_referenced(fixture->db, &object));
+    assert_false(db_is_referenced(fixture->db, &other));
+}
+
+static void test_a_newer_schema_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct diag diag = DIAG_INIT;
+    sqlite3 *raw;
+    fixture->db = db_close(fixture->db);
+    assert_int_equal(sqlite3_open(fixture->path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(raw);
+    assert_int_equal(db_open(fixture->path, &fixture->db, &diag), FARM_E_UNSUPPORTED);
+    assert_null(fixture->db);
+    assert_non_null(strstr(diag.text, "999"));
+}
+
+static void test_a_file_that_is_no_database_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct diag diag = DIAG_INIT;
+    fixture->db = db_close(fixture->db);
+    FILE *file = fopen(fixture->path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 1000; i++)
+        fputs("this is not a database ", file);
+    fclose(file);
+    assert_int_equal(db_open(fixture->path, &fixture->db, &diag), FARM_E_CORRUPT);
+    assert_null(fixture->db);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_was_committed_is_read_back),
+        TEST(test_a_failed_statement_fails_the_whole_transaction),
+        TEST(test_an_operator_has_one_vote_per_job_and_round),
+        TEST(test_a_key_belongs_to_one_worker),
+        TEST(test_a_row_without_its_lease_is_refused),
+        TEST(test_references_keep_objects),
+        TEST(test_a_newer_schema_is_refused),
+        TEST(test_a_file_that_is_no_database_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
