@@ -157,28 +157,62 @@ int file_open_dir(int dirfd, const char *path, struct diag *diag)
     return fd >= 0 ? fd : diag_errno(diag, "%s: open directory", path);
 }
 
-static int remove_entries(int fd, struct diag *diag);
+/*
+ * Removing a tree that a build left: it may be deeper than there are descriptors, or than a path can name, on purpose. So
+ * there is no recursion. A directory in a directory is first renamed up to the top of the tree, where its turn
+ * comes later; at most two are open at any time, and each is moved once.
+ */
+struct removal {
+    int top;
+    uint64_t next; /* for the names that directories get when they are moved up */
+};
 
-static int remove_one(int dirfd, const char *name, struct diag *diag)
+/* -1 with errno. The mode may be one that even its owner cannot enter. */
+static int open_to_clear(int dirfd, const char *name)
+{
+    enum { FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+    int fd = openat(dirfd, name, FLAGS);
+    if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+        fd = openat(dirfd, name, FLAGS);
+    if (fd >= 0)
+        fchmod(fd, 0700);
+    return fd;
+}
+
+static int move_up(struct removal *removal, int dirfd, const char *name, struct diag *diag)
+{
+    CLEANUP_CLOSE int fd = open_to_clear(dirfd, name); /* moving a directory needs write permission on it */
+    for (;;) {
+        CLEANUP_FREE char *fresh = mem_format(".removed-%llu", (unsigned long long)removal->next++);
+        if (renameat2(dirfd, name, removal->top, fresh, RENAME_NOREPLACE) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return diag_errno(diag, "%s: remove", name);
+    }
+}
+
+/* Anything but a directory, or an empty one. 1: it is a directory with something in it. */
+static int remove_simple(int dirfd, const char *name, struct diag *diag)
 {
     if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
         return 0;
-    if (errno != EISDIR && errno != EPERM && errno != EACCES)
+    int why = errno;
+    if (why != EISDIR && why != EPERM && why != EACCES)
         return diag_errno(diag, "%s: remove", name);
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
-        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return diag_errno(diag, "%s: open to remove", name);
-    int result = remove_entries(fd, diag); /* closes fd */
-    if (result >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
-        result = diag_errno(diag, "%s: remove directory", name);
-    return result;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return 1;
+    if (errno == ENOTDIR)
+        errno = why; /* what was wrong with removing the file */
+    return diag_errno(diag, "%s: remove", name);
 }
 
-static int remove_entries(int fd, struct diag *diag)
+typedef int remove_full(struct removal *removal, int dirfd, const char *name, struct diag *diag);
+
+/* Removes what is in 'fd', which it closes; hands directories that are not empty to 'full'. */
+static int clear_directory(struct removal *removal, int fd, remove_full *full, struct diag *diag)
 {
-    fchmod(fd, 0700); /* a build may leave directories that even their owner cannot write */
     DIR *stream = fdopendir(fd);
     if (stream == NULL) {
         int error = diag_errno(diag, "read directory");
@@ -186,16 +220,45 @@ static int remove_entries(int fd, struct diag *diag)
         return error;
     }
     int result = 0;
-    for (struct dirent *entry; result >= 0 && (entry = readdir(stream)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            result = remove_one(dirfd(stream), entry->d_name, diag);
+    for (struct dirent *entry; result >= 0 && (entry = readdir(stream)) != NULL;) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        result = remove_simple(dirfd(stream), entry->d_name, diag);
+        if (result == 1)
+            result = full(removal, dirfd(stream), entry->d_name, diag);
+    }
     closedir(stream);
+    return result;
+}
+
+/* One in the top: what it holds is removed or moved up beside it; then it is empty. */
+static int remove_in_top(struct removal *removal, int dirfd, const char *name, struct diag *diag)
+{
+    int fd = open_to_clear(dirfd, name);
+    if (fd < 0)
+        return diag_errno(diag, "%s: open to remove", name);
+    int result = clear_directory(removal, fd, move_up, diag);
+    if (result >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY) /* somebody adds: next round */
+        result = diag_errno(diag, "%s: remove directory", name);
     return result;
 }
 
 int file_remove_tree(int dirfd, const char *path, struct diag *diag)
 {
-    return remove_one(dirfd, path, diag);
+    int result;
+    while ((result = remove_simple(dirfd, path, diag)) == 1) { /* each round goes one level deeper everywhere */
+        CLEANUP_CLOSE int top = open_to_clear(dirfd, path);
+        if (top < 0)
+            return diag_errno(diag, "%s: open to remove", path);
+        struct removal removal = {.top = top};
+        int fd = open_to_clear(top, ".");
+        if (fd < 0)
+            return diag_errno(diag, "%s: open to remove", path);
+        result = clear_directory(&removal, fd, remove_in_top, diag);
+        if (result < 0)
+            return result;
+    }
+    return result;
 }
 
 int file_temp_dir(int dirfd, const char *prefix, char **ret_name, struct diag *diag)

@@ -23,7 +23,7 @@
 #include "manifest.h"
 
 enum { PKGINFO_SIZE_MAX = 64 * 1024 };
-/* What fits eleven octal digits (the year 10889). */
+/* What fits eleven octal digits (the year 2242). */
 #define CANONTAR_EPOCH_MAX ((int64_t)077777777777)
 
 /* A stream of bytes out; returns 0 or an error that ends the whole operation. */
