@@ -258,8 +258,7 @@ static int receive(struct link_client *client, struct buf *ret_frame, struct dia
     } else if (link_skip_frames(client->socket) > 0) {
         r = LINK_DROPPED;
     } else {
-        buf_clear(ret_frame);
-        buf_add(ret_frame, zmq_msg_data(&frame), zmq_msg_size(&frame));
+        link_message_copy(&frame, ret_frame);
         r = LINK_FRAME;
     }
     zmq_msg_close(&frame);

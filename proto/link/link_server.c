@@ -279,8 +279,7 @@ static int receive(struct link_server *server, struct link_peer *ret_from, struc
         r = -EBADMSG;
     if (r == 1) {
         *ret_from = peer;
-        buf_clear(ret_frame);
-        buf_add(ret_frame, zmq_msg_data(&frame), zmq_msg_size(&frame));
+        link_message_copy(&frame, ret_frame);
         server->stats.frames++;
     }
     zmq_msg_close(&route);

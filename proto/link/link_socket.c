@@ -64,6 +64,12 @@ size_t link_skip_frames(void *socket)
     return skipped;
 }
 
+void link_message_copy(zmq_msg_t *message, struct buf *ret)
+{
+    buf_clear(ret);
+    buf_add(ret, zmq_msg_data(message), zmq_msg_size(message));
+}
+
 static void free_data(void *data, void *hint)
 {
     (void)hint;
@@ -80,8 +86,7 @@ void link_message_from(zmq_msg_t *message, struct buf *frame)
 
 void link_message_return(zmq_msg_t *message, struct buf *frame)
 {
-    buf_clear(frame);
-    buf_add(frame, zmq_msg_data(message), zmq_msg_size(message));
+    link_message_copy(message, frame);
     zmq_msg_close(message);
 }
 
