@@ -40,6 +40,7 @@ static void stop_or_drain(struct agent *agent)
     if (agent->draining)
         agent->stopping = true;
     agent->draining = true;
+    agent_return_waiting(agent, "this worker finishes what it has and leaves");
     size_t busy = agent->nslots - agent_free_slots(agent);
     if (agent->stopping)
         log_info("stopping now; %zu leases go back", busy);
@@ -137,6 +138,12 @@ static void on_down(struct agent *agent, const char *text)
     agent->status_changed = true;
 }
 
+static void on_up(struct agent *agent)
+{
+    agent->hello_due_ms = 0;
+    agent_say_hello(agent);
+}
+
 /* Bounded, so that a talkative coordinator cannot keep us from heartbeats and signals. */
 static int take_link(struct agent *agent, struct diag *diag)
 {
@@ -150,7 +157,7 @@ static int take_link(struct agent *agent, struct diag *diag)
         if (event == LINK_NOTHING)
             return 0;
         if (event == LINK_UP)
-            agent_say_hello(agent);
+            on_up(agent);
         else if (event == LINK_FRAME)
             agent_on_frame(agent, buf_view(&frame));
         else if (event == LINK_DOWN)
@@ -175,6 +182,11 @@ static void do_due(struct agent *agent, int64_t now)
         answers_resend_older(&agent->answers, now - AGENT_RESEND_MS);
         agent_move_answers(agent, now);
     }
+    if (agent->hello_due_ms != 0 && now >= agent->hello_due_ms) {
+        agent->hello_due_ms = 0;
+        if (link_client_is_up(agent->link))
+            agent_say_hello(agent);
+    }
     bool busy = agent_free_slots(agent) < agent->nslots;
     if ((agent->status_changed || busy) && now >= agent->status_due_ms) {
         write_status(agent, mode_name(agent));
@@ -191,6 +203,8 @@ static int timeout_of(const struct agent *agent, int64_t now)
         due = agent->heartbeat_due_ms;
     if ((agent->status_changed || busy) && agent->status_due_ms < due)
         due = agent->status_due_ms;
+    if (agent->hello_due_ms != 0 && agent->hello_due_ms < due)
+        due = agent->hello_due_ms;
     if (agent->draining && now + AGENT_STATUS_MS < due)
         due = now + AGENT_STATUS_MS;
     return due > now ? (int)(due - now) : 0;
@@ -230,6 +244,7 @@ static int loop(struct agent *agent, struct diag *diag)
 /* Leases that will have no answer from us go back at once, so that nobody waits for a deadline. */
 static void give_back_leases(struct agent *agent)
 {
+    agent_return_waiting(agent, "this worker stops");
     for (size_t i = 0; i < agent->nslots; i++) {
         struct slot_view view = slot_look(agent->slots[i]);
         bool answered = answers_find(&agent->answers, &view.nonce) != NULL;
@@ -280,6 +295,7 @@ static int start_slots(struct agent *agent, struct diag *diag)
     const struct slot_host host = {agent->shop, agent->outbox};
     agent->slots = mem_zero(agent->nslots, sizeof(struct slot *));
     agent->idle = mem_zero(agent->nslots, sizeof *agent->idle);
+    agent->waiting = mem_zero(agent->nslots, sizeof(struct lease *));
     for (size_t i = 0; i < agent->nslots; i++) {
         int error = slot_new(&host, (unsigned)i, &agent->slots[i], diag);
         if (error < 0)
@@ -318,6 +334,9 @@ static int connect_link(struct agent *agent, struct diag *diag)
 static void agent_done(struct agent *agent)
 {
     stop_slots(agent);
+    for (size_t i = 0; i < agent->nwaiting; i++)
+        lease_free(agent->waiting[i], agent->shop);
+    free(agent->waiting);
     free(agent->slots);
     free(agent->idle);
     outbox_free(agent->outbox);

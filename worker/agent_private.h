@@ -17,6 +17,7 @@ enum {
     AGENT_HEARTBEAT_MAX_MS = 60000,
     AGENT_STATUS_MS = 1000,       /* between two writings of status.json */
     AGENT_RESEND_MS = 60000,      /* a result without an acknowledgement is sent again */
+    AGENT_REFUSED_MS = 30000,     /* a session that was refused is asked for again */
     AGENT_FAREWELL_MS = 10000     /* how long a drained worker waits for its last acknowledgements */
 };
 
@@ -28,6 +29,12 @@ struct agent {
     struct slot **slots;
     bool *idle;                   /* by slot: it has said so and was given nothing since */
     size_t nslots;
+    /*
+     * Leases that came while their slot still cleared away what it had answered already: the coordinator counts a slot as free
+     * from its answer on. At most one for each slot.
+     */
+    struct lease **waiting;
+    size_t nwaiting;
     struct answers answers;
     struct tally tally;
     char *bulk_endpoint;          /* NULL until the first Welcome */
@@ -37,6 +44,7 @@ struct agent {
     int exit_status;
     int heartbeat_ms;
     int64_t heartbeat_due_ms, status_due_ms;
+    int64_t hello_due_ms;         /* after Refused; 0: not due */
     bool status_changed;
     char connection[TALLY_TEXT_MAX];
 };
@@ -54,6 +62,10 @@ void agent_say_goodbye(struct agent *agent, const char *reason);
 void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason, const char *text);
 /* Sends what is uploaded, gives slots what is not; as far as connection and slots allow. */
 void agent_move_answers(struct agent *agent, int64_t now_ms);
+/* Gives the leases that wait to the slots that are idle. */
+void agent_assign(struct agent *agent);
+/* Sends back the leases that wait. */
+void agent_return_waiting(struct agent *agent, const char *text);
 /* One frame from the coordinator. */
 void agent_on_frame(struct agent *agent, struct view frame);
 /* One note from a slot; takes it. */

@@ -32,7 +32,7 @@ static ProtobufCBinaryData nonce_bytes(const struct lease_nonce *nonce)
     return wire_bytes(view_of(nonce->bytes, sizeof nonce->bytes));
 }
 
-/* Leases we still work on: answers that are not acknowledged, and what the slots do. */
+/* Leases we still work on: answers that are not acknowledged, what waits for a slot, and what the slots do. */
 static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_view *views)
 {
     size_t count = 0;
@@ -40,6 +40,11 @@ static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_
         wire__running__init(&ret[count]);
         ret[count].nonce = nonce_bytes(&agent->answers.items[i].entry->nonce);
         ret[count].job_key = wire_digest(&agent->answers.items[i].entry->job);
+    }
+    for (size_t i = 0; i < agent->nwaiting && count < WIRE_RUNNING_MAX; i++, count++) {
+        wire__running__init(&ret[count]);
+        ret[count].nonce = nonce_bytes(&agent->waiting[i]->nonce);
+        ret[count].job_key = wire_digest(&agent->waiting[i]->key);
     }
     for (size_t i = 0; i < agent->nslots && count < WIRE_RUNNING_MAX; i++) {
         views[i] = slot_look(agent->slots[i]);
@@ -212,8 +217,8 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
     agent_move_answers(agent, moment_steady_ms());
 }
 
-/* NULL: it may be taken, by the slot *ret_slot. */
-static const char *why_not(const struct agent *agent, size_t *ret_slot, enum wire_refuse_reason *ret_reason)
+/* NULL: it may be taken. */
+static const char *why_not(const struct agent *agent, enum wire_refuse_reason *ret_reason)
 {
     *ret_reason = WIRE_REFUSE_PAUSED;
     if (agent->draining)
@@ -221,12 +226,7 @@ static const char *why_not(const struct agent *agent, size_t *ret_slot, enum wir
     if (agent_is_paused(agent))
         return "this worker is paused";
     *ret_reason = WIRE_REFUSE_BUSY;
-    for (size_t i = 0; agent->welcomed && i < agent->nslots; i++) {
-        *ret_slot = i;
-        if (agent->idle[i])
-            return NULL;
-    }
-    return "no slot is free";
+    return agent->welcomed && agent->nwaiting < agent->nslots ? NULL : "no slot is free";
 }
 
 static bool is_known(struct agent *agent, const struct lease_nonce *nonce)
@@ -235,6 +235,8 @@ static bool is_known(struct agent *agent, const struct lease_nonce *nonce)
     if (answer != NULL && answer->stage == ANSWER_SENT)
         answer->stage = ANSWER_UPLOADED; /* it is asked for: once more */
     bool known = answer != NULL;
+    for (size_t i = 0; !known && i < agent->nwaiting; i++)
+        known = lease_nonce_equal(&agent->waiting[i]->nonce, nonce);
     for (size_t i = 0; !known && i < agent->nslots; i++) {
         struct slot_view view = slot_look(agent->slots[i]);
         known = !agent->idle[i] && lease_nonce_equal(&view.nonce, nonce);
@@ -242,30 +244,58 @@ static bool is_known(struct agent *agent, const struct lease_nonce *nonce)
     return known;
 }
 
+static struct lease *take_waiting(struct agent *agent, size_t index)
+{
+    struct lease *lease = agent->waiting[index];
+    agent->nwaiting--;
+    memmove(&agent->waiting[index], &agent->waiting[index + 1], (agent->nwaiting - index) * sizeof(struct lease *));
+    return lease;
+}
+
+void agent_assign(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->nslots && agent->nwaiting > 0; i++) {
+        struct diag why = DIAG_INIT;
+        if (!agent->idle[i])
+            continue;
+        struct lease *lease = take_waiting(agent, 0);
+        struct lease_nonce nonce = lease->nonce;
+        lease->first_cpu = (unsigned)(i * (agent->shop->conf.cores / agent->nslots));
+        agent->idle[i] = false;
+        agent->status_changed = true;
+        if (slot_assign(agent->slots[i], lease, agent->bulk_endpoint, &why) < 0) {
+            log_error("slot %zu: %s", i, why.text);
+            agent_refuse(agent, &nonce, WIRE_REFUSE_BUSY, why.text);
+        }
+    }
+}
+
+void agent_return_waiting(struct agent *agent, const char *text)
+{
+    while (agent->nwaiting > 0) {
+        struct lease *lease = take_waiting(agent, 0);
+        agent_refuse(agent, &lease->nonce, WIRE_REFUSE_PAUSED, text);
+        lease_free(lease, agent->shop);
+    }
+}
+
 static void on_lease(struct agent *agent, const Wire__Lease *message)
 {
-    struct diag why = DIAG_INIT;
     struct lease_nonce nonce;
     enum wire_refuse_reason reason;
-    size_t index = 0;
     struct digest bytes = wire_get_digest(&message->nonce);
     memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
     if (is_known(agent, &nonce)) {
         agent_move_answers(agent, moment_steady_ms());
         return;
     }
-    const char *objection = why_not(agent, &index, &reason);
+    const char *objection = why_not(agent, &reason);
     if (objection != NULL) {
         agent_refuse(agent, &nonce, reason, objection);
         return;
     }
-    unsigned first_cpu = (unsigned)(index * (agent->shop->conf.cores / agent->nslots));
-    agent->idle[index] = false;
-    agent->status_changed = true;
-    if (slot_assign(agent->slots[index], lease_new(message, first_cpu), agent->bulk_endpoint, &why) < 0) {
-        log_error("slot %zu: %s", index, why.text);
-        agent_refuse(agent, &nonce, WIRE_REFUSE_BUSY, why.text);
-    }
+    agent->waiting[agent->nwaiting++] = lease_new(message);
+    agent_assign(agent);
 }
 
 static void on_cancel(struct agent *agent, const Wire__LeaseCancel *cancel)
@@ -273,6 +303,11 @@ static void on_cancel(struct agent *agent, const Wire__LeaseCancel *cancel)
     struct lease_nonce nonce;
     struct digest bytes = wire_get_digest(&cancel->nonce);
     memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
+    for (size_t i = 0; i < agent->nwaiting; i++)
+        if (lease_nonce_equal(&agent->waiting[i]->nonce, &nonce)) {
+            lease_free(take_waiting(agent, i), agent->shop);
+            return;
+        }
     for (size_t i = 0; i < agent->nslots; i++)
         if (slot_cancel(agent->slots[i], &nonce))
             log_info("lease %.8s is withdrawn: %s", spool_nonce_text(&nonce).text, cancel->reason);
@@ -345,13 +380,27 @@ static void on_order(struct agent *agent, const Wire__Order *order)
     agent_mode_changed(agent, "as ordered");
 }
 
+/*
+ * "Not now" means that the coordinator has forgotten this session (it was restarted, or we were silent for too long): Hello again,
+ * at once. Everything else is said once more after a while, since people may have changed what was in the way; only another version
+ * of the protocol will not go away by itself.
+ */
 static void on_refused(struct agent *agent, const Wire__Refused *refused)
 {
+    int error = refused->code <= INT32_MAX ? -(int)refused->code : FARM_E_REFUSED;
+    agent->welcomed = false;
+    if (error == FARM_E_STATE) {
+        agent_say_hello(agent);
+        return;
+    }
     log_error("the coordinator ends the session: %s", refused->text);
     snprintf(agent->connection, sizeof agent->connection, "refused: %s", refused->text);
-    agent->exit_status = FARM_EXIT_CANNOT_RUN;
-    agent->draining = true;
     agent->status_changed = true;
+    agent->hello_due_ms = moment_steady_ms() + AGENT_REFUSED_MS;
+    if (error == FARM_E_UNSUPPORTED) {
+        agent->exit_status = FARM_EXIT_CANNOT_RUN;
+        agent->draining = true;
+    }
 }
 
 void agent_on_frame(struct agent *agent, struct view frame)
@@ -419,6 +468,7 @@ static void on_idle(struct agent *agent, unsigned slot)
     struct slot_view view = slot_look(agent->slots[slot]);
     agent->idle[slot] = true;
     agent->status_changed = true;
+    agent_assign(agent);
     agent_move_answers(agent, moment_steady_ms());
     struct answer *answer = answers_find(&agent->answers, &view.nonce);
     if (agent->idle[slot] && answer != NULL && answer->stage == ANSWER_UPLOADING)

@@ -135,7 +135,8 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
     worker_conf_describe(&conf, &allowed);
     fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state, allowed.data);
     fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state, request.data);
-    fprintf(out, "Give it to the farm's operator, who admits it with:\n\n    farmctl worker admit " STATEDIR_REQUEST "\n\n"
+    fprintf(out, "Sign it with your operator's key (farm-sign entry), and give it to the farm's operator, who admits it with:\n\n"
+                 "    farmctl worker admit FILE\n\n"
                  "Then, or now (it waits until it is admitted), start it:\n\n    farm-worker run --state %s\n", enrol->state);
     worker_conf_done(&conf);
     return 0;

@@ -23,7 +23,7 @@ static struct payload take_payload(const Wire__Payload *payload)
     return (struct payload){.manifest = wire_get_digest(&payload->manifest), .tar = wire_get_digest(&payload->tar)};
 }
 
-struct lease *lease_new(const Wire__Lease *message, unsigned first_cpu)
+struct lease *lease_new(const Wire__Lease *message)
 {
     struct lease *lease = mem_zero(1, sizeof *lease);
     struct digest nonce = wire_get_digest(&message->nonce);
@@ -43,7 +43,6 @@ struct lease *lease_new(const Wire__Lease *message, unsigned first_cpu)
     }
     lease->log_live = message->log_live;
     lease->log_fd = -1;
-    lease->first_cpu = first_cpu;
     lease->started_ms = moment_wall_ms();
     lease->began_ms = moment_steady_ms();
     lease->dir = mem_format(STATEDIR_BUILDS "/%s", spool_nonce_text(&lease->nonce).text);

@@ -77,7 +77,7 @@ struct lease {
     struct ledger_share share;
     bool has_share;
     struct roots_use base_root, closure_root;
-    unsigned first_cpu;         /* the slot's; so that neighbours do not share */
+    unsigned first_cpu;         /* set by who gives it to a slot, so that neighbours do not share processors */
     enum wire_refuse_reason reason;
 
     /* From lease_build and lease_collect. */
@@ -90,7 +90,7 @@ struct lease {
 };
 
 /* 'lease' was decoded by wire.h. */
-struct lease *lease_new(const Wire__Lease *message, unsigned first_cpu);
+struct lease *lease_new(const Wire__Lease *message);
 /* Accepts NULL, returns NULL. */
 struct lease *lease_free(struct lease *lease, struct workshop *shop);
 

@@ -28,7 +28,7 @@ static const char help[] =
     "\n"
     "  1. farm-worker init --join STRING --operator NAME --state DIR\n"
     "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you.\n"
-    "  2. Send DIR/request.json to them; they run: farmctl worker admit request.json\n"
+    "  2. Sign DIR/request.json with your own key (farm-sign entry), and send it to them; they run: farmctl worker admit FILE\n"
     "  3. farm-worker run --state DIR\n"
     "\n"
     "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine.\n"

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* zstd's fastest: most objects of a worker are written once and read once. */
 enum { STORE_LEVEL = 1 };
@@ -52,11 +53,23 @@ static int read_all(struct workshop *shop, struct diag *diag)
     return error >= 0 ? facts_read(shop->state_dirfd, &shop->facts, diag) : error;
 }
 
+/* The builds of a worker that was killed end when they notice; until then they may put new files where we remove. */
+static int sweep_builds(const struct workshop *shop, struct diag *diag)
+{
+    enum { TRIES = 50, WAIT_US = 100 * 1000 };
+    int error = sweep_all(shop->state_dirfd, STATEDIR_BUILDS, diag);
+    for (int i = 0; error < 0 && i < TRIES; i++) {
+        usleep(WAIT_US);
+        error = sweep_all(shop->state_dirfd, STATEDIR_BUILDS, diag);
+    }
+    return error;
+}
+
 static int open_all(struct workshop *shop, struct diag *diag)
 {
     int error = statedir_fill(shop->state_dirfd, diag);
     if (error >= 0)
-        error = sweep_all(shop->state_dirfd, STATEDIR_BUILDS, diag);
+        error = sweep_builds(shop, diag);
     if (error >= 0)
         error = store_open(shop->state_dirfd, STATEDIR_STORE, STORE_LEVEL, &shop->store, diag);
     if (error >= 0)

@@ -24,6 +24,8 @@ struct fixture {
 
 /* 'top': an empty directory. Leaves the working directory there. */
 int fixture_make(const char *top, struct fixture *ret, struct diag *diag) MUST_USE;
+/* To the build user, in the working directory: a scan takes no files of other owners than its own. */
+int fixture_give_away(struct diag *diag) MUST_USE;
 /* Brings everything into a store. May be called for several stores. */
 int fixture_put(struct fixture *fixture, struct store *store, struct diag *diag) MUST_USE;
 /* The job key that the checked-out tree at 'tree_dirfd' gives. */

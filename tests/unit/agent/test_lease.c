@@ -72,6 +72,8 @@ static int set_up(void **state)
     struct diag diag = DIAG_INIT;
     int error = fixture_make(top, &fixture, &diag);
     if (error >= 0)
+        error = fixture_give_away(&diag);
+    if (error >= 0)
         error = make_worker(&diag);
     if (error >= 0)
         error = enter(&diag);
@@ -110,7 +112,7 @@ static struct lease *lease_of(const char *node, const struct digest *key, const 
     unsigned char nonce[32] = {++serial};
     struct fixture_lease message;
     fixture_lease(&fixture, nonce, node, key, payloads, npayloads, &message);
-    return lease_new(&message.lease, 0);
+    return lease_new(&message.lease);
 }
 
 static const struct lease_watch quiet = {.wake_fd = -1};
