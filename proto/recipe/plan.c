@@ -168,18 +168,57 @@ static void reduce(struct plan *plan, size_t index, bool *covered)
     }
 }
 
+/*
+ * Closures of all nodes in one pass: a row of bits for each node says what it brings along into the root of
+ * whoever needs it: itself, and the rows of all its edges. Nodes stand behind what they depend on, so the
+ * rows below are complete, and bits come out in the order of tree_closure.
+ */
+struct rows {
+    const struct tree *tree;
+    const size_t *places; /* of packages among the nodes */
+    uint64_t *bits;
+    size_t words; /* of one row */
+};
+
+static void add_rows(const struct rows *rows, const size_t *edges, size_t count, uint64_t *row)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows->tree->packages[edges[i]].in_base)
+            continue;
+        const uint64_t *other = rows->bits + rows->places[edges[i]] * rows->words;
+        for (size_t k = 0; k < rows->words; k++)
+            row[k] |= other[k];
+    }
+}
+
+static void take_bits(const struct rows *rows, const uint64_t *row, struct plan_node *node)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < rows->words; k++)
+        count += (size_t)__builtin_popcountll(row[k]);
+    node->closure = mem_zero(count, sizeof *node->closure);
+    for (size_t k = 0; k < rows->words; k++)
+        for (uint64_t left = row[k]; left != 0; left &= left - 1)
+            node->closure[node->nclosure++] = k * 64 + (size_t)__builtin_ctzll(left);
+}
+
 static void fill_nodes(struct plan *plan, const struct tree *tree, const size_t *packages)
 {
+    size_t words = (plan->nnodes + 63) / 64;
     CLEANUP_FREE size_t *places = mem_zero(tree->npackages, sizeof *places);
     CLEANUP_FREE bool *covered = mem_zero(plan->nnodes, sizeof *covered);
+    CLEANUP_FREE uint64_t *bits = mem_zero(plan->nnodes, words * sizeof *bits);
+    struct rows rows = {tree, places, bits, words};
     for (size_t i = 0; i < plan->nnodes; i++)
         places[packages[i]] = i;
     for (size_t i = 0; i < plan->nnodes; i++) {
-        struct plan_node *node = &plan->nodes[i];
-        fill_node(node, &tree->packages[packages[i]]);
-        tree_closure(tree, packages[i], &node->closure, &node->nclosure);
-        for (size_t k = 0; k < node->nclosure; k++)
-            node->closure[k] = places[node->closure[k]];
+        const struct package *package = &tree->packages[packages[i]];
+        uint64_t *row = bits + i * words;
+        fill_node(&plan->nodes[i], package);
+        add_rows(&rows, package->build_deps, package->nbuild_deps, row);
+        take_bits(&rows, row, &plan->nodes[i]);
+        add_rows(&rows, package->runtime_deps, package->nruntime_deps, row);
+        row[i / 64] |= (uint64_t)1 << i % 64;
         reduce(plan, i, covered);
     }
 }

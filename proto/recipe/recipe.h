@@ -74,7 +74,7 @@ struct recipe {
     char *install_func;         /* NULL unless given: do_install, else install */
     char *path;                 /* "packages/<tier>/<name>", relative to the tree */
     char *file;                 /* path + "/package.yml", for messages */
-    bool has_build_sh;          /* set by tree_load: then build.sh builds, whatever the style says */
+    bool has_build_sh; /* set by tree_load, but for base packages: build.sh builds, whatever the style says */
     int line_name, line_version, line_tier;
 };
 

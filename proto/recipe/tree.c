@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tree.h"
 
-#include "file.h"
 #include "map.h"
 #include "names.h"
 #include "treedigest.h"
@@ -73,11 +72,30 @@ static int open_component(struct loader *loader, int dirfd, const char *name, co
                         strerror(errno));
 }
 
+/* As many bytes as the file had when it was opened: one system call for each of hundreds of small files. */
+static int read_whole(int fd, size_t size, struct buf *ret)
+{
+    char *room = buf_room(ret, size);
+    size_t have = 0;
+    while (have < size) {
+        ssize_t taken = read(fd, room + have, size - have);
+        if (taken < 0 && errno == EINTR)
+            continue;
+        if (taken < 0)
+            return -errno;
+        if (taken == 0)
+            return FARM_E_CORRUPT; /* it shrank meanwhile */
+        have += (size_t)taken;
+    }
+    ret->size += size;
+    ret->data[ret->size] = '\0';
+    return 0;
+}
+
 /* Reads a file into loader->text. -ENOENT if absent. The size is checked before anything is read. */
 static int read_component(struct loader *loader, int dirfd, const char *name, const char *path, size_t limit)
 {
     CLEANUP_CLOSE int fd = open_component(loader, dirfd, name, path, 0);
-    struct diag diag = DIAG_INIT;
     struct stat status;
     if (fd < 0)
         return fd;
@@ -87,9 +105,10 @@ static int read_component(struct loader *loader, int dirfd, const char *name, co
         return problems_add(loader->problems, path, 0, "file-limit", "%lld bytes, the limit is %zu",
                             (long long)status.st_size, limit);
     buf_clear(&loader->text);
-    int error = file_read_fd(fd, path, limit, &loader->text, &diag);
+    int error = read_whole(fd, (size_t)status.st_size, &loader->text);
     if (error < 0)
-        return problems_add(loader->problems, path, 0, "unreadable", "%s", diag_text(&diag, error));
+        return problems_add(loader->problems, path, 0, "unreadable", "%s; check the file system",
+                            farm_error_text(error));
     return 0;
 }
 
@@ -180,7 +199,7 @@ static void add_package(struct loader *loader, int dirfd, struct recipe *recipe)
     package->in_base = text_list_has(resources_base_tiers(tree->resources), view_text(recipe->tier));
     package->resources = resources_for(tree->resources, recipe->tier, recipe->name);
     package->rules = policy_rules(tree->policy, recipe->tier, recipe->name, "package");
-    recipe->has_build_sh = faccessat(dirfd, "build.sh", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    recipe->has_build_sh = !package->in_base && faccessat(dirfd, "build.sh", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     check_patches(loader, dirfd, package);
     if (!package->in_base && treedigest_of_dir(dirfd, &package->recipe_digest, &diag) < 0)
         (void)problems_add(loader->problems, recipe->file, 0, "unreadable", "%s",

@@ -274,6 +274,16 @@ static void test_real_plan(void **state)
     static const char *const all[] = {"all"};
     assert_int_equal(plan_make(tree, &pin, &base, all, 1, &plan, &diag), 0);
     assert_int_equal(plan->nnodes, 410 + 2 + 103);
+    /* The plan's closures are tree_closure's, in the same order. */
+    for (size_t i = 0; i < plan->nnodes; i++) {
+        const struct plan_node *node = &plan->nodes[i];
+        CLEANUP_FREE size_t *closure = NULL;
+        size_t count = 0;
+        tree_closure(tree, tree_index(tree, tree_find(tree, view_text(node->name))), &closure, &count);
+        assert_int_equal(node->nclosure, count);
+        for (size_t k = 0; k < count; k++)
+            assert_string_equal(plan->nodes[node->closure[k]].name, tree->packages[closure[k]].recipe->name);
+    }
     /* Whatever a node waits for, with all that these wait for in turn, is its whole closure. */
     for (size_t i = 0; i < plan->nnodes; i++) {
         const struct plan_node *node = &plan->nodes[i];
