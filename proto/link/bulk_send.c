@@ -81,10 +81,10 @@ void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const
     struct diag diag = DIAG_INIT;
     struct bulk_send *send = NULL;
     int r = look_up(server, peer, &digest, &send, &diag);
-    if (r >= 0 && get->offset >= send->stored_size)
+    if (send != NULL && get->offset >= send->stored_size)
         r = diag_set(&diag, FARM_E_STATE, "object %s has only %llu stored bytes", digest_hex(&digest).text,
                      (unsigned long long)send->stored_size);
-    if (r < 0) {
+    if (r < 0 || send == NULL) {
         bulk_reply_error(server, peer, &digest, r, diag.text);
         return;
     }

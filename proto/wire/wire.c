@@ -122,7 +122,7 @@ static void add_varint(struct buf *buf, uint32_t value)
 
 static int take_envelope(struct view frame, int *ret_type, struct view *ret_body, struct diag *diag)
 {
-    uint32_t tag, length;
+    uint32_t tag = 0, length = 0;
     if (!take_varint(&frame, &tag) || (tag & 7) != LENGTH_DELIMITED || tag >> 3 > INT16_MAX)
         return diag_set(diag, FARM_E_SYNTAX, "a frame that does not begin with a message of the catalogue");
     if (!take_varint(&frame, &length) || length != frame.size)
@@ -196,9 +196,9 @@ static void free_body(ProtobufCMessage *body)
 
 int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret, struct diag *diag)
 {
-    struct view body;
-    ProtobufCMessage *message;
-    int type, r;
+    struct view body = VIEW_NONE;
+    ProtobufCMessage *message = NULL;
+    int type = 0, r;
     if (frame.size > wire_frame_max(direction))
         return diag_set(diag, FARM_E_LIMIT, "a frame of %zu bytes is over the limit of %zu", frame.size,
                         wire_frame_max(direction));
