@@ -142,7 +142,9 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
     struct diag diag = DIAG_INIT;
     sigset_t none;
     sigemptyset(&none);
-    int error = place(fds, &diag);
+    int error = setpgid(0, 0) < 0 ? diag_errno(&diag, "cannot make a process group") : 0;
+    if (error >= 0)
+        error = place(fds, &diag);
     if (error >= 0)
         error = sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
     if (error >= 0)
@@ -176,6 +178,8 @@ static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, 
         run_bwrap(job, argv, high);
     if (error >= 0 && pid < 0)
         error = diag_errno(diag, "cannot fork");
+    if (pid > 0)
+        setpgid(pid, pid); /* here too, so that it holds whichever of the two runs first; fails once the other did and exec'd */
     for (int i = 0; i < CHILD_FD_END; i++) {
         mem_close_p(&high[i]);
         if (i == STDIN_FILENO || i > INIT_FD_STATUS)

@@ -16,7 +16,7 @@
 enum { CHILD_FD_SECCOMP = 5, CHILD_FD_INIT, CHILD_FD_END };
 
 struct child {
-    pid_t pid;  /* bubblewrap's */
+    pid_t pid;  /* bubblewrap's, and of the process group that farm-init is in too */
     int log;    /* read end, does not block; owned by the caller */
     int status; /* farm-init's reports (report.h); owned by the caller */
 };

@@ -50,7 +50,7 @@ struct launcher {
     int status;          /* farm-init's reports; -1 once it hung up or was cut */
     int signals;
     int last_status;     /* of the last step that ended, as wait(2) gives it */
-    pid_t bwrap;
+    pid_t group;         /* of bubblewrap and farm-init */
     bool hello, done, judged;
     uint64_t host_oom;   /* the kernel's count of out-of-memory kills at the start */
     char tail[TAIL + 1];
@@ -86,11 +86,15 @@ static void judge(struct launcher *launcher, enum sandbox_outcome outcome, const
     va_end(args);
 }
 
-/* bubblewrap's death takes farm-init along; the hang-up is the second string, should that fail. */
+/*
+ * bubblewrap and farm-init are one process group; farm-init's death is the namespace's. Killing bubblewrap alone would not do:
+ * for a moment after its clone() the new process 1 waits for a word of its parent and does not follow it into death yet. The
+ * group's number stays taken for as long as we have a child to wait for. The hang-up is the second string.
+ */
 static void stop(struct launcher *launcher)
 {
-    if (launcher->bwrap > 0)
-        kill(launcher->bwrap, SIGKILL);
+    if (launcher->group > 0)
+        kill(-launcher->group, SIGKILL);
     mem_close_p(&launcher->status);
 }
 
@@ -305,8 +309,7 @@ static bool reap(struct launcher *launcher)
     if (read(launcher->signals, &info, sizeof info) < 0 && errno != EAGAIN)
         return false;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-        if (pid == launcher->bwrap)
-            launcher->bwrap = -1;
+        ;
     return pid == 0;
 }
 
@@ -478,7 +481,7 @@ static void run(struct launcher *launcher)
     if (error >= 0)
         error = child_start(&launcher->job, argv.items, &child, &diag);
     if (error >= 0) {
-        launcher->bwrap = child.pid;
+        launcher->group = child.pid;
         launcher->log_pipe = child.log;
         launcher->status = child.status;
         supervise(launcher);

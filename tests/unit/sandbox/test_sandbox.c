@@ -412,6 +412,30 @@ static void test_cancel(void **state)
     trial_done(&trial);
 }
 
+/*
+ * At every moment of the set-up. bubblewrap's child waits for its parent once, and a parent killed just then once left it
+ * waiting for ever.
+ */
+static void test_cancel_early(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 60; i++) {
+        struct trial trial;
+        struct sandbox *sandbox = NULL;
+        trial_init(&trial, "time", NULL);
+        assert_int_equal(sandbox_start(&trial.job, &sandbox, NULL), 0);
+        usleep(250 * i);
+        sandbox_kill(sandbox);
+        struct pollfd poll_fd = {sandbox_fd(sandbox), POLLIN, 0};
+        assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+        struct sandbox_result result = {.nsteps = 0};
+        assert_int_equal(sandbox_wait(sandbox, &result, NULL), 0);
+        expect(&result, SANDBOX_CANCELLED, "");
+        sandbox_free(sandbox);
+        trial_done(&trial);
+    }
+}
+
 /* The launcher's process id, from the descriptor. */
 static pid_t launcher_pid(const struct sandbox *sandbox)
 {
@@ -508,6 +532,7 @@ static int run_suite(void)
         cmocka_unit_test(test_log),     cmocka_unit_test(test_steps),   cmocka_unit_test(test_daemon),
         cmocka_unit_test(test_mess),    cmocka_unit_test(test_missing), cmocka_unit_test(test_symlink),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_cancel),  cmocka_unit_test(test_launcher_killed),
+        cmocka_unit_test(test_cancel_early),
         cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_thread), cmocka_unit_test(test_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
