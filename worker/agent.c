@@ -117,8 +117,15 @@ static void write_status(struct agent *agent, const char *mode)
         slots[i] = (struct tally_slot){slot_state_name(views[i].state), views[i].node, nonces[i].text,
                                        now - views[i].since_ms};
     }
-    const struct tally_now shown = {agent->shop->conf.name, agent->shop->conf.operator_name, agent->shop->conf.coordinator,
-                                    mode, agent->connection, moment_wall_ms(), agent->answers.count, slots, agent->nslots};
+    const struct tally_now shown = {agent->shop->conf.name,
+                                    agent->shop->conf.operator_name,
+                                    agent->shop->conf.coordinator,
+                                    mode,
+                                    agent->connection,
+                                    moment_wall_ms(),
+                                    agent->answers.count,
+                                    slots,
+                                    agent->nslots};
     tally_write(&agent->tally, &shown, &text);
     if (tally_save(agent->shop->state_dirfd, buf_view(&text), &why) < 0)
         log_warning("%s", why.text);
@@ -210,7 +217,8 @@ static int timeout_of(const struct agent *agent, int64_t now)
     return due > now ? (int)(due - now) : 0;
 }
 
-/* A drained worker leaves when its last results are acknowledged, or cannot be for now: they are in the spool. */
+/* A drained worker leaves when its last results are acknowledged, or cannot be for now: they are in the
+ * spool. */
 static bool may_leave(struct agent *agent, int64_t now)
 {
     if (agent->stopping)
@@ -225,7 +233,8 @@ static bool may_leave(struct agent *agent, int64_t now)
 static int loop(struct agent *agent, struct diag *diag)
 {
     while (!may_leave(agent, moment_steady_ms())) {
-        struct link_poll_item items[] = {LINK_POLL_CLIENT(agent->link), LINK_POLL_FD(outbox_fd(agent->outbox), POLLIN),
+        struct link_poll_item items[] = {LINK_POLL_CLIENT(agent->link),
+                                         LINK_POLL_FD(outbox_fd(agent->outbox), POLLIN),
                                          LINK_POLL_FD(agent->signal_fd, POLLIN)};
         int error = link_poll(items, ARRAY_SIZE(items), timeout_of(agent, moment_steady_ms()), diag);
         if (error >= 0)
@@ -248,7 +257,8 @@ static void give_back_leases(struct agent *agent)
     for (size_t i = 0; i < agent->nslots; i++) {
         struct slot_view view = slot_look(agent->slots[i]);
         bool answered = answers_find(&agent->answers, &view.nonce) != NULL;
-        if (!agent->idle[i] && view.state != SLOT_IDLE && view.state != SLOT_REPORT && !answered && agent->welcomed)
+        if (!agent->idle[i] && view.state != SLOT_IDLE && view.state != SLOT_REPORT && !answered &&
+            agent->welcomed)
             agent_refuse(agent, &view.nonce, WIRE_REFUSE_PAUSED, "this worker stops");
     }
 }
@@ -271,7 +281,8 @@ static void flush(struct agent *agent)
     int64_t end = moment_steady_ms() + FLUSH_MS;
     CLEANUP_BUF struct buf frame = BUF_INIT;
     for (int64_t now; link_client_is_up(agent->link) && (now = moment_steady_ms()) < end;)
-        if (link_poll(&item, 1, (int)(end - now), &ignored) < 0 || link_client_next(agent->link, &frame, &ignored) < 0)
+        if (link_poll(&item, 1, (int)(end - now), &ignored) < 0 ||
+            link_client_next(agent->link, &frame, &ignored) < 0)
             return;
 }
 
@@ -284,7 +295,8 @@ static void leave(struct agent *agent)
     }
     write_status(agent, "stopped");
     if (agent->answers.count > 0)
-        log_warning("%zu results are not acknowledged yet; they are kept and sent after the next start", agent->answers.count);
+        log_warning("%zu results are not acknowledged yet; they are kept and sent after the next start",
+                    agent->answers.count);
     log_info("the worker has stopped");
 }
 
@@ -347,8 +359,12 @@ static void agent_done(struct agent *agent)
 
 int agent_run(struct workshop *shop, int signal_fd, struct diag *diag)
 {
-    struct agent agent = {.shop = shop, .signal_fd = signal_fd, .nslots = shop->conf.slots, .outbox = outbox_new(),
-                          .heartbeat_ms = AGENT_HEARTBEAT_MS, .status_changed = true,
+    struct agent agent = {.shop = shop,
+                          .signal_fd = signal_fd,
+                          .nslots = shop->conf.slots,
+                          .outbox = outbox_new(),
+                          .heartbeat_ms = AGENT_HEARTBEAT_MS,
+                          .status_changed = true,
                           .tally = tally_load(shop->state_dirfd, moment_wall_ms())};
     int error = start_slots(&agent, diag);
     if (error >= 0)

@@ -15,36 +15,36 @@ enum {
     AGENT_HEARTBEAT_MS = 5000,    /* until Welcome says otherwise */
     AGENT_HEARTBEAT_MIN_MS = 100, /* whatever it says */
     AGENT_HEARTBEAT_MAX_MS = 60000,
-    AGENT_STATUS_MS = 1000,       /* between two writings of status.json */
-    AGENT_RESEND_MS = 60000,      /* a result without an acknowledgement is sent again */
-    AGENT_REFUSED_MS = 30000,     /* a session that was refused is asked for again */
-    AGENT_FAREWELL_MS = 10000     /* how long a drained worker waits for its last acknowledgements */
+    AGENT_STATUS_MS = 1000,   /* between two writings of status.json */
+    AGENT_RESEND_MS = 60000,  /* a result without an acknowledgement is sent again */
+    AGENT_REFUSED_MS = 30000, /* a session that was refused is asked for again */
+    AGENT_FAREWELL_MS = 10000 /* how long a drained worker waits for its last acknowledgements */
 };
 
 struct agent {
     struct workshop *shop;
-    int signal_fd;                /* borrowed */
+    int signal_fd; /* borrowed */
     struct link_client *link;
     struct outbox *outbox;
     struct slot **slots;
-    bool *idle;                   /* by slot: it has said so and was given nothing since */
+    bool *idle; /* by slot: it has said so and was given nothing since */
     size_t nslots;
     /*
-     * Leases that came while their slot still cleared away what it had answered already: the coordinator counts a slot as free
-     * from its answer on. At most one for each slot.
+     * Leases that came while their slot still cleared away what it had answered already: the coordinator
+     * counts a slot as free from its answer on. At most one for each slot.
      */
     struct lease **waiting;
     size_t nwaiting;
     struct answers answers;
     struct tally tally;
-    char *bulk_endpoint;          /* NULL until the first Welcome */
-    bool welcomed;                /* on this connection */
+    char *bulk_endpoint; /* NULL until the first Welcome */
+    bool welcomed;       /* on this connection */
     bool paused_by_owner, paused_by_farm, draining, stopping;
-    int64_t drained_ms;           /* when the last slot became idle while draining; 0: not yet */
+    int64_t drained_ms; /* when the last slot became idle while draining; 0: not yet */
     int exit_status;
     int heartbeat_ms;
     int64_t heartbeat_due_ms, status_due_ms;
-    int64_t hello_due_ms;         /* after Refused; 0: not due */
+    int64_t hello_due_ms; /* after Refused; 0: not due */
     bool status_changed;
     char connection[TALLY_TEXT_MAX];
 };
@@ -59,7 +59,8 @@ void agent_say_hello(struct agent *agent);
 void agent_say_heartbeat(struct agent *agent);
 void agent_say_status(struct agent *agent, const char *text);
 void agent_say_goodbye(struct agent *agent, const char *reason);
-void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason, const char *text);
+void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason,
+                  const char *text);
 /* Sends what is uploaded, gives slots what is not; as far as connection and slots allow. */
 void agent_move_answers(struct agent *agent, int64_t now_ms);
 /* Gives the leases that wait to the slots that are idle. */

@@ -32,7 +32,8 @@ static ProtobufCBinaryData nonce_bytes(const struct lease_nonce *nonce)
     return wire_bytes(view_of(nonce->bytes, sizeof nonce->bytes));
 }
 
-/* Leases we still work on: answers that are not acknowledged, what waits for a slot, and what the slots do. */
+/* Leases we still work on: answers that are not acknowledged, what waits for a slot, and what the slots do.
+ */
 static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_view *views)
 {
     size_t count = 0;
@@ -48,7 +49,8 @@ static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_
     }
     for (size_t i = 0; i < agent->nslots && count < WIRE_RUNNING_MAX; i++) {
         views[i] = slot_look(agent->slots[i]);
-        if (agent->idle[i] || views[i].state == SLOT_IDLE || answers_find(&agent->answers, &views[i].nonce) != NULL)
+        if (agent->idle[i] || views[i].state == SLOT_IDLE ||
+            answers_find(&agent->answers, &views[i].nonce) != NULL)
             continue;
         wire__running__init(&ret[count]);
         ret[count].nonce = nonce_bytes(&views[i].nonce);
@@ -116,7 +118,8 @@ void agent_say_goodbye(struct agent *agent, const char *reason)
     say(agent, WIRE_GOODBYE, &goodbye.base);
 }
 
-void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason, const char *text)
+void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason,
+                  const char *text)
 {
     Wire__LeaseRefuse refuse = WIRE__LEASE_REFUSE__INIT;
     CLEANUP_FREE char *clean = mem_string(text);
@@ -194,14 +197,16 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
     const char *bulk = welcome->bulk_endpoint;
     const char *control = agent->shop->conf.coordinator;
     if (welcome->protocol_version != WIRE_PROTOCOL_VERSION) {
-        log_error("the coordinator speaks version %u of the protocol, this worker version %d: install the matching one",
+        log_error("the coordinator speaks version %u of the protocol, this worker version %d: install the "
+                  "matching one",
                   welcome->protocol_version, WIRE_PROTOCOL_VERSION);
         return;
     }
     free(agent->bulk_endpoint);
     /* ":port" is on the host that we talk to already. */
-    agent->bulk_endpoint = bulk[0] == ':' ? mem_format("tcp://%.*s%s", (int)(strrchr(control, ':') - control), control, bulk)
-                                          : mem_string(bulk);
+    agent->bulk_endpoint =
+        bulk[0] == ':' ? mem_format("tcp://%.*s%s", (int)(strrchr(control, ':') - control), control, bulk)
+                       : mem_string(bulk);
     agent->heartbeat_ms = welcome->heartbeat_ms < AGENT_HEARTBEAT_MIN_MS   ? AGENT_HEARTBEAT_MIN_MS
                           : welcome->heartbeat_ms > AGENT_HEARTBEAT_MAX_MS ? AGENT_HEARTBEAT_MAX_MS
                                                                            : (int)welcome->heartbeat_ms;
@@ -248,7 +253,8 @@ static struct lease *take_waiting(struct agent *agent, size_t index)
 {
     struct lease *lease = agent->waiting[index];
     agent->nwaiting--;
-    memmove(&agent->waiting[index], &agent->waiting[index + 1], (agent->nwaiting - index) * sizeof(struct lease *));
+    memmove(&agent->waiting[index], &agent->waiting[index + 1],
+            (agent->nwaiting - index) * sizeof(struct lease *));
     return lease;
 }
 
@@ -324,7 +330,8 @@ static void count_ack(struct agent *agent, const struct spool_entry *entry, cons
         return;
     case WIRE_ACK_EVIDENCE:
         agent->tally.evidence++;
-        log_info("result of %s for lease %.8s is kept as evidence, it is no vote: %s", entry->node, lease, ack->text);
+        log_info("result of %s for lease %.8s is kept as evidence, it is no vote: %s", entry->node, lease,
+                 ack->text);
         return;
     case WIRE_ACK_REFUSED:
         agent->tally.refused++;
@@ -381,9 +388,9 @@ static void on_order(struct agent *agent, const Wire__Order *order)
 }
 
 /*
- * "Not now" means that the coordinator has forgotten this session (it was restarted, or we were silent for too long): Hello again,
- * at once. Everything else is said once more after a while, since people may have changed what was in the way; only another version
- * of the protocol will not go away by itself.
+ * "Not now" means that the coordinator has forgotten this session (it was restarted, or we were silent for
+ * too long): Hello again, at once. Everything else is said once more after a while, since people may have
+ * changed what was in the way; only another version of the protocol will not go away by itself.
  */
 static void on_refused(struct agent *agent, const Wire__Refused *refused)
 {
@@ -447,7 +454,8 @@ static void on_delivered(struct agent *agent, const struct note *note)
 static void on_dropped(struct agent *agent, const struct note *note)
 {
     struct answer *answer = answers_find(&agent->answers, &note->nonce);
-    log_error("the result of %s for lease %.8s is given up: %s", note->node, spool_nonce_text(&note->nonce).text, note->text);
+    log_error("the result of %s for lease %.8s is given up: %s", note->node,
+              spool_nonce_text(&note->nonce).text, note->text);
     agent->tally.refused++;
     if (answer != NULL)
         forget(agent, answer);
@@ -462,7 +470,8 @@ static void on_answered(struct agent *agent, struct note *note)
     agent->status_changed = true;
 }
 
-/* An upload that ended without a word is tried again at the next heartbeat, not at once: it would fail at once. */
+/* An upload that ended without a word is tried again at the next heartbeat, not at once: it would fail at
+ * once. */
 static void on_idle(struct agent *agent, unsigned slot)
 {
     struct slot_view view = slot_look(agent->slots[slot]);

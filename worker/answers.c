@@ -13,7 +13,8 @@ void answers_done(struct answers *answers)
 
 void answers_add(struct answers *answers, struct spool_entry *entry, enum answer_stage stage)
 {
-    answers->items = mem_reserve(answers->items, &answers->capacity, answers->count + 1, sizeof *answers->items);
+    answers->items =
+        mem_reserve(answers->items, &answers->capacity, answers->count + 1, sizeof *answers->items);
     answers->items[answers->count++] = (struct answer){entry, stage, 0};
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Answers: what the main thread knows of results that the coordinator has not acknowledged. The spool is the truth on disk; this is
- * how far each has come: waiting for its upload, being uploaded by a slot, uploaded, sent.
+ * Answers: what the main thread knows of results that the coordinator has not acknowledged. The spool is the
+ * truth on disk; this is how far each has come: waiting for its upload, being uploaded by a slot, uploaded,
+ * sent.
  */
 #ifndef FARM_ANSWERS_H
 #define FARM_ANSWERS_H
@@ -13,13 +14,16 @@ enum answer_stage { ANSWER_KEPT, ANSWER_UPLOADING, ANSWER_UPLOADED, ANSWER_SENT 
 struct answer {
     struct spool_entry *entry; /* owned */
     enum answer_stage stage;
-    int64_t sent_ms;           /* steady clock; when ANSWER_SENT */
+    int64_t sent_ms; /* steady clock; when ANSWER_SENT */
 };
 struct answers {
     struct answer *items;
     size_t count, capacity;
 };
-#define ANSWERS_INIT {0}
+#define ANSWERS_INIT                                                                                         \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 void answers_done(struct answers *answers);
 /* Takes the entry. */

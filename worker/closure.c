@@ -36,9 +36,10 @@ static int refuse_types(const struct closure_layer *layer, const struct entry *e
                         enum entry_type below, struct diag *diag)
 {
     return diag_set(diag, FARM_E_REFUSED,
-                    "%s brings the %s ./%.*s, which is a %s in %s: laying one over the other would hide what is there; install "
-                    "it elsewhere (./usr/lib instead of ./lib)", layer->package, type_name(entry->type),
-                    VIEW_ARG(entry->path), type_name(below), whose);
+                    "%s brings the %s ./%.*s, which is a %s in %s: laying one over the other would hide what "
+                    "is there; install "
+                    "it elsewhere (./usr/lib instead of ./lib)",
+                    layer->package, type_name(entry->type), VIEW_ARG(entry->path), type_name(below), whose);
 }
 
 static bool same_entry(const struct entry *a, const struct entry *b)
@@ -72,8 +73,8 @@ static int check_base(const struct check *check, const struct closure_layer *lay
     return refuse_types(layer, entry, "the base", below->type, diag);
 }
 
-static int check_owner(struct check *check, const struct closure_layer *layer, size_t index, const struct entry *entry,
-                       const struct owner *owner, struct diag *diag)
+static int check_owner(struct check *check, const struct closure_layer *layer, size_t index,
+                       const struct entry *entry, const struct owner *owner, struct diag *diag)
 {
     if ((owner->entry->type == ENTRY_DIR) != (entry->type == ENTRY_DIR))
         return refuse_types(layer, entry, owner->layer->package, owner->entry->type, diag);
@@ -81,9 +82,11 @@ static int check_owner(struct check *check, const struct closure_layer *layer, s
         return 0;
     if (!supersedes(layer, owner->layer->package))
         return diag_set(diag, FARM_E_REFUSED,
-                        "%s and %s both bring ./%.*s, and not the same one; if %s is meant to replace it, its recipe must list "
-                        "%s under \"supersedes\"", owner->layer->package, layer->package, VIEW_ARG(entry->path),
-                        layer->package, owner->layer->package);
+                        "%s and %s both bring ./%.*s, and not the same one; if %s is meant to replace it, "
+                        "its recipe must list "
+                        "%s under \"supersedes\"",
+                        owner->layer->package, layer->package, VIEW_ARG(entry->path), layer->package,
+                        owner->layer->package);
     add_removal(&check->removals, index, entry->path);
     return 0;
 }
@@ -100,7 +103,8 @@ static void take_over(struct check *check, struct owner *owner, const struct clo
     *owner = (struct owner){layer, entry};
 }
 
-static int check_layer(struct check *check, const struct closure_layer *layer, size_t index, struct diag *diag)
+static int check_layer(struct check *check, const struct closure_layer *layer, size_t index,
+                       struct diag *diag)
 {
     for (size_t i = 0; i < layer->manifest->count; i++) {
         const struct entry *entry = &layer->manifest->entries[i];

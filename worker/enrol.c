@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void enrol_write_request(const struct identity *identity, const char *operator_name, const struct facts *facts,
-                         const char *site, struct buf *ret)
+void enrol_write_request(const struct identity *identity, const char *operator_name,
+                         const struct facts *facts, const char *site, struct buf *ret)
 {
     char curve[2 * IDENTITY_CURVE_SIZE + 1], ed25519[2 * KEYS_PUBLIC_SIZE + 1];
     hex_encode(identity_curve_public(identity), IDENTITY_CURVE_SIZE, curve);
@@ -56,10 +56,13 @@ static int read_root_file(const char *path, const struct digest *pinned, struct 
         return error;
     struct digest digest = digest_of(buf_view(ret));
     if (digest_is_zero(pinned))
-        return diag_set(diag, FARM_E_REFUSED, "%s: the join string names no trust root (the farm had none yet); ask its "
-                                              "operator for a new join string, or leave --root out", path);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: the join string names no trust root (the farm had none yet); ask its "
+                        "operator for a new join string, or leave --root out",
+                        path);
     if (!digest_equal(&digest, pinned))
-        return diag_set(diag, FARM_E_DIGEST, "%s: its digest is %s, the join string names %s: it is another root.json", path,
+        return diag_set(diag, FARM_E_DIGEST,
+                        "%s: its digest is %s, the join string names %s: it is another root.json", path,
                         digest_hex(&digest).text, digest_hex(pinned).text);
     return root_parse(buf_view(ret), path, &root, diag);
 }
@@ -73,8 +76,10 @@ static int get_identity(int fd, const char *name, struct identity **ret, struct 
         identity = identity_generate(name, true);
         error = identity_write(identity, fd, STATEDIR_KEY, diag);
     } else if (error >= 0 && strcmp(identity_name(identity), name) != 0) {
-        error = diag_set(diag, FARM_E_EXISTS, STATEDIR_KEY ": there are keys of a worker \"%s\" already; use --worker %s, or "
-                                              "another --state", identity_name(identity), identity_name(identity));
+        error = diag_set(diag, FARM_E_EXISTS,
+                         STATEDIR_KEY ": there are keys of a worker \"%s\" already; use --worker %s, or "
+                                      "another --state",
+                         identity_name(identity), identity_name(identity));
     }
     if (error < 0) {
         identity_free(identity);
@@ -99,7 +104,8 @@ static int write_all(const struct enrol *enrol, int fd, const struct identity *i
     enrol_write_request(identity, enrol->wish.operator_name, &facts, enrol->site, &request);
     worker_conf_write(&enrol->wish, &machine, &conf);
     struct worker_conf check = {0};
-    error = worker_conf_parse(buf_view(&conf), STATEDIR_CONF, &check, diag); /* bad --allow-... shows here, before it is kept */
+    error = worker_conf_parse(buf_view(&conf), STATEDIR_CONF, &check,
+                              diag); /* bad --allow-... shows here, before it is kept */
     worker_conf_done(&check);
     if (error >= 0)
         error = file_write(fd, STATEDIR_REQUEST, buf_view(&request), 0600, diag);
@@ -133,11 +139,16 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
     if (error < 0)
         return error;
     worker_conf_describe(&conf, &allowed);
-    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state, allowed.data);
-    fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state, request.data);
-    fprintf(out, "Sign it with your operator's key (farm-sign entry), and give it to the farm's operator, who admits it with:\n\n"
-                 "    farmctl worker admit FILE\n\n"
-                 "Then, or now (it waits until it is admitted), start it:\n\n    farm-worker run --state %s\n", enrol->state);
+    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state,
+            allowed.data);
+    fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state,
+            request.data);
+    fprintf(out,
+            "Sign it with your operator's key (farm-sign entry), and give it to the farm's operator, who "
+            "admits it with:\n\n"
+            "    farmctl worker admit FILE\n\n"
+            "Then, or now (it waits until it is admitted), start it:\n\n    farm-worker run --state %s\n",
+            enrol->state);
     worker_conf_done(&conf);
     return 0;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Enrol: makes a worker: its state directory, keys and worker.conf, and the request that the farm's operator admits.
+ * Enrol: makes a worker: its state directory, keys and worker.conf, and the request that the farm's operator
+ * admits.
  *
- *     request.json   {"curve":"<hex>","ed25519":"<hex>","facts":{"cpu_vendor":"...","kernel":"...","site":"..."},
+ *     request.json
+ * {"curve":"<hex>","ed25519":"<hex>","facts":{"cpu_vendor":"...","kernel":"...","site":"..."},
  *                     "operator":"alice","worker":"attic"}       "site" only if it was given
  *
- * worker.conf is written last: where it is, the worker is whole. Doing it again with the same values changes nothing and says
- * so; with other values it is refused, and nothing is overwritten.
+ * worker.conf is written last: where it is, the worker is whole. Doing it again with the same values changes
+ * nothing and says so; with other values it is refused, and nothing is overwritten.
  */
 #ifndef FARM_ENROL_H
 #define FARM_ENROL_H
@@ -18,15 +20,15 @@
 #include <stdio.h>
 
 struct enrol {
-    const char *state;        /* path of the state directory */
-    struct worker_wish wish;  /* .name NULL: made from operator and host name */
-    const char *root_file;    /* the farm's root.json; NULL: not given */
-    const char *site;         /* where the machine is, for rules that want distance; NULL: not said */
+    const char *state;       /* path of the state directory */
+    struct worker_wish wish; /* .name NULL: made from operator and host name */
+    const char *root_file;   /* the farm's root.json; NULL: not given */
+    const char *site;        /* where the machine is, for rules that want distance; NULL: not said */
 };
 
 /* Appends request.json; pure. */
-void enrol_write_request(const struct identity *identity, const char *operator_name, const struct facts *facts,
-                         const char *site, struct buf *ret);
+void enrol_write_request(const struct identity *identity, const char *operator_name,
+                         const struct facts *facts, const char *site, struct buf *ret);
 /* A worker's name from operator and host name; always valid. Owned. */
 char *enrol_default_name(const char *operator_name, const char *hostname);
 /* Does it all, and tells the owner on 'out' what to do next. */

@@ -78,7 +78,8 @@ void facts_cpu(struct view cpuinfo, const char *machine, struct facts *ret)
 void facts_kernel(const char *release, struct facts *ret)
 {
     size_t dots = 0, size = 0;
-    while (release[size] != '\0' && ((release[size] >= '0' && release[size] <= '9') || release[size] == '.')) {
+    while (release[size] != '\0' &&
+           ((release[size] >= '0' && release[size] <= '9') || release[size] == '.')) {
         if (release[size] == '.' && ++dots == 2)
             break;
         size++;

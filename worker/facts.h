@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Facts: what this machine really has, coarsely: enough to place work and to tell independent machines apart, not enough
- * to track a donor. Nothing else about the machine ever leaves it.
+ * Facts: what this machine really has, coarsely: enough to place work and to tell independent machines apart,
+ * not enough to track a donor. Nothing else about the machine ever leaves it.
  */
 #ifndef FARM_FACTS_H
 #define FARM_FACTS_H
@@ -17,7 +17,7 @@ struct facts {
     char kernel[FACTS_TEXT_MAX];     /* "6.1": no more than two numbers */
     uint64_t cores;                  /* this process may use (affinity) */
     uint64_t memory_bytes;
-    uint64_t disk_free_bytes;        /* of the file system with the state directory */
+    uint64_t disk_free_bytes; /* of the file system with the state directory */
 };
 
 /* From the text of /proc/cpuinfo and uname's strings; pure. */

@@ -18,7 +18,8 @@ void fetch_done(struct fetch *fetch)
 }
 
 /* Pinned first: the object is then safe from the moment it arrives. */
-int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what, struct diag *diag)
+int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what,
+                 struct diag *diag)
 {
     store_pin(fetch->store, name);
     fetch->pinned = mem_reserve(fetch->pinned, &fetch->capacity, fetch->npinned + 1, sizeof *fetch->pinned);
@@ -31,8 +32,8 @@ int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit,
     return error < 0 ? diag_wrap(diag, error, "%s (%.12s) cannot be had", what, digest_hex(name).text) : 0;
 }
 
-int fetch_file(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what, int dirfd, const char *path,
-               struct diag *diag)
+int fetch_file(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what, int dirfd,
+               const char *path, struct diag *diag)
 {
     int error = fetch_object(fetch, name, limit, what, diag);
     if (error < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Fetch: the objects that one lease needs, brought into the store over the slot's bulk connection and pinned there until the lease
- * is done, so that no cleaning takes them away in between.
+ * Fetch: the objects that one lease needs, brought into the store over the slot's bulk connection and pinned
+ * there until the lease is done, so that no cleaning takes them away in between.
  */
 #ifndef FARM_FETCH_H
 #define FARM_FETCH_H
@@ -23,7 +23,7 @@ void fetch_done(struct fetch *fetch);
 int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what,
                  struct diag *diag) MUST_USE;
 /* Fetches and writes it to a new file (mode 0600) below dirfd; not synced. */
-int fetch_file(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what, int dirfd, const char *path,
-               struct diag *diag) MUST_USE;
+int fetch_file(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what, int dirfd,
+               const char *path, struct diag *diag) MUST_USE;
 
 #endif

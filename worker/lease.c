@@ -20,7 +20,8 @@ static void take_tree(struct lease *lease, const Wire__Tree *tree)
 
 static struct payload take_payload(const Wire__Payload *payload)
 {
-    return (struct payload){.manifest = wire_get_digest(&payload->manifest), .tar = wire_get_digest(&payload->tar)};
+    return (struct payload){.manifest = wire_get_digest(&payload->manifest),
+                            .tar = wire_get_digest(&payload->tar)};
 }
 
 struct lease *lease_new(const Wire__Lease *message)

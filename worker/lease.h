@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Lease: one attempt at one job, from the coordinator's message to the signed answer, as steps that a slot's thread calls in
- * order:
+ * Lease: one attempt at one job, from the coordinator's message to the signed answer, as steps that a slot's
+ * thread calls in order:
  *
  *     lease_new        takes what the message says
  *     lease_prepare    derives the spec itself and compares; fetches; makes root, sources and limits
@@ -11,8 +11,9 @@
  *     lease_deliver    uploads the objects that the answer names
  *     lease_free       and nothing of it is left in builds/
  *
- * Nothing in the message is believed but what the worker can check: the tree by both digests, the job key by deriving it, every
- * object by its name, the base by the owner's list and the trust root. builds/<nonce>/ holds:
+ * Nothing in the message is believed but what the worker can check: the tree by both digests, the job key by
+ * deriving it, every object by its name, the base by the owner's list and the trust root. builds/<nonce>/
+ * holds:
  *
  *     log          what the build wrote, with our own lines beginning "farm: "
  *     and what build.h names: work/src, work/dest ($DESTDIR), sources, root (the overlay's upper layer)
@@ -27,9 +28,9 @@
 #include "workshop.h"
 
 enum {
-    LEASE_LOG_MAX = 64 << 20,       /* bytes; an LLVM build writes 15 MiB */
-    LEASE_PROGRESS_MS = 500,        /* between two messages about one lease, when somebody follows it */
-    LEASE_PROGRESS_QUIET_MS = 2000  /* when nobody does */
+    LEASE_LOG_MAX = 64 << 20,      /* bytes; an LLVM build writes 15 MiB */
+    LEASE_PROGRESS_MS = 500,       /* between two messages about one lease, when somebody follows it */
+    LEASE_PROGRESS_QUIET_MS = 2000 /* when nobody does */
 };
 
 /* Who wants to know, and may interfere. Called on the thread that works on the lease. All may be NULL. */
@@ -43,10 +44,10 @@ struct lease_watch {
 
 /* How a step ended. */
 enum lease_fate {
-    LEASE_GOES_ON,   /* the next step is due */
-    LEASE_ENDED,     /* an answer is due: lease->failure says which; lease_collect comes next */
-    LEASE_RETURNED,  /* goes back unanswered: lease->reason, and the text in the diag */
-    LEASE_ABANDONED  /* cancelled */
+    LEASE_GOES_ON,  /* the next step is due */
+    LEASE_ENDED,    /* an answer is due: lease->failure says which; lease_collect comes next */
+    LEASE_RETURNED, /* goes back unanswered: lease->reason, and the text in the diag */
+    LEASE_ABANDONED /* cancelled */
 };
 
 struct lease_source {
@@ -57,9 +58,9 @@ struct lease {
     /* From the message. */
     struct lease_nonce nonce;
     struct digest key;
-    char *node;                 /* "tier/name" */
+    char *node; /* "tier/name" */
     struct tree_pin tree_pin;
-    struct digest tree_pack;    /* zero: none offered */
+    struct digest tree_pack; /* zero: none offered */
     struct payload base;
     struct payload *payloads;
     size_t npayloads;
@@ -68,7 +69,7 @@ struct lease {
     bool log_live;
 
     /* From lease_prepare. */
-    char *dir;                  /* "builds/<nonce>" */
+    char *dir; /* "builds/<nonce>" */
     int log_fd;
     struct fetch fetch;
     struct trees_use tree;
@@ -77,16 +78,16 @@ struct lease {
     struct ledger_share share;
     bool has_share;
     struct roots_use base_root, closure_root;
-    unsigned first_cpu;         /* set by who gives it to a slot, so that neighbours do not share processors */
+    unsigned first_cpu; /* set by who gives it to a slot, so that neighbours do not share processors */
     enum wire_refuse_reason reason;
 
     /* From lease_build and lease_collect. */
     enum failure_kind failure;
     struct sandbox_result result;
-    struct payload payload;     /* when failure is FAILURE_NONE */
+    struct payload payload; /* when failure is FAILURE_NONE */
     struct digest log;
     int64_t started_ms, finished_ms; /* wall clock, for people */
-    int64_t began_ms;           /* steady clock */
+    int64_t began_ms;                /* steady clock */
 };
 
 /* 'lease' was decoded by wire.h. */
@@ -96,8 +97,10 @@ struct lease *lease_free(struct lease *lease, struct workshop *shop);
 
 enum lease_fate lease_prepare(struct lease *lease, struct workshop *shop, struct bulk_client *bulk,
                               const struct lease_watch *watch, struct diag *diag) MUST_USE;
-/* Its parts, in order: the owner's rules; the tree, and the spec derived from it; limits, roots and sources. */
-enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *shop, struct diag *diag) MUST_USE;
+/* Its parts, in order: the owner's rules; the tree, and the spec derived from it; limits, roots and sources.
+ */
+enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *shop,
+                                    struct diag *diag) MUST_USE;
 enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct diag *diag) MUST_USE;
 enum lease_fate lease_furnish(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
                               struct diag *diag) MUST_USE;
@@ -108,9 +111,11 @@ enum lease_fate lease_build(struct lease *lease, struct workshop *shop, const st
 /* 0, also when an assertion fails: lease->failure says so. Errors: the answer cannot be stored here. */
 int lease_collect(struct lease *lease, struct workshop *shop, struct diag *diag) MUST_USE;
 /* *ret is owned (spool_entry_free); it is not in the spool yet. */
-int lease_sign(const struct lease *lease, const struct workshop *shop, struct spool_entry **ret, struct diag *diag) MUST_USE;
+int lease_sign(const struct lease *lease, const struct workshop *shop, struct spool_entry **ret,
+               struct diag *diag) MUST_USE;
 /* Uploads what the coordinator lacks. */
-int lease_deliver(const struct spool_entry *entry, struct bulk_client *bulk, struct store *store, struct diag *diag) MUST_USE;
+int lease_deliver(const struct spool_entry *entry, struct bulk_client *bulk, struct store *store,
+                  struct diag *diag) MUST_USE;
 
 /* A line of ours in the build's log. */
 void lease_note(const struct lease *lease, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -14,7 +14,9 @@ static struct statement_source *sources_of(const struct spec *spec)
         bool git = source->kind == PIN_GIT;
         sources[i] = (struct statement_source){
             .git = git,
-            .name = !git ? source->filename : source->into != NULL ? source->into : ".",
+            .name = !git                   ? source->filename
+                    : source->into != NULL ? source->into
+                                           : ".",
             .commit = git ? source->commit : NULL,
             .digest = source->digest,
         };
@@ -26,7 +28,8 @@ static struct statement_dependency *dependencies_of(const struct spec *spec)
 {
     struct statement_dependency *dependencies = mem_zero(spec->ndependencies + 1, sizeof *dependencies);
     for (size_t i = 0; i < spec->ndependencies; i++)
-        dependencies[i] = (struct statement_dependency){spec->dependencies[i].name, spec->dependencies[i].payload};
+        dependencies[i] =
+            (struct statement_dependency){spec->dependencies[i].name, spec->dependencies[i].payload};
     return dependencies;
 }
 
@@ -67,7 +70,8 @@ static struct spool_entry *entry_of(const struct lease *lease, struct buf *envel
     return entry;
 }
 
-int lease_sign(const struct lease *lease, const struct workshop *shop, struct spool_entry **ret, struct diag *diag)
+int lease_sign(const struct lease *lease, const struct workshop *shop, struct spool_entry **ret,
+               struct diag *diag)
 {
     CLEANUP_BUF struct buf envelope = BUF_INIT;
     const struct statement_fact facts[] = {{"cpu_level", shop->facts.cpu_level},
@@ -96,13 +100,14 @@ int lease_sign(const struct lease *lease, const struct workshop *shop, struct sp
     if (error < 0)
         return error;
     if (envelope.size > WIRE_ENVELOPE_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "the signed statement about %s takes %zu bytes, %d can be sent", lease->node,
-                        envelope.size, WIRE_ENVELOPE_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "the signed statement about %s takes %zu bytes, %d can be sent",
+                        lease->node, envelope.size, WIRE_ENVELOPE_MAX);
     *ret = entry_of(lease, &envelope);
     return 0;
 }
 
-int lease_deliver(const struct spool_entry *entry, struct bulk_client *bulk, struct store *store, struct diag *diag)
+int lease_deliver(const struct spool_entry *entry, struct bulk_client *bulk, struct store *store,
+                  struct diag *diag)
 {
     const struct digest *const all[] = {&entry->manifest, &entry->tar, &entry->log};
     struct digest objects[ARRAY_SIZE(all)];

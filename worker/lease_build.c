@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Running a prepared lease: from spec and tree to a sandbox job, and watching it. Nothing about this machine goes in but the
- * choice of processors: limits that a build can see (sizes of /tmp, number of processors) come from the pinned tree.
+ * Running a prepared lease: from spec and tree to a sandbox job, and watching it. Nothing about this machine
+ * goes in but the choice of processors: limits that a build can see (sizes of /tmp, number of processors)
+ * come from the pinned tree.
  */
 #include "lease.h"
 
@@ -15,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Processes and threads of one build: far above ninja -j64 with its compilers, far below what hurts a machine. */
+/* Processes and threads of one build: far above ninja -j64 with its compilers, far below what hurts a
+ * machine. */
 enum { BUILD_PROCESSES = 8192 };
 
 static enum build_system system_of(enum build_style style)
@@ -88,7 +90,8 @@ static void take_validations(struct setup *setup, const struct spec *spec)
                                           spec->validations[i].expect_contains, spec->validations[i].fatal};
 }
 
-/* Recipe and scripts are bound from the shared tree, patches from among the sources: nothing is copied per lease. */
+/* Recipe and scripts are bound from the shared tree, patches from among the sources: nothing is copied per
+ * lease. */
 static void point_binds(struct setup *setup)
 {
     const struct lease *lease = setup->lease;
@@ -126,7 +129,8 @@ static int make_steps(struct setup *setup, struct diag *diag)
         .npatches = spec->npatches,
         .install_func = spec->install_func,
         .tests_enabled = spec->tests_enabled,
-        .tests_may_fail = spec->tests_failure_policy != NULL && strcmp(spec->tests_failure_policy, "known_failures") == 0,
+        .tests_may_fail =
+            spec->tests_failure_policy != NULL && strcmp(spec->tests_failure_policy, "known_failures") == 0,
         .validations = setup->validations,
         .nvalidations = setup->nvalidations,
     };
@@ -186,8 +190,11 @@ static enum wire_phase phase_of(const char *step)
     static const struct {
         const char *name;
         enum wire_phase phase;
-    } phases[] = {{"patch", WIRE_PHASE_UNPACK}, {"configure", WIRE_PHASE_CONFIGURE}, {"build", WIRE_PHASE_BUILD},
-                  {"check", WIRE_PHASE_CHECK},  {"install", WIRE_PHASE_INSTALL}};
+    } phases[] = {{"patch", WIRE_PHASE_UNPACK},
+                  {"configure", WIRE_PHASE_CONFIGURE},
+                  {"build", WIRE_PHASE_BUILD},
+                  {"check", WIRE_PHASE_CHECK},
+                  {"install", WIRE_PHASE_INSTALL}};
     for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
         if (strcmp(step, phases[i].name) == 0)
             return phases[i].phase;
@@ -199,12 +206,13 @@ struct watching {
     const struct setup *setup;
     const struct lease_watch *watch;
     struct sandbox *sandbox;
-    uint64_t offset;   /* of the log, as far as it was told */
+    uint64_t offset; /* of the log, as far as it was told */
     enum wire_phase phase;
     int64_t told_ms;
 };
 
-/* The newest piece of the log that fits one message; a follower gets the whole log when the build has ended. */
+/* The newest piece of the log that fits one message; a follower gets the whole log when the build has ended.
+ */
 static void tell(struct watching *watching, enum wire_phase phase)
 {
     char tail[WIRE_LOG_TAIL_MAX];
@@ -292,7 +300,8 @@ static enum lease_fate conclude(struct lease *lease, const struct setup *setup)
     return LEASE_ENDED;
 }
 
-/* A recipe that cannot be built at all fails alike everywhere; a sandbox that does not start is this machine's trouble. */
+/* A recipe that cannot be built at all fails alike everywhere; a sandbox that does not start is this
+ * machine's trouble. */
 static enum lease_fate fail(struct lease *lease, enum failure_kind kind, int error, const struct diag *diag)
 {
     lease->failure = kind;
@@ -301,9 +310,11 @@ static enum lease_fate fail(struct lease *lease, enum failure_kind kind, int err
     return LEASE_ENDED;
 }
 
-static enum lease_fate run(struct lease *lease, const struct setup *setup, const struct lease_watch *watch, struct diag *diag)
+static enum lease_fate run(struct lease *lease, const struct setup *setup, const struct lease_watch *watch,
+                           struct diag *diag)
 {
-    struct watching watching = {.lease = lease, .setup = setup, .watch = watch, .told_ms = moment_steady_ms()};
+    struct watching watching = {
+        .lease = lease, .setup = setup, .watch = watch, .told_ms = moment_steady_ms()};
     int error = sandbox_start(&setup->job, &watching.sandbox, diag);
     if (error < 0)
         return fail(lease, FAILURE_INFRASTRUCTURE, error, diag);
@@ -313,11 +324,13 @@ static enum lease_fate run(struct lease *lease, const struct setup *setup, const
     return error < 0 ? fail(lease, FAILURE_INFRASTRUCTURE, error, diag) : conclude(lease, setup);
 }
 
-enum lease_fate lease_build(struct lease *lease, struct workshop *shop, const struct lease_watch *watch, struct diag *diag)
+enum lease_fate lease_build(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
+                            struct diag *diag)
 {
     struct setup setup = {.lease = lease};
     int error = make_job(&setup, shop, diag);
-    enum lease_fate fate = error < 0 ? fail(lease, FAILURE_BUILD, error, diag) : run(lease, &setup, watch, diag);
+    enum lease_fate fate =
+        error < 0 ? fail(lease, FAILURE_BUILD, error, diag) : run(lease, &setup, watch, diag);
     setup_done(&setup);
     return fate;
 }

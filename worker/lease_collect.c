@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Collecting: what the recipe promised is asserted, what came out is scanned, hashed and packed, outside the sandbox and after its
- * last process is gone. Then the log goes into the store.
+ * Collecting: what the recipe promised is asserted, what came out is scanned, hashed and packed, outside the
+ * sandbox and after its last process is gone. Then the log goes into the store.
  */
 #include "lease.h"
 
@@ -32,10 +32,10 @@ static void note_problems(struct lease *lease, struct problems *problems)
     }
     if (problems->dropped > 0)
         lease_note(lease, "and %zu problems more", problems->dropped);
-    CLEANUP_FREE char *first =
-        problems->count == 0 ? mem_string("the payload is not what the recipe promised")
-                             : mem_format("%s: %s [%s]", problems->items[0].file, problems->items[0].text,
-                                          problems->items[0].rule);
+    CLEANUP_FREE char *first = problems->count == 0
+                                   ? mem_string("the payload is not what the recipe promised")
+                                   : mem_format("%s: %s [%s]", problems->items[0].file,
+                                                problems->items[0].text, problems->items[0].rule);
     fail_assertion(lease, first);
 }
 
@@ -80,7 +80,8 @@ static bool is_about_payload(int error)
 
 static int pack(struct lease *lease, const struct workshop *shop, int dest, struct diag *diag)
 {
-    int error = payload_pack(shop->store, dest, write_pkginfo, lease, lease->spec->epoch, &lease->payload, diag);
+    int error =
+        payload_pack(shop->store, dest, write_pkginfo, lease, lease->spec->epoch, &lease->payload, diag);
     if (error >= 0 || !is_about_payload(error))
         return error;
     lease_note(lease, "%s", diag_text(diag, error));
@@ -103,7 +104,8 @@ static int collect_payload(struct lease *lease, const struct workshop *shop, str
 
 static int store_log(struct lease *lease, const struct workshop *shop, struct diag *diag)
 {
-    /* The sandbox ends a build at LEASE_LOG_MAX as it sees it; our own notes and what was under way come on top. */
+    /* The sandbox ends a build at LEASE_LOG_MAX as it sees it; our own notes and what was under way come on
+     * top. */
     enum { SLACK = 16 << 20 };
     uint64_t size;
     CLEANUP_FREE char *path = mem_format("%s/log", lease->dir);

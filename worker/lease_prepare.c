@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Preparing a lease: what the owner allows, what the tree says, what the build needs. The order is from cheap to dear, so
- * that a lease which is refused costs nothing, and the spec is compared before anything but the tree is fetched.
+ * Preparing a lease: what the owner allows, what the tree says, what the build needs. The order is from cheap
+ * to dear, so that a lease which is refused costs nothing, and the spec is compared before anything but the
+ * tree is fetched.
  */
 #include "lease.h"
 
@@ -29,7 +30,8 @@ enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *
 {
     const struct digest *base = &lease->base.manifest;
     if (!worker_conf_allows_base(&shop->conf, base)) {
-        diag_set(diag, FARM_E_REFUSED, "the base %s is not on this worker's list ([allow] bases in worker.conf)",
+        diag_set(diag, FARM_E_REFUSED,
+                 "the base %s is not on this worker's list ([allow] bases in worker.conf)",
                  digest_hex(base).text);
         return give_back(lease, WIRE_REFUSE_BASE);
     }
@@ -39,8 +41,10 @@ enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *
         return give_back(lease, WIRE_REFUSE_BASE);
     }
     if (!worker_conf_allows_tree(&shop->conf, view_text(lease->tree_pin.url))) {
-        diag_set(diag, FARM_E_REFUSED, "the package tree %.300s is not one that this worker builds ([allow] trees in "
-                                       "worker.conf)", lease->tree_pin.url);
+        diag_set(diag, FARM_E_REFUSED,
+                 "the package tree %.300s is not one that this worker builds ([allow] trees in "
+                 "worker.conf)",
+                 lease->tree_pin.url);
         return give_back(lease, WIRE_REFUSE_TREE);
     }
     return LEASE_GOES_ON;
@@ -60,8 +64,8 @@ static int fetch_tree(void *context, char **ret_path, struct diag *diag)
     if (digest_is_zero(&lease->tree_pack))
         return diag_set(diag, FARM_E_MISSING, "the lease offers no pack of the package tree");
     CLEANUP_FREE char *path = mem_format("%s/tree.pack", lease->dir);
-    int error = fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree", errand->state_dirfd, path,
-                           diag);
+    int error = fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree",
+                           errand->state_dirfd, path, diag);
     if (error >= 0)
         *ret_path = STEAL(path);
     return error;
@@ -76,10 +80,12 @@ static enum lease_fate get_tree(struct lease *lease, struct workshop *shop, stru
     if (error == -ECANCELED)
         return LEASE_ABANDONED;
     diag_wrap(diag, error, "package tree %.200s at %.12s", lease->tree_pin.url, lease->tree_pin.commit);
-    return give_back(lease, error == FARM_E_REFUSED || error == FARM_E_DIGEST ? WIRE_REFUSE_SPEC : WIRE_REFUSE_INPUT);
+    return give_back(lease, error == FARM_E_REFUSED || error == FARM_E_DIGEST ? WIRE_REFUSE_SPEC
+                                                                              : WIRE_REFUSE_INPUT);
 }
 
-/* Where the tree gives no epoch it is the newest member's of source[0], so that source has to be looked at first. */
+/* Where the tree gives no epoch it is the newest member's of source[0], so that source has to be looked at
+ * first. */
 static int find_epoch(struct lease *lease, struct workshop *shop, int64_t *ret, struct diag *diag)
 {
     CLEANUP_FREE char *archive = mem_format("%s/dated", lease->dir);
@@ -87,8 +93,8 @@ static int find_epoch(struct lease *lease, struct workshop *shop, int64_t *ret, 
     const struct package *package = lease->package;
     if (package->npins == 0 || package->pins[0].kind != PIN_ARCHIVE)
         return diag_set(diag, FARM_E_MISSING, "%s has no source that gives a date", lease->node);
-    int error = fetch_file(&lease->fetch, &package->pins[0].digest, STORE_OBJECT_MAX, package->pins[0].filename,
-                           shop->state_dirfd, archive, diag);
+    int error = fetch_file(&lease->fetch, &package->pins[0].digest, STORE_OBJECT_MAX,
+                           package->pins[0].filename, shop->state_dirfd, archive, diag);
     if (error >= 0 && mkdirat(shop->state_dirfd, scratch, 0700) < 0)
         error = diag_errno(diag, "%s: create directory", scratch);
     if (error < 0)
@@ -103,14 +109,16 @@ static int find_epoch(struct lease *lease, struct workshop *shop, int64_t *ret, 
     return error < 0 ? error : removed;
 }
 
-static int write_spec(struct lease *lease, struct workshop *shop, struct buf *ret, struct digest *ret_key, struct diag *diag)
+static int write_spec(struct lease *lease, struct workshop *shop, struct buf *ret, struct digest *ret_key,
+                      struct diag *diag)
 {
     const struct tree *tree = lease->tree.tree;
     int64_t epoch = -1;
     int error = 0;
     lease->package = tree_find(tree, view_text(lease->node));
     if (lease->package == NULL || lease->package->in_base)
-        return diag_set(diag, FARM_E_REFUSED, "the tree has no package \"%.200s\" that is built by the farm", lease->node);
+        return diag_set(diag, FARM_E_REFUSED, "the tree has no package \"%.200s\" that is built by the farm",
+                        lease->node);
     if (lease->package->epoch < 0)
         error = find_epoch(lease, shop, &epoch, diag);
     if (error < 0)
@@ -118,8 +126,8 @@ static int write_spec(struct lease *lease, struct workshop *shop, struct buf *re
     struct digest *payloads = mem_zero(lease->npayloads + 1, sizeof *payloads);
     for (size_t i = 0; i < lease->npayloads; i++)
         payloads[i] = lease->payloads[i].manifest;
-    const struct spec_inputs inputs = {tree, tree_index(tree, lease->package), lease->base.manifest, payloads,
-                                       lease->npayloads, epoch};
+    const struct spec_inputs inputs = {
+        tree, tree_index(tree, lease->package), lease->base.manifest, payloads, lease->npayloads, epoch};
     error = spec_write(&inputs, ret, ret_key, diag);
     free(payloads);
     return error;
@@ -133,12 +141,14 @@ enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct 
     if (fate != LEASE_GOES_ON)
         return fate;
     int error = write_spec(lease, shop, &text, &key, diag);
-    if (error == FARM_E_MISSING || error == -ECANCELED || error == FARM_E_TIMEOUT || error == FARM_E_UNAVAILABLE)
+    if (error == FARM_E_MISSING || error == -ECANCELED || error == FARM_E_TIMEOUT ||
+        error == FARM_E_UNAVAILABLE)
         return error == -ECANCELED ? LEASE_ABANDONED : give_back(lease, WIRE_REFUSE_INPUT);
     if (error >= 0 && !digest_equal(&key, &lease->key))
-        error = diag_set(diag, FARM_E_REFUSED, "%s: the lease names the job %s, but the package tree %.200s at %s gives %s",
-                         lease->node, digest_hex(&lease->key).text, lease->tree_pin.url, lease->tree_pin.commit,
-                         digest_hex(&key).text);
+        error = diag_set(diag, FARM_E_REFUSED,
+                         "%s: the lease names the job %s, but the package tree %.200s at %s gives %s",
+                         lease->node, digest_hex(&lease->key).text, lease->tree_pin.url,
+                         lease->tree_pin.commit, digest_hex(&key).text);
     if (error >= 0)
         error = spec_parse(buf_view(&text), &lease->spec, diag);
     return error < 0 ? give_back(lease, WIRE_REFUSE_SPEC) : LEASE_GOES_ON;
@@ -151,8 +161,8 @@ static enum lease_fate take_share(struct lease *lease, struct workshop *shop, st
     const struct resources *needs = &lease->package->resources;
     struct ledger_share share = {needs->cores, needs->memory_bytes, needs->disk_bytes};
     if (lease->spec->jobs > shop->conf.cores) {
-        diag_set(diag, FARM_E_LIMIT, "%s is built with %u jobs, and this worker may use %llu cores", lease->node,
-                 lease->spec->jobs, (unsigned long long)shop->conf.cores);
+        diag_set(diag, FARM_E_LIMIT, "%s is built with %u jobs, and this worker may use %llu cores",
+                 lease->node, lease->spec->jobs, (unsigned long long)shop->conf.cores);
         return give_back(lease, WIRE_REFUSE_RESOURCES);
     }
     if (ledger_take(shop->ledger, share, diag) < 0)
@@ -163,7 +173,8 @@ static enum lease_fate take_share(struct lease *lease, struct workshop *shop, st
 }
 
 /* What another worker would find too is an answer; what is about this machine or this connection is not. */
-static enum lease_fate ended_or_returned(struct lease *lease, int error, enum failure_kind kind, const struct diag *diag)
+static enum lease_fate ended_or_returned(struct lease *lease, int error, enum failure_kind kind,
+                                         const struct diag *diag)
 {
     if (error == -ECANCELED)
         return LEASE_ABANDONED;
@@ -198,12 +209,14 @@ static enum lease_fate get_roots(struct lease *lease, struct workshop *shop, str
     if (error < 0)
         return ended_or_returned(lease, error, FAILURE_NONE, diag);
     struct roots_layer *layers = layers_of(lease);
-    error = roots_closure(shop->roots, &lease->fetch, &lease->base, layers, lease->npayloads, &lease->closure_root, diag);
+    error = roots_closure(shop->roots, &lease->fetch, &lease->base, layers, lease->npayloads,
+                          &lease->closure_root, diag);
     for (size_t i = 0; i < lease->npayloads; i++)
         free((void *)layers[i].supersedes);
     free(layers);
     if (error < 0)
-        return ended_or_returned(lease, error, error == FARM_E_REFUSED ? FAILURE_ASSERTION : FAILURE_NONE, diag);
+        return ended_or_returned(lease, error, error == FARM_E_REFUSED ? FAILURE_ASSERTION : FAILURE_NONE,
+                                 diag);
     return LEASE_GOES_ON;
 }
 
@@ -213,7 +226,8 @@ static int make_root(const struct lease *lease, const struct workshop *shop, str
     return mkdirat(shop->state_dirfd, root, 0755) < 0 ? diag_errno(diag, "%s: create directory", root) : 0;
 }
 
-enum lease_fate lease_furnish(struct lease *lease, struct workshop *shop, const struct lease_watch *watch, struct diag *diag)
+enum lease_fate lease_furnish(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
+                              struct diag *diag)
 {
     enum failure_kind kind = FAILURE_NONE;
     enum lease_fate fate = take_share(lease, shop, diag);
@@ -240,7 +254,8 @@ static int make_dir(struct lease *lease, const struct workshop *shop, struct dia
     CLEANUP_FREE char *log = mem_format("%s/log", lease->dir);
     if (mkdirat(shop->state_dirfd, lease->dir, 0700) < 0)
         return diag_errno(diag, "%s: create directory", lease->dir);
-    lease->log_fd = openat(shop->state_dirfd, log, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    lease->log_fd =
+        openat(shop->state_dirfd, log, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     return lease->log_fd < 0 ? diag_errno(diag, "%s: create", log) : 0;
 }
 

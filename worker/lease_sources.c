@@ -29,7 +29,8 @@ static int make_dir(int dirfd, const char *parent, const char *name, int *ret_fd
 static int set_times(int dirfd, const char *name, int64_t epoch, struct diag *diag)
 {
     struct timespec times[2] = {{.tv_sec = epoch}, {.tv_sec = epoch}};
-    return utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? diag_errno(diag, "%s: set its time", name) : 0;
+    return utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? diag_errno(diag, "%s: set its time", name)
+                                                                  : 0;
 }
 
 /* Our own codes are about the source (refused, malformed, too large); an errno is about this machine. */
@@ -48,7 +49,8 @@ struct layout {
 static const struct digest *object_of(const struct lease *lease, const struct spec_source *source)
 {
     for (size_t i = 0; i < lease->nsources; i++)
-        if (digest_equal(&lease->sources[i].pin, &source->digest) && !digest_is_zero(&lease->sources[i].object))
+        if (digest_equal(&lease->sources[i].pin, &source->digest) &&
+            !digest_is_zero(&lease->sources[i].object))
             return &lease->sources[i].object;
     return NULL;
 }
@@ -58,7 +60,8 @@ static int open_into(struct layout *layout, const char *into, int *ret_fd, struc
 {
     bool here = into == NULL || strcmp(into, ".") == 0;
     if (!here && !file_path_is_plain(view_text(into)))
-        return diag_set(diag, FARM_E_REFUSED, "\"%.200s\", where a source shall be unpacked, is not a plain path", into);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "\"%.200s\", where a source shall be unpacked, is not a plain path", into);
     int error = here ? 0 : file_make_dirs(layout->src_fd, into, 0755, diag);
     if (error < 0)
         return error;
@@ -84,14 +87,16 @@ static int unpack_into(struct layout *layout, const char *filename, const char *
 }
 
 /* A file in sources/, by digest, with fixed mode and time. */
-static int put_file(struct layout *layout, const char *filename, const struct digest *digest, struct diag *diag)
+static int put_file(struct layout *layout, const char *filename, const struct digest *digest,
+                    struct diag *diag)
 {
     if (!file_path_is_plain(view_text(filename)) || strchr(filename, '/') != NULL) {
         layout->kind = FAILURE_BUILD;
         return diag_set(diag, FARM_E_REFUSED, "the source's file name \"%.200s\" is not one", filename);
     }
     layout->kind = FAILURE_NONE;
-    int error = fetch_file(&layout->lease->fetch, digest, STORE_OBJECT_MAX, filename, layout->sources_fd, filename, diag);
+    int error = fetch_file(&layout->lease->fetch, digest, STORE_OBJECT_MAX, filename, layout->sources_fd,
+                           filename, diag);
     if (error < 0)
         return error;
     layout->kind = FAILURE_INFRASTRUCTURE;
@@ -108,7 +113,8 @@ static int lay_archive(struct layout *layout, const struct spec_source *source, 
     return error;
 }
 
-static int check_out(struct layout *layout, const struct spec_source *source, const char *pack, struct diag *diag)
+static int check_out(struct layout *layout, const struct spec_source *source, const char *pack,
+                     struct diag *diag)
 {
     CLEANUP_FREE char *scratch = mem_format("%s/source.git", layout->lease->dir);
     struct gitrepo *repo = NULL;
@@ -116,9 +122,11 @@ static int check_out(struct layout *layout, const struct spec_source *source, co
     int error = open_into(layout, source->into, &fd, diag);
     layout->kind = error < 0 ? kind_of(error) : FAILURE_NONE;
     if (error >= 0)
-        error = gitrepo_open_pack(pack, scratch, &repo, diag); /* a pack that is not one was offered wrongly: goes back */
+        error = gitrepo_open_pack(pack, scratch, &repo,
+                                  diag); /* a pack that is not one was offered wrongly: goes back */
     if (error >= 0)
-        error = gitrepo_checkout(repo, source->commit, &source->digest, GITPIN_LIMITS, fd, layout->lease->spec->epoch, diag);
+        error = gitrepo_checkout(repo, source->commit, &source->digest, GITPIN_LIMITS, fd,
+                                 layout->lease->spec->epoch, diag);
     gitrepo_close(repo);
     if (error >= 0)
         error = set_times(fd, ".", layout->lease->spec->epoch, diag);
@@ -130,9 +138,11 @@ static int lay_git(struct layout *layout, const struct spec_source *source, stru
     const struct digest *object = object_of(layout->lease, source);
     layout->kind = FAILURE_NONE;
     if (object == NULL)
-        return diag_set(diag, FARM_E_MISSING, "the lease offers no pack of the git source %.12s", source->commit);
+        return diag_set(diag, FARM_E_MISSING, "the lease offers no pack of the git source %.12s",
+                        source->commit);
     CLEANUP_FREE char *pack = mem_format("%s/source.pack", layout->lease->dir);
-    int error = fetch_file(&layout->lease->fetch, object, STORE_OBJECT_MAX, "a git source", layout->state_dirfd, pack, diag);
+    int error = fetch_file(&layout->lease->fetch, object, STORE_OBJECT_MAX, "a git source",
+                           layout->state_dirfd, pack, diag);
     if (error >= 0)
         error = check_out(layout, source, pack, diag);
     unlinkat(layout->state_dirfd, pack, 0);
@@ -164,23 +174,27 @@ static int lay_bundle(struct layout *layout, const struct spec_bundle *bundle, s
     for (size_t i = 0; i < spec->nsources; i++) {
         const char *filename = spec->sources[i].filename;
         bool named = filename != NULL && strstr(filename, bundle->name) != NULL;
-        bool linked = filename != NULL && i < package->npins && strstr(package->pins[i].url, bundle->name) != NULL;
+        bool linked =
+            filename != NULL && i < package->npins && strstr(package->pins[i].url, bundle->name) != NULL;
         if (named || linked)
             return unpack_into(layout, filename, bundle->dest, diag);
     }
     layout->kind = FAILURE_BUILD;
-    return diag_set(diag, FARM_E_REFUSED, "bundled_deps: no source has \"%.200s\" in its url or file name", bundle->name);
+    return diag_set(diag, FARM_E_REFUSED, "bundled_deps: no source has \"%.200s\" in its url or file name",
+                    bundle->name);
 }
 
 static int copy_patch(struct layout *layout, const char *file, const char *to, struct diag *diag)
 {
     enum { PATCH_MAX = 64 * 1024 * 1024 }; /* bytes; the largest kernel patches have 5 MiB */
     CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_FREE char *from = mem_format("%s/%s/%s", layout->lease->tree.path, layout->lease->package->recipe->path, file);
+    CLEANUP_FREE char *from =
+        mem_format("%s/%s/%s", layout->lease->tree.path, layout->lease->package->recipe->path, file);
     int error = file_read(layout->state_dirfd, from, PATCH_MAX, &text, diag);
     if (error < 0)
         return error;
-    CLEANUP_CLOSE int fd = openat(layout->sources_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    CLEANUP_CLOSE int fd =
+        openat(layout->sources_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return diag_errno(diag, "%s: create", to);
     error = file_write_all(fd, text.data, text.size);
@@ -189,7 +203,8 @@ static int copy_patch(struct layout *layout, const char *file, const char *to, s
     return set_times(layout->sources_fd, to, layout->lease->spec->epoch, diag);
 }
 
-/* Among the sources, where recipes look for them, and where the patch step finds them too (lease_build.c binds it twice). */
+/* Among the sources, where recipes look for them, and where the patch step finds them too (lease_build.c
+ * binds it twice). */
 static int lay_patch(struct layout *layout, const struct spec_patch *patch, struct diag *diag)
 {
     const char *slash = strrchr(patch->file, '/');

@@ -27,7 +27,8 @@ struct ledger *ledger_free(struct ledger *ledger)
     return NULL;
 }
 
-/* Both summands come from limited fields (resources.yml, worker.conf), but a wrapped sum would allow everything. */
+/* Both summands come from limited fields (resources.yml, worker.conf), but a wrapped sum would allow
+ * everything. */
 static bool fits(uint64_t taken, uint64_t wanted, uint64_t limit)
 {
     return taken <= limit && wanted <= limit - taken;
@@ -38,17 +39,24 @@ static int check(const struct ledger *ledger, struct ledger_share share, struct 
     enum { MIB = 20 };
     const struct ledger_share *limits = &ledger->limits, *taken = &ledger->taken;
     if (!fits(taken->cores, share.cores, limits->cores))
-        return diag_set(diag, FARM_E_LIMIT, "the job wants %llu cores; the owner allows %llu, of which %llu are in use",
+        return diag_set(diag, FARM_E_LIMIT,
+                        "the job wants %llu cores; the owner allows %llu, of which %llu are in use",
                         (unsigned long long)share.cores, (unsigned long long)limits->cores,
                         (unsigned long long)taken->cores);
     if (!fits(taken->memory_bytes, share.memory_bytes, limits->memory_bytes))
-        return diag_set(diag, FARM_E_LIMIT, "the job wants %llu MiB of memory; the owner allows %llu, of which %llu are "
-                                            "promised", (unsigned long long)(share.memory_bytes >> MIB),
-                        (unsigned long long)(limits->memory_bytes >> MIB), (unsigned long long)(taken->memory_bytes >> MIB));
+        return diag_set(diag, FARM_E_LIMIT,
+                        "the job wants %llu MiB of memory; the owner allows %llu, of which %llu are "
+                        "promised",
+                        (unsigned long long)(share.memory_bytes >> MIB),
+                        (unsigned long long)(limits->memory_bytes >> MIB),
+                        (unsigned long long)(taken->memory_bytes >> MIB));
     if (!fits(taken->disk_bytes, share.disk_bytes, limits->disk_bytes))
-        return diag_set(diag, FARM_E_LIMIT, "the job wants %llu MiB of disk; the owner allows %llu, of which %llu are "
-                                            "promised", (unsigned long long)(share.disk_bytes >> MIB),
-                        (unsigned long long)(limits->disk_bytes >> MIB), (unsigned long long)(taken->disk_bytes >> MIB));
+        return diag_set(diag, FARM_E_LIMIT,
+                        "the job wants %llu MiB of disk; the owner allows %llu, of which %llu are "
+                        "promised",
+                        (unsigned long long)(share.disk_bytes >> MIB),
+                        (unsigned long long)(limits->disk_bytes >> MIB),
+                        (unsigned long long)(taken->disk_bytes >> MIB));
     return 0;
 }
 

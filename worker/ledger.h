@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Ledger: what running builds have been promised of the owner's limits. A lease that does not fit beside them goes back,
- * whatever the coordinator thinks of this machine. Thread-safe.
+ * Ledger: what running builds have been promised of the owner's limits. A lease that does not fit beside them
+ * goes back, whatever the coordinator thinks of this machine. Thread-safe.
  */
 #ifndef FARM_LEDGER_H
 #define FARM_LEDGER_H

@@ -143,7 +143,8 @@ struct once_entry *once_evict(struct once *once)
     struct once_entry *oldest = NULL;
     pthread_mutex_lock(&once->lock);
     for (struct once_entry *entry = once->first; entry != NULL; entry = entry->next)
-        if (entry->state == STATE_READY && entry->users == 0 && (oldest == NULL || entry->used < oldest->used))
+        if (entry->state == STATE_READY && entry->users == 0 &&
+            (oldest == NULL || entry->used < oldest->used))
             oldest = entry;
     if (oldest != NULL) {
         oldest->state = STATE_MAKING;

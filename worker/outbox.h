@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Outbox: what slot threads hand to the agent's main thread, which alone speaks on the control socket. A queue under a
- * lock, and a descriptor to poll.
+ * Outbox: what slot threads hand to the agent's main thread, which alone speaks on the control socket. A
+ * queue under a lock, and a descriptor to poll.
  */
 #ifndef FARM_OUTBOX_H
 #define FARM_OUTBOX_H
@@ -23,8 +23,8 @@ struct note {
     unsigned slot;
     struct lease_nonce nonce;
     enum wire_refuse_reason reason;
-    char *text;                /* owned */
-    char *node;                /* owned; for people */
+    char *text; /* owned */
+    char *node; /* owned; for people */
     struct buf frame;
     struct spool_entry *entry; /* owned */
     struct note *next;

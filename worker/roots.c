@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 struct roots {
-    int state_dirfd;      /* borrowed */
-    struct store *store;  /* borrowed */
-    struct once *once;    /* key: the directory's name; value: the path of its root, owned */
+    int state_dirfd;     /* borrowed */
+    struct store *store; /* borrowed */
+    struct once *once;   /* key: the directory's name; value: the path of its root, owned */
 };
 
 /* ---- what is there at start ---- */
@@ -51,8 +51,8 @@ static bool read_found(int dirfd, const char *name, struct found *ret)
     CLEANUP_FREE char *path = mem_format("%s/bytes", name);
     struct stat status;
     struct diag ignored;
-    if (file_read(dirfd, path, 32, &text, &ignored) < 0 || fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !view_decimal(buf_view(&text), &ret->bytes))
+    if (file_read(dirfd, path, 32, &text, &ignored) < 0 ||
+        fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !view_decimal(buf_view(&text), &ret->bytes))
         return false;
     ret->name = mem_string(name);
     ret->used = status.st_mtim;
@@ -124,7 +124,7 @@ struct making {
     const struct payload *base;
     const struct roots_layer *layers; /* none: the base itself */
     size_t nlayers;
-    struct manifest *manifests;       /* of the layers */
+    struct manifest *manifests; /* of the layers */
     struct closure_removals removals;
     uint64_t bytes;
 };
@@ -136,8 +136,8 @@ static void count_bytes(struct making *making, const struct manifest *manifest)
         making->bytes += BLOCK + (manifest->entries[i].type == ENTRY_FILE ? manifest->entries[i].size : 0);
 }
 
-static int read_manifest(struct making *making, const struct payload *payload, const char *what, struct manifest *ret,
-                         struct diag *diag)
+static int read_manifest(struct making *making, const struct payload *payload, const char *what,
+                         struct manifest *ret, struct diag *diag)
 {
     CLEANUP_FREE char *name = mem_format("the manifest of %s", what);
     int error = fetch_object(making->fetch, &payload->manifest, MANIFEST_SIZE_MAX, name, diag);
@@ -146,8 +146,10 @@ static int read_manifest(struct making *making, const struct payload *payload, c
     return error;
 }
 
-/* What the coordinator called the tar is a hint; that it is not the manifest's is a wrong input, and no rule of ours. */
-static int lay(struct making *making, const struct payload *payload, const char *what, int dirfd, struct diag *diag)
+/* What the coordinator called the tar is a hint; that it is not the manifest's is a wrong input, and no rule
+ * of ours. */
+static int lay(struct making *making, const struct payload *payload, const char *what, int dirfd,
+               struct diag *diag)
 {
     CLEANUP_FREE char *name = mem_format("the archive of %s", what);
     struct payload whole = *payload;
@@ -157,7 +159,8 @@ static int lay(struct making *making, const struct payload *payload, const char 
     if (error >= 0)
         error = payload_unpack(making->roots->store, &whole, dirfd, true, diag);
     if (error == FARM_E_REFUSED || error == FARM_E_SYNTAX)
-        return diag_set(diag, FARM_E_DIGEST, "%s: what was offered as its archive is not what its manifest says", what);
+        return diag_set(diag, FARM_E_DIGEST,
+                        "%s: what was offered as its archive is not what its manifest says", what);
     return error;
 }
 
@@ -201,7 +204,8 @@ static int fill(struct making *making, const char *temp, struct diag *diag)
     CLEANUP_CLOSE int root = file_open_dir(fd, "root", diag);
     if (root < 0)
         return root;
-    int error = making->nlayers == 0 ? lay(making, making->base, "the base", root, diag) : lay_layers(making, root, diag);
+    int error = making->nlayers == 0 ? lay(making, making->base, "the base", root, diag)
+                                     : lay_layers(making, root, diag);
     return error >= 0 ? write_bytes(making, fd, diag) : error;
 }
 
@@ -226,8 +230,8 @@ static int check_layers(struct making *making, const struct manifest *base, stru
 {
     struct closure_layer *layers = mem_zero(making->nlayers, sizeof *layers);
     for (size_t i = 0; i < making->nlayers; i++)
-        layers[i] = (struct closure_layer){making->layers[i].package, &making->manifests[i], making->layers[i].supersedes,
-                                           making->layers[i].nsupersedes};
+        layers[i] = (struct closure_layer){making->layers[i].package, &making->manifests[i],
+                                           making->layers[i].supersedes, making->layers[i].nsupersedes};
     int error = closure_check(base, layers, making->nlayers, &making->removals, diag);
     free(layers);
     return error;
@@ -238,7 +242,8 @@ static int read_manifests(struct making *making, struct diag *diag)
     struct manifest base = MANIFEST_INIT;
     int error = read_manifest(making, making->base, "the base", &base, diag);
     for (size_t i = 0; error >= 0 && i < making->nlayers; i++) {
-        error = read_manifest(making, &making->layers[i].payload, making->layers[i].package, &making->manifests[i], diag);
+        error = read_manifest(making, &making->layers[i].payload, making->layers[i].package,
+                              &making->manifests[i], diag);
         if (error >= 0)
             count_bytes(making, &making->manifests[i]);
     }
@@ -290,14 +295,16 @@ static int use(struct making *making, const char *name, struct roots_use *ret, s
     return 0;
 }
 
-int roots_base(struct roots *roots, struct fetch *fetch, const struct payload *base, struct roots_use *ret, struct diag *diag)
+int roots_base(struct roots *roots, struct fetch *fetch, const struct payload *base, struct roots_use *ret,
+               struct diag *diag)
 {
     struct making making = {.roots = roots, .fetch = fetch, .base = base};
     CLEANUP_FREE char *name = mem_format("base-%s", digest_hex(&base->manifest).text);
     return use(&making, name, ret, diag);
 }
 
-static struct digest closure_digest(const struct payload *base, const struct roots_layer *layers, size_t nlayers)
+static struct digest closure_digest(const struct payload *base, const struct roots_layer *layers,
+                                    size_t nlayers)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     buf_add_format(&text, "closure 1\n%s\n", digest_hex(&base->manifest).text);
@@ -310,14 +317,15 @@ static struct digest closure_digest(const struct payload *base, const struct roo
     return digest_of(buf_view(&text));
 }
 
-int roots_closure(struct roots *roots, struct fetch *fetch, const struct payload *base, const struct roots_layer *layers,
-                  size_t nlayers, struct roots_use *ret, struct diag *diag)
+int roots_closure(struct roots *roots, struct fetch *fetch, const struct payload *base,
+                  const struct roots_layer *layers, size_t nlayers, struct roots_use *ret, struct diag *diag)
 {
     if (nlayers == 0) {
         *ret = (struct roots_use){0};
         return 0;
     }
-    struct making making = {.roots = roots, .fetch = fetch, .base = base, .layers = layers, .nlayers = nlayers};
+    struct making making = {
+        .roots = roots, .fetch = fetch, .base = base, .layers = layers, .nlayers = nlayers};
     struct digest digest = closure_digest(base, layers, nlayers);
     CLEANUP_FREE char *name = mem_format("closure-%s", digest_hex(&digest).text);
     return use(&making, name, ret, diag);

@@ -20,13 +20,13 @@ struct slot {
     struct slot_host host;
     unsigned index;
     pthread_t thread;
-    int wake_fd;              /* eventfd: cancelled or stopping changed */
+    int wake_fd; /* eventfd: cancelled or stopping changed */
     atomic_bool cancelled, stopping;
 
-    pthread_mutex_t lock;     /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     struct slot_machine machine;
-    struct lease *lease;      /* to be worked on; the thread's alone once it has started */
+    struct lease *lease; /* to be worked on; the thread's alone once it has started */
     struct spool_entry *replay;
     char *endpoint;
     struct lease_nonce nonce; /* a copy, for slot_look */
@@ -36,8 +36,8 @@ struct slot {
 
     /* The thread's own. */
     struct bulk_client *bulk;
-    char *bulk_endpoint;      /* that 'bulk' talks to */
-    int64_t spoke_ms;         /* when the last progress went out */
+    char *bulk_endpoint; /* that 'bulk' talks to */
+    int64_t spoke_ms;    /* when the last progress went out */
     enum wire_phase phase;
 };
 
@@ -52,8 +52,8 @@ static void feed(struct slot *slot, enum slot_event event)
     pthread_mutex_unlock(&slot->lock);
 }
 
-static void post_text(struct slot *slot, enum note_kind kind, const struct lease_nonce *nonce, const char *node,
-                      enum wire_refuse_reason reason, const char *text)
+static void post_text(struct slot *slot, enum note_kind kind, const struct lease_nonce *nonce,
+                      const char *node, enum wire_refuse_reason reason, const char *text)
 {
     struct note *note = note_new(kind, slot->index);
     note->nonce = *nonce;
@@ -79,10 +79,11 @@ static bool is_stopping(void *context)
 
 static void say_phase(struct slot *slot, const struct lease *lease, enum wire_phase phase)
 {
-    static const char *const names[] = {"?", "preparing", "unpacking", "configure", "build", "check",
-                                        "install", "collecting", "reporting"};
+    static const char *const names[] = {"?",     "preparing", "unpacking",  "configure", "build",
+                                        "check", "install",   "collecting", "reporting"};
     if (phase != slot->phase && moment_steady_ms() - lease->began_ms >= LEASE_PROGRESS_MS)
-        log_info("building %s for lease %.8s (%s)", lease->node, spool_nonce_text(&lease->nonce).text, names[phase]);
+        log_info("building %s for lease %.8s (%s)", lease->node, spool_nonce_text(&lease->nonce).text,
+                 names[phase]);
     slot->phase = phase;
 }
 
@@ -141,7 +142,8 @@ static void pause_before_retry(struct slot *slot)
         (void)!read(slot->wake_fd, &count, sizeof count);
 }
 
-/* An answer that is in the spool is delivered, even if its lease was cancelled meanwhile: it is an observation. */
+/* An answer that is in the spool is delivered, even if its lease was cancelled meanwhile: it is an
+ * observation. */
 static void deliver(struct slot *slot, const struct spool_entry *entry)
 {
     struct diag why = DIAG_INIT;
@@ -171,7 +173,8 @@ static void finish(struct slot *slot, enum lease_fate fate, struct diag *why)
 {
     const struct lease *lease = slot->lease;
     if (fate == LEASE_RETURNED) {
-        log_warning("lease %.8s for %s goes back: %s", spool_nonce_text(&lease->nonce).text, lease->node, why->text);
+        log_warning("lease %.8s for %s goes back: %s", spool_nonce_text(&lease->nonce).text, lease->node,
+                    why->text);
         post_text(slot, NOTE_RETURNED, &lease->nonce, lease->node, lease->reason, why->text);
         feed(slot, SLOT_REFUSED);
         return;
@@ -226,8 +229,10 @@ static void collect(struct slot *slot)
         return;
     }
     if (lease->failure == FAILURE_NONE)
-        log_info("built %s for lease %.8s in %s: payload %.12s", lease->node, spool_nonce_text(&lease->nonce).text,
-                 moment_duration(moment_steady_ms() - lease->began_ms).text, digest_hex(&lease->payload.manifest).text);
+        log_info("built %s for lease %.8s in %s: payload %.12s", lease->node,
+                 spool_nonce_text(&lease->nonce).text,
+                 moment_duration(moment_steady_ms() - lease->began_ms).text,
+                 digest_hex(&lease->payload.manifest).text);
     else
         log_warning("%s for lease %.8s failed (%s): %s", lease->node, spool_nonce_text(&lease->nonce).text,
                     failure_kind_name(lease->failure), lease->result.text);
@@ -266,7 +271,8 @@ static void work(struct slot *slot, const char *endpoint)
 static void replay(struct slot *slot, const struct spool_entry *entry, const char *endpoint)
 {
     struct diag why = DIAG_INIT;
-    log_info("delivering the result of %s for lease %.8s again", entry->node, spool_nonce_text(&entry->nonce).text);
+    log_info("delivering the result of %s for lease %.8s again", entry->node,
+             spool_nonce_text(&entry->nonce).text);
     if (connect_bulk(slot, endpoint, &why) < 0) {
         log_error("%s", why.text);
         feed(slot, SLOT_ABANDON);
@@ -332,7 +338,8 @@ int slot_new(const struct slot_host *host, unsigned index, struct slot **ret, st
     if (error != 0) {
         mem_close_p(&slot->wake_fd);
         free(slot);
-        return diag_set(diag, -error, "cannot start the thread of slot %u: %s", index, farm_error_text(-error));
+        return diag_set(diag, -error, "cannot start the thread of slot %u: %s", index,
+                        farm_error_text(-error));
     }
     *ret = slot;
     return 0;
@@ -382,8 +389,8 @@ struct slot_view slot_look(struct slot *slot)
     return view;
 }
 
-static void take_on(struct slot *slot, const struct lease_nonce *nonce, const struct digest *key, const char *node,
-                    const char *endpoint)
+static void take_on(struct slot *slot, const struct lease_nonce *nonce, const struct digest *key,
+                    const char *node, const char *endpoint)
 {
     uint64_t count;
     (void)!read(slot->wake_fd, &count, sizeof count); /* of the lease before */
@@ -402,8 +409,9 @@ static void take_on(struct slot *slot, const struct lease_nonce *nonce, const st
 int slot_assign(struct slot *slot, struct lease *lease, const char *bulk_endpoint, struct diag *diag)
 {
     pthread_mutex_lock(&slot->lock);
-    int error = slot->lease != NULL || slot->replay != NULL ? FARM_E_STATE
-                                                            : slot_machine_feed(&slot->machine, SLOT_ASSIGN, diag);
+    int error = slot->lease != NULL || slot->replay != NULL
+                    ? FARM_E_STATE
+                    : slot_machine_feed(&slot->machine, SLOT_ASSIGN, diag);
     if (error >= 0) {
         slot->lease = lease;
         take_on(slot, &lease->nonce, &lease->key, lease->node, bulk_endpoint);
@@ -414,11 +422,13 @@ int slot_assign(struct slot *slot, struct lease *lease, const char *bulk_endpoin
     return error;
 }
 
-int slot_replay(struct slot *slot, const struct spool_entry *entry, const char *bulk_endpoint, struct diag *diag)
+int slot_replay(struct slot *slot, const struct spool_entry *entry, const char *bulk_endpoint,
+                struct diag *diag)
 {
     pthread_mutex_lock(&slot->lock);
-    int error = slot->lease != NULL || slot->replay != NULL ? FARM_E_STATE
-                                                            : slot_machine_feed(&slot->machine, SLOT_REPLAY, diag);
+    int error = slot->lease != NULL || slot->replay != NULL
+                    ? FARM_E_STATE
+                    : slot_machine_feed(&slot->machine, SLOT_REPLAY, diag);
     if (error >= 0) {
         slot->replay = names_of(entry);
         take_on(slot, &entry->nonce, &entry->job, entry->node, bulk_endpoint);

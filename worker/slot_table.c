@@ -8,15 +8,16 @@ static const char *const state_names[SLOT_STATES] = {
     [SLOT_COLLECT] = "collect", [SLOT_REPORT] = "report",
 };
 static const char *const event_names[SLOT_EVENTS] = {
-    [SLOT_ASSIGN] = "assign",       [SLOT_REPLAY] = "replay",       [SLOT_PREPARED] = "prepared",
-    [SLOT_REFUSED] = "refused",     [SLOT_ENDED] = "ended",         [SLOT_COLLECTED] = "collected",
+    [SLOT_ASSIGN] = "assign",       [SLOT_REPLAY] = "replay",   [SLOT_PREPARED] = "prepared",
+    [SLOT_REFUSED] = "refused",     [SLOT_ENDED] = "ended",     [SLOT_COLLECTED] = "collected",
     [SLOT_DELIVERED] = "delivered", [SLOT_ABANDON] = "abandon",
 };
 
 /* A cell holds the next state plus one, so that what is not written here is 0: illegal. */
 #define TO(state) ((state) + 1)
 static const unsigned char next[SLOT_STATES][SLOT_EVENTS] = {
-    [SLOT_IDLE] = {[SLOT_ASSIGN] = TO(SLOT_PREPARE), [SLOT_REPLAY] = TO(SLOT_REPORT), [SLOT_ABANDON] = TO(SLOT_IDLE)},
+    [SLOT_IDLE] =
+        {[SLOT_ASSIGN] = TO(SLOT_PREPARE), [SLOT_REPLAY] = TO(SLOT_REPORT), [SLOT_ABANDON] = TO(SLOT_IDLE)},
     [SLOT_PREPARE] = {[SLOT_PREPARED] = TO(SLOT_RUN),
                       [SLOT_REFUSED] = TO(SLOT_IDLE),
                       [SLOT_ENDED] = TO(SLOT_COLLECT),

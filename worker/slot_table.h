@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The agent's state machine, one per slot, as a table: actions[state][event]. An empty cell is an illegal event: it
- * changes nothing, is counted, and whoever drives the machine logs it.
+ * The agent's state machine, one per slot, as a table: actions[state][event]. An empty cell is an illegal
+ * event: it changes nothing, is counted, and whoever drives the machine logs it.
  *
  *                ASSIGN   REPLAY   PREPARED  REFUSED  ENDED    COLLECTED  DELIVERED  ABANDON
  *     idle       prepare  report   -         -        -        -          -          idle
@@ -10,10 +10,11 @@
  *     collect    -        -        -         -        -        report     -          idle
  *     report     -        -        -         -        -        -          idle       idle
  *
- * ASSIGN: a lease arrived. REPLAY: an answer of an earlier run of the worker is to be delivered. PREPARED: inputs and root
- * are there. REFUSED: the lease was given back. ENDED: the build is over, well or badly (from prepare: the inputs
- * themselves make a build impossible, which is an answer too). COLLECTED: the answer is signed and in the spool. DELIVERED: its
- * objects are uploaded and it is on its way. ABANDON: cancelled, or the worker stops; the slot lets go.
+ * ASSIGN: a lease arrived. REPLAY: an answer of an earlier run of the worker is to be delivered. PREPARED:
+ * inputs and root are there. REFUSED: the lease was given back. ENDED: the build is over, well or badly (from
+ * prepare: the inputs themselves make a build impossible, which is an answer too). COLLECTED: the answer is
+ * signed and in the spool. DELIVERED: its objects are uploaded and it is on its way. ABANDON: cancelled, or
+ * the worker stops; the slot lets go.
  *
  * Pure: no thread, no clock.
  */

@@ -65,7 +65,11 @@ static int read_texts(const json_t *json, const char *name, struct spool_entry *
     const char *format = NULL, *nonce = NULL, *failure = NULL, *node = NULL, *envelope = NULL;
     const struct {
         const char *key, **text;
-    } texts[] = {{"format", &format}, {"nonce", &nonce}, {"failure", &failure}, {"node", &node}, {"envelope", &envelope}};
+    } texts[] = {{"format", &format},
+                 {"nonce", &nonce},
+                 {"failure", &failure},
+                 {"node", &node},
+                 {"envelope", &envelope}};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         int error = json_get_text(json, name, texts[i].key, texts[i].text, diag);
         if (error < 0)
@@ -83,8 +87,8 @@ static int read_texts(const json_t *json, const char *name, struct spool_entry *
 
 int spool_entry_parse(struct view text, const char *name, struct spool_entry **ret, struct diag *diag)
 {
-    static const char *const known[] = {"envelope", "failure",  "format", "job", "log",
-                                        "manifest", "node",     "nonce",  "tar", NULL};
+    static const char *const known[] = {"envelope", "failure", "format", "job", "log",
+                                        "manifest", "node",    "nonce",  "tar", NULL};
     CLEANUP_JSON json_t *json = NULL;
     CLEANUP(entry_free_p) struct spool_entry *entry = mem_zero(1, sizeof *entry);
     int error = json_read(text, name, SPOOL_FILE_MAX, &json, diag);
@@ -112,7 +116,8 @@ int spool_put(int state_dirfd, const struct spool_entry *entry, struct diag *dia
     return file_write(state_dirfd, path, buf_view(&text), 0600, diag);
 }
 
-/* Not synced: an answer that comes back after a power cut is sent once more, and acknowledged as a duplicate. */
+/* Not synced: an answer that comes back after a power cut is sent once more, and acknowledged as a duplicate.
+ */
 int spool_remove(int state_dirfd, const struct lease_nonce *nonce, struct diag *diag)
 {
     CLEANUP_FREE char *path = path_of(nonce);

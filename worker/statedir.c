@@ -19,9 +19,10 @@ static int check_closed(int fd, const char *path, struct diag *diag)
         return diag_errno(diag, "%s: stat", path);
     if ((status.st_mode & 077) == 0)
         return 0;
-    return diag_set(diag, FARM_E_CONFIG,
-                    "%s: the state directory holds secret keys and is open to other users; close it with: chmod 700 %s",
-                    path, path);
+    return diag_set(
+        diag, FARM_E_CONFIG,
+        "%s: the state directory holds secret keys and is open to other users; close it with: chmod 700 %s",
+        path, path);
 }
 
 int statedir_create(const char *path, int *ret_fd, struct diag *diag)
@@ -51,7 +52,8 @@ int statedir_open(const char *path, int *ret_fd, struct diag *diag)
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return diag_set(diag, FARM_E_MISSING,
-                        "%s: there is no worker; make one with: farm-worker init --join STRING --operator NAME --state %s",
+                        "%s: there is no worker; make one with: farm-worker init --join STRING --operator "
+                        "NAME --state %s",
                         path, path);
     if (fd < 0)
         return diag_errno(diag, "%s: open the state directory", path);
@@ -60,8 +62,10 @@ int statedir_open(const char *path, int *ret_fd, struct diag *diag)
         return error;
     if (faccessat(fd, STATEDIR_CONF, F_OK, AT_EACCESS) < 0)
         return diag_set(diag, FARM_E_MISSING,
-                        "%s: no " STATEDIR_CONF " in there; make a worker with: farm-worker init --join STRING --operator "
-                        "NAME --state %s", path, path);
+                        "%s: no " STATEDIR_CONF
+                        " in there; make a worker with: farm-worker init --join STRING --operator "
+                        "NAME --state %s",
+                        path, path);
     *ret_fd = STEAL_FD(fd);
     return 0;
 }
@@ -123,8 +127,9 @@ int statedir_lock(int fd, int *ret_lock, struct diag *diag)
     if (lock < 0)
         return diag_errno(diag, STATEDIR_PID);
     if (flock(lock, LOCK_EX | LOCK_NB) < 0)
-        return diag_set(diag, FARM_E_STATE, "a worker already runs in this state directory; a second one needs a --state of "
-                                            "its own");
+        return diag_set(diag, FARM_E_STATE,
+                        "a worker already runs in this state directory; a second one needs a --state of "
+                        "its own");
     CLEANUP_FREE char *text = mem_format("%ld\n", (long)getpid());
     if (ftruncate(lock, 0) < 0 || pwrite(lock, text, strlen(text), 0) != (ssize_t)strlen(text))
         return diag_errno(diag, STATEDIR_PID ": write");
@@ -141,7 +146,8 @@ int statedir_running(int fd, pid_t *ret, struct diag *diag)
     ssize_t size = pread(lock, text, sizeof text - 1, 0);
     uint64_t pid;
     if (size < 1 || !view_decimal(view_of(text, (size_t)size - 1), &pid) || pid < 2 || pid > INT32_MAX)
-        return diag_set(diag, FARM_E_STATE, STATEDIR_PID " is locked and holds no pid: the worker is just starting; try again");
+        return diag_set(diag, FARM_E_STATE,
+                        STATEDIR_PID " is locked and holds no pid: the worker is just starting; try again");
     *ret = (pid_t)pid;
     return 0;
 }

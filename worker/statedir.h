@@ -10,8 +10,9 @@
  *     roots/        unpacked bases, closures   builds/       one directory per running lease
  *     spool/        answers not acknowledged yet
  *
- * A worker that is started as root becomes a user of its own; the directory is handed to that user first. All paths inside
- * are relative to the directory's descriptor, because that user may be unable to walk to it from "/".
+ * A worker that is started as root becomes a user of its own; the directory is handed to that user first. All
+ * paths inside are relative to the directory's descriptor, because that user may be unable to walk to it from
+ * "/".
  */
 #ifndef FARM_STATEDIR_H
 #define FARM_STATEDIR_H
@@ -37,9 +38,11 @@
 int statedir_create(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
 /* FARM_E_MISSING if there is none, saying to run init. */
 int statedir_open(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
-/* When root: gives the directory and everything in it to the build user, unless that has happened. Otherwise nothing. */
+/* When root: gives the directory and everything in it to the build user, unless that has happened. Otherwise
+ * nothing. */
 int statedir_hand_over(int fd, struct diag *diag) MUST_USE;
-/* Takes the lock and writes our pid: *ret_lock (owned) holds it until it is closed. FARM_E_STATE: a worker runs there. */
+/* Takes the lock and writes our pid: *ret_lock (owned) holds it until it is closed. FARM_E_STATE: a worker
+ * runs there. */
 int statedir_lock(int fd, int *ret_lock, struct diag *diag) MUST_USE;
 /* The pid of the worker that runs there; FARM_E_STATE if none does. */
 int statedir_running(int fd, pid_t *ret, struct diag *diag) MUST_USE;

@@ -65,7 +65,8 @@ static int read_counts(const json_t *json, struct tally *ret, struct diag *diag)
     json_t *done;
     int error = json_get_object(json, STATEDIR_STATUS, "done", &done, diag);
     for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(counts); i++)
-        error = json_get_number(done, STATEDIR_STATUS, counts[i].name, (int64_t *)((char *)&tally + counts[i].offset), diag);
+        error = json_get_number(done, STATEDIR_STATUS, counts[i].name,
+                                (int64_t *)((char *)&tally + counts[i].offset), diag);
     if (error >= 0)
         *ret = tally;
     return error;
@@ -91,7 +92,8 @@ static int describe_slot(const json_t *slot, struct buf *ret, struct diag *diag)
         error = json_get_number(slot, STATEDIR_STATUS, "running_ms", &running, diag);
     if (error < 0 || strcmp(state, "idle") == 0)
         return error;
-    buf_add_format(ret, "  %-9s %s for lease %.8s, since %s\n", state, node, lease, moment_duration(running).text);
+    buf_add_format(ret, "  %-9s %s for lease %.8s, since %s\n", state, node, lease,
+                   moment_duration(running).text);
     return 0;
 }
 
@@ -100,7 +102,10 @@ static int describe_now(const json_t *json, bool is_running, struct buf *ret, st
     const char *worker, *operator_name, *coordinator, *mode, *connection;
     const struct {
         const char *key, **text;
-    } texts[] = {{"worker", &worker}, {"operator", &operator_name}, {"coordinator", &coordinator}, {"mode", &mode},
+    } texts[] = {{"worker", &worker},
+                 {"operator", &operator_name},
+                 {"coordinator", &coordinator},
+                 {"mode", &mode},
                  {"connection", &connection}};
     json_t *slots;
     int64_t spooled;
@@ -132,7 +137,8 @@ int tally_describe(struct view text, bool is_running, struct buf *ret, struct di
         error = describe_now(json, is_running, ret, diag);
     if (error < 0)
         return error;
-    buf_add_format(ret, "since %s: %lld results accepted", moment_format(tally.since_ms).text, (long long)tally.accepted);
+    buf_add_format(ret, "since %s: %lld results accepted", moment_format(tally.since_ms).text,
+                   (long long)tally.accepted);
     if (tally.failed > 0)
         buf_add_format(ret, " (%lld of them failed builds)", (long long)tally.failed);
     buf_add_format(ret, ", %s of building\n", moment_duration(tally.build_ms).text);
@@ -156,7 +162,8 @@ struct tally tally_load(int state_dirfd, int64_t now_ms)
 int tally_save(int state_dirfd, struct view text, struct diag *diag)
 {
     static const char temp[] = STATEDIR_STATUS ".new";
-    CLEANUP_CLOSE int fd = openat(state_dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CLEANUP_CLOSE int fd =
+        openat(state_dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return diag_errno(diag, "%s: create", temp);
     int error = file_write_all(fd, text.data, text.size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Tally: what this worker did, for its owner. Kept in status.json beside what it does now; a convenience, so it is replaced
- * without waiting for the disk, and one that cannot be read starts again from zero.
+ * Tally: what this worker did, for its owner. Kept in status.json beside what it does now; a convenience, so
+ * it is replaced without waiting for the disk, and one that cannot be read starts again from zero.
  */
 #ifndef FARM_TALLY_H
 #define FARM_TALLY_H
@@ -13,13 +13,13 @@
 enum { TALLY_FILE_MAX = 256 * 1024, TALLY_TEXT_MAX = 512 };
 
 struct tally {
-    int64_t since_ms;        /* wall clock: first start */
-    int64_t accepted;        /* answers that counted */
-    int64_t evidence;        /* kept, but no vote */
-    int64_t refused;         /* answers that the coordinator refused */
-    int64_t failed;          /* of the accepted: builds that failed */
-    int64_t returned;        /* leases given back */
-    int64_t build_ms;        /* time spent on accepted builds */
+    int64_t since_ms; /* wall clock: first start */
+    int64_t accepted; /* answers that counted */
+    int64_t evidence; /* kept, but no vote */
+    int64_t refused;  /* answers that the coordinator refused */
+    int64_t failed;   /* of the accepted: builds that failed */
+    int64_t returned; /* leases given back */
+    int64_t build_ms; /* time spent on accepted builds */
 };
 
 /* One slot as it is shown. Borrowed. */
@@ -30,8 +30,8 @@ struct tally_slot {
 /* What it does now. Borrowed. */
 struct tally_now {
     const char *worker, *operator_name, *coordinator;
-    const char *mode;        /* "running", "paused", "draining", "stopped" */
-    const char *connection;  /* "connected", or why not */
+    const char *mode;       /* "running", "paused", "draining", "stopped" */
+    const char *connection; /* "connected", or why not */
     int64_t written_ms;
     size_t spooled;
     const struct tally_slot *slots;

@@ -55,8 +55,8 @@ struct trees *trees_close(struct trees *trees)
     return NULL;
 }
 
-static int check_out(const struct trees *trees, const char *pack, const char *scratch, const struct tree_pin *pin,
-                     const char *into, struct diag *diag)
+static int check_out(const struct trees *trees, const char *pack, const char *scratch,
+                     const struct tree_pin *pin, const char *into, struct diag *diag)
 {
     CLEANUP_FREE char *git = mem_format("%s/tree.git", scratch);
     struct gitrepo *repo = NULL;
@@ -71,8 +71,8 @@ static int check_out(const struct trees *trees, const char *pack, const char *sc
 }
 
 /* Not synced: what a power cut leaves half written does not hash to its name and is made anew. */
-static int make_directory(const struct trees *trees, const struct tree_pin *pin, const char *path, const char *scratch,
-                          trees_fetch *fetch, void *context, struct diag *diag)
+static int make_directory(const struct trees *trees, const struct tree_pin *pin, const char *path,
+                          const char *scratch, trees_fetch *fetch, void *context, struct diag *diag)
 {
     CLEANUP_FREE char *pack = NULL;
     CLEANUP_FREE char *temp = NULL;
@@ -91,7 +91,8 @@ static int make_directory(const struct trees *trees, const struct tree_pin *pin,
 }
 
 /* 1: it is there and is what its name says; 0: it is not there (any more). */
-static int is_there(const struct trees *trees, const struct tree_pin *pin, const char *path, struct diag *diag)
+static int is_there(const struct trees *trees, const struct tree_pin *pin, const char *path,
+                    struct diag *diag)
 {
     CLEANUP_CLOSE int fd = file_open_dir(trees->state_dirfd, path, NULL);
     struct digest found;
@@ -111,8 +112,9 @@ static int load(const struct trees *trees, const char *path, struct tree **ret, 
     int error = tree_load(fd, ret, &problems, diag);
     if (error < 0 && problems.count > 0) {
         problems_sort(&problems);
-        diag_set(diag, error, "the package tree has %zu problems, the first: %s:%d: %s", problems.count + problems.dropped,
-                 problems.items[0].file, problems.items[0].line, problems.items[0].text);
+        diag_set(diag, error, "the package tree has %zu problems, the first: %s:%d: %s",
+                 problems.count + problems.dropped, problems.items[0].file, problems.items[0].line,
+                 problems.items[0].text);
     }
     problems_done(&problems);
     return error;
@@ -131,8 +133,8 @@ static void drop_oldest(struct trees *trees)
     once_failed(trees->once, oldest);
 }
 
-static int make(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch, void *context,
-                struct loaded **ret, struct diag *diag)
+static int make(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
+                void *context, struct loaded **ret, struct diag *diag)
 {
     CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s-%s", pin->commit, digest_hex(&pin->sha256).text);
     struct tree *tree = NULL;
@@ -149,8 +151,8 @@ static int make(struct trees *trees, const struct tree_pin *pin, const char *scr
     return 0;
 }
 
-int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch, void *context,
-              struct trees_use *ret, struct diag *diag)
+int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
+              void *context, struct trees_use *ret, struct diag *diag)
 {
     CLEANUP_FREE char *key = mem_format("%s-%s", pin->commit, digest_hex(&pin->sha256).text);
     bool mine;

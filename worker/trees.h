@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Trees: package trees, checked out as trees/<commit>-<tree_sha256>/ and loaded into memory once, shared by all slots.
+ * Trees: package trees, checked out as trees/<commit>-<tree_sha256>/ and loaded into memory once, shared by
+ * all slots.
  *
- * A tree gets in only if commit id and SHA-256 tree digest are those of the pin; it is made under another name and renamed. What is
- * found on disk after a restart is hashed again before it is believed: from it the worker derives what it puts its name to.
+ * A tree gets in only if commit id and SHA-256 tree digest are those of the pin; it is made under another
+ * name and renamed. What is found on disk after a restart is hashed again before it is believed: from it the
+ * worker derives what it puts its name to.
  */
 #ifndef FARM_TREES_H
 #define FARM_TREES_H
@@ -13,8 +15,9 @@
 enum { TREES_KEPT = 8 }; /* a farm builds one or two at a time; older ones come again when asked for */
 
 /*
- * Every file of a checked-out tree, recipe and git source alike, has this time unless the spec names one: it may depend on nothing that
- * differs between two commits of the same recipe. 1 January 2000: after 1980, which zip cannot go behind.
+ * Every file of a checked-out tree, recipe and git source alike, has this time unless the spec names one: it
+ * may depend on nothing that differs between two commits of the same recipe. 1 January 2000: after 1980,
+ * which zip cannot go behind.
  */
 enum { TREES_MTIME = 946684800 };
 
@@ -35,11 +38,12 @@ struct trees_use {
 typedef int trees_fetch(void *context, char **ret_path, struct diag *diag);
 
 /*
- * FARM_E_DIGEST: the pack holds another commit or another tree; FARM_E_REFUSED: the tree has problems (the first is in the diag);
- * else what the fetch said. 'scratch': a directory below the state directory that is the caller's alone.
+ * FARM_E_DIGEST: the pack holds another commit or another tree; FARM_E_REFUSED: the tree has problems (the
+ * first is in the diag); else what the fetch said. 'scratch': a directory below the state directory that is
+ * the caller's alone.
  */
-int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch, void *context,
-              struct trees_use *ret, struct diag *diag) MUST_USE;
+int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
+              void *context, struct trees_use *ret, struct diag *diag) MUST_USE;
 void trees_leave(struct trees *trees, struct trees_use *use); /* accepts an empty one */
 
 #endif

@@ -37,39 +37,49 @@ static uint64_t mebibytes(uint64_t bytes)
     return bytes >> 20 > LEAST ? bytes >> 20 : LEAST;
 }
 
-static void write_limits(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret)
+static void write_limits(const struct worker_wish *wish, const struct worker_machine *machine,
+                         struct buf *ret)
 {
-    /* A donor's machine stays usable: three quarters of its memory, half of the free disk for builds, a quarter for caches. */
-    uint64_t memory = wish->memory_bytes != 0 ? wish->memory_bytes >> 20 : mebibytes(machine->memory_bytes / 4 * 3);
+    /* A donor's machine stays usable: three quarters of its memory, half of the free disk for builds, a
+     * quarter for caches. */
+    uint64_t memory =
+        wish->memory_bytes != 0 ? wish->memory_bytes >> 20 : mebibytes(machine->memory_bytes / 4 * 3);
     uint64_t disk = wish->disk_bytes != 0 ? wish->disk_bytes >> 20 : mebibytes(machine->disk_free_bytes / 2);
-    uint64_t cache = wish->cache_bytes != 0 ? wish->cache_bytes >> 20 : mebibytes(machine->disk_free_bytes / 4);
-    buf_add_format(ret, "\n[limits]\n"
-                        "# Leases at a time.\nslots = %llu\n"
-                        "# Processor cores that all builds together may keep busy.\ncores = %llu\n"
-                        "# Memory that all builds together may use.\nmemory = %lluM\n"
-                        "# Disk space that all builds together may fill.\ndisk = %lluM\n"
-                        "# Disk space for downloads and unpacked roots that are kept for the next build.\ncache = %lluM\n"
-                        "# Builds stop when the disk has less than this left.\nreserve = 1G\n",
-                   (unsigned long long)or_else(wish->slots, 1), (unsigned long long)or_else(wish->cores, machine->cores),
-                   (unsigned long long)memory, (unsigned long long)disk, (unsigned long long)cache);
+    uint64_t cache =
+        wish->cache_bytes != 0 ? wish->cache_bytes >> 20 : mebibytes(machine->disk_free_bytes / 4);
+    buf_add_format(
+        ret,
+        "\n[limits]\n"
+        "# Leases at a time.\nslots = %llu\n"
+        "# Processor cores that all builds together may keep busy.\ncores = %llu\n"
+        "# Memory that all builds together may use.\nmemory = %lluM\n"
+        "# Disk space that all builds together may fill.\ndisk = %lluM\n"
+        "# Disk space for downloads and unpacked roots that are kept for the next build.\ncache = %lluM\n"
+        "# Builds stop when the disk has less than this left.\nreserve = 1G\n",
+        (unsigned long long)or_else(wish->slots, 1), (unsigned long long)or_else(wish->cores, machine->cores),
+        (unsigned long long)memory, (unsigned long long)disk, (unsigned long long)cache);
 }
 
 void worker_conf_write(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret)
 {
     char curve[2 * JOIN_CURVE_SIZE + 1];
     hex_encode(wish->join.curve, JOIN_CURVE_SIZE, curve);
-    buf_add_format(ret,
-                   "# What this worker is and what it may use. Edit [limits] and [allow] as you like, then restart it.\n"
-                   "[worker]\nname = %s\noperator = %s\n"
-                   "# From the join string: where the coordinator is, its key, and the digest of the farm's root.json.\n"
-                   "coordinator = %s\nserver_key = %s\nroot = %s\n",
-                   wish->name, wish->operator_name, wish->join.endpoint, curve, digest_hex(&wish->join.root).text);
+    buf_add_format(
+        ret,
+        "# What this worker is and what it may use. Edit [limits] and [allow] as you like, then restart it.\n"
+        "[worker]\nname = %s\noperator = %s\n"
+        "# From the join string: where the coordinator is, its key, and the digest of the farm's root.json.\n"
+        "coordinator = %s\nserver_key = %s\nroot = %s\n",
+        wish->name, wish->operator_name, wish->join.endpoint, curve, digest_hex(&wish->join.root).text);
     write_limits(wish, machine, ret);
-    buf_add_format(ret, "\n[allow]\n"
-                        "# Digests of the base systems that builds may start from. Empty: those that the farm's root.json\n"
-                        "# allows, or any if you did not give a root.json to \"farm-worker init\".\nbases = %s\n"
-                        "# Package trees that this worker builds: URL prefixes, comma separated. Empty: any https URL.\ntrees = %s\n",
-                   wish->bases != NULL ? wish->bases : "", wish->trees != NULL ? wish->trees : "");
+    buf_add_format(
+        ret,
+        "\n[allow]\n"
+        "# Digests of the base systems that builds may start from. Empty: those that the farm's root.json\n"
+        "# allows, or any if you did not give a root.json to \"farm-worker init\".\nbases = %s\n"
+        "# Package trees that this worker builds: URL prefixes, comma separated. Empty: any https "
+        "URL.\ntrees = %s\n",
+        wish->bases != NULL ? wish->bases : "", wish->trees != NULL ? wish->trees : "");
 }
 
 static int check_bases(const struct worker_conf *conf, const char *file, struct diag *diag)
@@ -78,8 +88,8 @@ static int check_bases(const struct worker_conf *conf, const char *file, struct 
     struct digest digest;
     while (rest.size > 0 && view_split(&rest, ',', &one))
         if (!digest_parse(one, &digest))
-            return diag_set(diag, FARM_E_CONFIG, "%s: [allow] bases: \"%.*s\" is no digest (64 hex digits)", file,
-                            one.size < 80 ? (int)one.size : 80, one.data);
+            return diag_set(diag, FARM_E_CONFIG, "%s: [allow] bases: \"%.*s\" is no digest (64 hex digits)",
+                            file, one.size < 80 ? (int)one.size : 80, one.data);
     return 0;
 }
 
@@ -90,16 +100,18 @@ static int decode(struct worker_conf *conf, const char *file, struct diag *diag)
     } names[] = {{"name", conf->name}, {"operator", conf->operator_name}};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (!identity_name_is_valid(view_text(names[i].text)))
-            return diag_set(diag, FARM_E_CONFIG,
-                            "%s: [worker] %s: 1 to %d of a-z 0-9 . _ - are possible, beginning with a letter or digit", file,
-                            names[i].key, IDENTITY_NAME_MAX);
+            return diag_set(
+                diag, FARM_E_CONFIG,
+                "%s: [worker] %s: 1 to %d of a-z 0-9 . _ - are possible, beginning with a letter or digit",
+                file, names[i].key, IDENTITY_NAME_MAX);
     if (!join_endpoint_is_valid(view_text(conf->coordinator)))
         return diag_set(diag, FARM_E_CONFIG, "%s: [worker] coordinator: \"%.100s\" is no host:port", file,
                         conf->coordinator);
     if (!hex_decode(view_text(conf->server_key_text), conf->server_key, sizeof conf->server_key))
         return diag_set(diag, FARM_E_CONFIG, "%s: [worker] server_key: 64 hex digits are expected", file);
     if (!digest_parse(view_text(conf->root_text), &conf->root))
-        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] root: 64 hex digits are expected (zeros: none)", file);
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] root: 64 hex digits are expected (zeros: none)",
+                        file);
     return check_bases(conf, file, diag);
 }
 
@@ -162,8 +174,10 @@ int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish 
         differ(&list, "the list of bases", conf->bases, wish->bases);
     if (list.size == 0)
         return 0;
-    return diag_set(diag, FARM_E_EXISTS, "this worker exists already, with other values: %.1000s. Nothing was changed; edit "
-                                         "its worker.conf, or use another --state", list.data);
+    return diag_set(diag, FARM_E_EXISTS,
+                    "this worker exists already, with other values: %.1000s. Nothing was changed; edit "
+                    "its worker.conf, or use another --state",
+                    list.data);
 }
 
 bool worker_conf_allows_base(const struct worker_conf *conf, const struct digest *base)
@@ -187,7 +201,8 @@ static bool prefix_allows(struct view prefix, struct view url)
 /* Something like "https://host/a/../b" or "https://allowed@other/" must not slip through a prefix. */
 static bool url_is_plain(struct view url)
 {
-    if (!view_is_token(url) || memchr(url.data, '@', url.size) != NULL || memchr(url.data, '\\', url.size) != NULL)
+    if (!view_is_token(url) || memchr(url.data, '@', url.size) != NULL ||
+        memchr(url.data, '\\', url.size) != NULL)
         return false;
     struct view rest = url, part;
     while (view_split(&rest, '/', &part))
@@ -211,12 +226,16 @@ bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url)
 
 void worker_conf_describe(const struct worker_conf *conf, struct buf *ret)
 {
-    buf_add_format(ret, "package trees allowed: %s\n", conf->trees[0] != '\0' ? conf->trees : "any https URL");
+    buf_add_format(ret, "package trees allowed: %s\n",
+                   conf->trees[0] != '\0' ? conf->trees : "any https URL");
     buf_add_format(ret, "bases allowed: %s\n",
-                   conf->bases[0] != '\0'              ? conf->bases
-                   : digest_is_zero(&conf->root) ? "any" : "those of root.json, if it is in the state directory; else any");
-    buf_add_format(ret, "limits: %llu at a time, %llu cores, %llu MiB memory, %llu MiB disk, %llu MiB cache\n",
-                   (unsigned long long)conf->slots, (unsigned long long)conf->cores,
-                   (unsigned long long)(conf->memory_bytes >> 20), (unsigned long long)(conf->disk_bytes >> 20),
-                   (unsigned long long)(conf->cache_bytes >> 20));
+                   conf->bases[0] != '\0' ? conf->bases
+                   : digest_is_zero(&conf->root)
+                       ? "any"
+                       : "those of root.json, if it is in the state directory; else any");
+    buf_add_format(
+        ret, "limits: %llu at a time, %llu cores, %llu MiB memory, %llu MiB disk, %llu MiB cache\n",
+        (unsigned long long)conf->slots, (unsigned long long)conf->cores,
+        (unsigned long long)(conf->memory_bytes >> 20), (unsigned long long)(conf->disk_bytes >> 20),
+        (unsigned long long)(conf->cache_bytes >> 20));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * worker.conf: what this worker is and what its owner allows it. Written once by "farm-worker init" with a comment at each
- * key; the owner edits it afterwards, and it is read when the worker starts.
+ * worker.conf: what this worker is and what its owner allows it. Written once by "farm-worker init" with a
+ * comment at each key; the owner edits it afterwards, and it is read when the worker starts.
  *
  *     [worker]
  *     name = attic
@@ -31,18 +31,18 @@
 #include "join.h"
 
 enum {
-    WORKER_SLOTS_MAX = 64,  /* each is a thread with a connection */
+    WORKER_SLOTS_MAX = 64, /* each is a thread with a connection */
     WORKER_CONF_MAX = 64 * 1024
 };
 
 struct worker_conf {
     char *name, *operator_name, *coordinator;
-    char *server_key_text, *root_text;      /* as written; decoded below */
+    char *server_key_text, *root_text; /* as written; decoded below */
     unsigned char server_key[JOIN_CURVE_SIZE];
     struct digest root;
     uint64_t slots, cores;
     uint64_t memory_bytes, disk_bytes, cache_bytes, reserve_bytes;
-    char *bases, *trees;                    /* "a,b,c"; "" */
+    char *bases, *trees; /* "a,b,c"; "" */
 };
 
 /* What init was told; 0 and NULL are "not said". */
@@ -59,16 +59,19 @@ struct worker_machine {
 
 /* Appends a complete, commented worker.conf. Names must be valid. */
 void worker_conf_write(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret);
-int worker_conf_parse(struct view text, const char *file, struct worker_conf *ret, struct diag *diag) MUST_USE;
+int worker_conf_parse(struct view text, const char *file, struct worker_conf *ret,
+                      struct diag *diag) MUST_USE;
 void worker_conf_done(struct worker_conf *conf);
 /* Does 'conf' say everything that 'wish' says? Otherwise FARM_E_EXISTS naming each difference. */
-int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish *wish, struct diag *diag) MUST_USE;
+int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish *wish,
+                       struct diag *diag) MUST_USE;
 
 /* K7: the owner's list; an empty one allows every base. */
 bool worker_conf_allows_base(const struct worker_conf *conf, const struct digest *base);
 /*
- * K8: is this URL of a package tree or source one that the owner allows? An entry of 'trees' is a prefix that ends at the end
- * of the URL or before a '/', so that "https://a.org/x" does not allow "https://a.org/xy" nor "https://a.org.evil/".
+ * K8: is this URL of a package tree or source one that the owner allows? An entry of 'trees' is a prefix that
+ * ends at the end of the URL or before a '/', so that "https://a.org/x" does not allow "https://a.org/xy" nor
+ * "https://a.org.evil/".
  */
 bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url);
 /* For people: what may be built here, one line each. */

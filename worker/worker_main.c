@@ -28,7 +28,8 @@ static const char help[] =
     "\n"
     "  1. farm-worker init --join STRING --operator NAME --state DIR\n"
     "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you.\n"
-    "  2. Sign DIR/request.json with your own key (farm-sign entry), and send it to them; they run: farmctl worker admit FILE\n"
+    "  2. Sign DIR/request.json with your own key (farm-sign entry), and send it to them; they run: farmctl "
+    "worker admit FILE\n"
     "  3. farm-worker run --state DIR\n"
     "\n"
     "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine.\n"
@@ -58,15 +59,31 @@ static const char help[] =
     "  --memory SIZE       memory that they may use, e.g. 8G (three quarters)\n"
     "  --disk SIZE         disk space that they may fill (half of what is free)\n"
     "  --cache SIZE        disk space for downloads and unpacked roots (a quarter of what is free)\n"
-    "  --allow-tree URL    a package tree to build, and everything below that URL; may be repeated (any https URL)\n"
-    "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root allows)\n"
+    "  --allow-tree URL    a package tree to build, and everything below that URL; may be repeated (any "
+    "https URL)\n"
+    "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root "
+    "allows)\n"
     "\n"
     "Limits and lists can be changed later in DIR/worker.conf.\n"
     "Exit status: 0 done, 1 refused or failed, 2 could not run.\n";
 
 enum option_code {
-    OPTION_STATE = 256, OPTION_JOIN, OPTION_OPERATOR, OPTION_WORKER, OPTION_ROOT, OPTION_SITE, OPTION_SLOTS, OPTION_CORES,
-    OPTION_MEMORY, OPTION_DISK, OPTION_CACHE, OPTION_TREE, OPTION_BASE, OPTION_VERBOSE, OPTION_HELP, OPTION_VERSION
+    OPTION_STATE = 256,
+    OPTION_JOIN,
+    OPTION_OPERATOR,
+    OPTION_WORKER,
+    OPTION_ROOT,
+    OPTION_SITE,
+    OPTION_SLOTS,
+    OPTION_CORES,
+    OPTION_MEMORY,
+    OPTION_DISK,
+    OPTION_CACHE,
+    OPTION_TREE,
+    OPTION_BASE,
+    OPTION_VERBOSE,
+    OPTION_HELP,
+    OPTION_VERSION
 };
 
 static const struct option options[] = {
@@ -107,15 +124,18 @@ static int take_size(const char *name, const char *text, uint64_t *ret, struct d
 {
     /* The least that worker.conf accepts for any of them. */
     if (!conf_parse_bytes(view_text(text), ret) || *ret >> 20 < 256)
-        return diag_set(diag, FARM_E_USAGE, "--%s %s: a size of at least 256M is expected, e.g. 8G", name, text);
+        return diag_set(diag, FARM_E_USAGE, "--%s %s: a size of at least 256M is expected, e.g. 8G", name,
+                        text);
     return 0;
 }
 
 /* One item of a list in worker.conf, where comma and white space separate. */
 static int take_item(const char *name, const char *text, struct buf *list, struct diag *diag)
 {
-    if (!view_is_token(view_text(text)) || strchr(text, ',') != NULL || strchr(text, ';') != NULL || strchr(text, '#') != NULL)
-        return diag_set(diag, FARM_E_USAGE, "--%s %s: no spaces, commas, semicolons or # are possible", name, text);
+    if (!view_is_token(view_text(text)) || strchr(text, ',') != NULL || strchr(text, ';') != NULL ||
+        strchr(text, '#') != NULL)
+        return diag_set(diag, FARM_E_USAGE, "--%s %s: no spaces, commas, semicolons or # are possible", name,
+                        text);
     buf_add_format(list, "%s%s", list->size > 0 ? "," : "", text);
     return 0;
 }
@@ -172,11 +192,14 @@ static int check_names(const struct enrol *enrol, struct diag *diag)
 {
     const struct {
         const char *option, *name;
-    } names[] = {{"operator", enrol->wish.operator_name}, {"worker", enrol->wish.name}, {"site", enrol->site}};
+    } names[] = {
+        {"operator", enrol->wish.operator_name}, {"worker", enrol->wish.name}, {"site", enrol->site}};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (names[i].name != NULL && !identity_name_is_valid(view_text(names[i].name)))
-            return diag_set(diag, FARM_E_USAGE, "--%s %.80s: 1 to %d of a-z 0-9 . _ - are possible, beginning with a letter or "
-                                                "digit", names[i].option, names[i].name, IDENTITY_NAME_MAX);
+            return diag_set(diag, FARM_E_USAGE,
+                            "--%s %.80s: 1 to %d of a-z 0-9 . _ - are possible, beginning with a letter or "
+                            "digit",
+                            names[i].option, names[i].name, IDENTITY_NAME_MAX);
     return 0;
 }
 
@@ -184,7 +207,8 @@ static int command_init(struct arguments *arguments, struct diag *diag)
 {
     struct enrol *enrol = &arguments->enrol;
     if (arguments->join == NULL || enrol->wish.operator_name == NULL)
-        return diag_set(diag, FARM_E_USAGE, "init needs --join STRING and --operator NAME (farm-worker --help explains them)");
+        return diag_set(diag, FARM_E_USAGE,
+                        "init needs --join STRING and --operator NAME (farm-worker --help explains them)");
     int error = check_names(enrol, diag);
     if (error >= 0)
         error = join_parse(view_text(arguments->join), &enrol->wish.join, diag);
@@ -204,7 +228,8 @@ static void say_allowed(const struct workshop *shop)
         if (line.size > 0)
             log_info("%.*s", VIEW_ARG(line));
     if (shop->root == NULL)
-        log_info("trust root: not given to init, so the bases that the farm names are not checked against it");
+        log_info(
+            "trust root: not given to init, so the bases that the farm names are not checked against it");
     else
         log_info("trust root: version %lld, %zu bases", (long long)shop->root->version, shop->root->nbases);
 }
@@ -242,7 +267,8 @@ static int command_run(struct arguments *arguments, struct diag *diag)
     CLEANUP_CLOSE int state = -1;
     CLEANUP_CLOSE int lock = -1;
     CLEANUP_CLOSE int signals = -1;
-    umask(022); /* whatever it was: directories of builds are closed by the state directory, and their modes reach builds */
+    umask(022); /* whatever it was: directories of builds are closed by the state directory, and their modes
+                   reach builds */
     int error = statedir_open(arguments->enrol.state, &state, diag);
     if (error >= 0)
         error = settle(state, &lock, diag);
@@ -267,7 +293,8 @@ static int command_status(struct arguments *arguments, struct diag *diag)
     bool is_running = statedir_running(state, &pid, &ignored) >= 0;
     error = file_read(state, STATEDIR_STATUS, TALLY_FILE_MAX, &text, diag);
     if (error == -ENOENT) {
-        printf("this worker has not run yet; start it with: farm-worker run --state %s\n", arguments->enrol.state);
+        printf("this worker has not run yet; start it with: farm-worker run --state %s\n",
+               arguments->enrol.state);
         return 0;
     }
     if (error >= 0)
@@ -287,7 +314,8 @@ static int send_signal(struct arguments *arguments, int number, const char *said
     if (error < 0)
         return error;
     if (kill(pid, number) < 0)
-        return diag_errno(diag, "cannot signal the worker (pid %ld); run this as the user that it runs as", (long)pid);
+        return diag_errno(diag, "cannot signal the worker (pid %ld); run this as the user that it runs as",
+                          (long)pid);
     puts(said);
     return 0;
 }
@@ -316,8 +344,9 @@ static const struct {
     const char *name;
     int (*run)(struct arguments *arguments, struct diag *diag); /* an exit status, or an error */
 } commands[] = {
-    {"init", command_init},     {"run", command_run},       {"status", command_status}, {"pause", command_pause},
-    {"resume", command_resume}, {"drain", command_drain},   {"stop", command_stop},
+    {"init", command_init},   {"run", command_run},       {"status", command_status},
+    {"pause", command_pause}, {"resume", command_resume}, {"drain", command_drain},
+    {"stop", command_stop},
 };
 
 static int run_command(const char *name, struct arguments *arguments, struct diag *diag)
@@ -328,7 +357,8 @@ static int run_command(const char *name, struct arguments *arguments, struct dia
         if (arguments->enrol.state == NULL)
             return diag_set(diag, FARM_E_USAGE, "%s needs --state DIR", name);
         if (arguments->for_init && i != 0)
-            return diag_set(diag, FARM_E_USAGE, "%s takes --state and --verbose alone; the other options are init's", name);
+            return diag_set(diag, FARM_E_USAGE,
+                            "%s takes --state and --verbose alone; the other options are init's", name);
         return commands[i].run(arguments, diag);
     }
     return diag_set(diag, FARM_E_USAGE, "there is no command \"%.40s\"; see farm-worker --help", name);
@@ -346,8 +376,9 @@ static int run(int argc, char **argv, struct diag *diag)
         error = take_option(&arguments, code, optarg, diag);
     }
     if (error >= 0 && argc - optind != 1)
-        error = diag_set(diag, FARM_E_USAGE, "one command is expected: init, run, status, pause, resume, drain or stop; see "
-                                             "farm-worker --help");
+        error = diag_set(diag, FARM_E_USAGE,
+                         "one command is expected: init, run, status, pause, resume, drain or stop; see "
+                         "farm-worker --help");
     if (error >= 0)
         error = run_command(argv[optind], &arguments, diag);
     buf_done(&arguments.trees);

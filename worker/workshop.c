@@ -35,9 +35,12 @@ int workshop_read_root(int state_dirfd, const struct digest *pinned, struct root
         return error;
     struct digest digest = digest_of(buf_view(&text));
     if (!digest_equal(&digest, pinned))
-        return diag_set(diag, FARM_E_DIGEST,
-                        STATEDIR_ROOT ": its digest is %s, and the join string named %s; get the file again from the farm's "
-                        "operator", digest_hex(&digest).text, digest_hex(pinned).text);
+        return diag_set(
+            diag, FARM_E_DIGEST,
+            STATEDIR_ROOT
+            ": its digest is %s, and the join string named %s; get the file again from the farm's "
+            "operator",
+            digest_hex(&digest).text, digest_hex(pinned).text);
     return root_parse(buf_view(&text), STATEDIR_ROOT, ret, diag);
 }
 
@@ -47,13 +50,15 @@ static int read_all(struct workshop *shop, struct diag *diag)
     if (error >= 0)
         error = identity_read(shop->state_dirfd, STATEDIR_KEY, &shop->identity, diag);
     if (error >= 0 && identity_curve_secret(shop->identity) == NULL)
-        error = diag_set(diag, FARM_E_CONFIG, STATEDIR_KEY ": has no curve-secret line, so this worker cannot connect");
+        error = diag_set(diag, FARM_E_CONFIG,
+                         STATEDIR_KEY ": has no curve-secret line, so this worker cannot connect");
     if (error >= 0)
         error = workshop_read_root(shop->state_dirfd, &shop->conf.root, &shop->root, diag);
     return error >= 0 ? facts_read(shop->state_dirfd, &shop->facts, diag) : error;
 }
 
-/* The builds of a worker that was killed end when they notice; until then they may put new files where we remove. */
+/* The builds of a worker that was killed end when they notice; until then they may put new files where we
+ * remove. */
 static int sweep_builds(const struct workshop *shop, struct diag *diag)
 {
     enum { TRIES = 50, WAIT_US = 100 * 1000 };
@@ -89,7 +94,8 @@ int workshop_open(int state_dirfd, struct workshop *ret, struct diag *diag)
         workshop_close(&shop);
         return error;
     }
-    shop.ledger = ledger_new((struct ledger_share){shop.conf.cores, shop.conf.memory_bytes, shop.conf.disk_bytes});
+    shop.ledger =
+        ledger_new((struct ledger_share){shop.conf.cores, shop.conf.memory_bytes, shop.conf.disk_bytes});
     *ret = shop;
     return 0;
 }
@@ -157,7 +163,8 @@ int workshop_tidy(struct workshop *shop, int64_t now_ms, struct diag *diag)
     long long due = atomic_load(&shop->tidy_at_ms);
     int error = roots_trim(shop->roots, half, diag);
     /* One thread wins the exchange and does it. */
-    if (error < 0 || now_ms < due || !atomic_compare_exchange_strong(&shop->tidy_at_ms, &due, now_ms + INTERVAL_MS))
+    if (error < 0 || now_ms < due ||
+        !atomic_compare_exchange_strong(&shop->tidy_at_ms, &due, now_ms + INTERVAL_MS))
         return error;
     return tidy_store(shop, half, diag);
 }

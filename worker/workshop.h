@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Workshop: what all leases of one worker share: its configuration, keys, store and caches. Opened once by the program; read by
- * slot threads; each part is thread-safe or read-only.
+ * Workshop: what all leases of one worker share: its configuration, keys, store and caches. Opened once by
+ * the program; read by slot threads; each part is thread-safe or read-only.
  */
 #ifndef FARM_WORKSHOP_H
 #define FARM_WORKSHOP_H
@@ -21,7 +21,7 @@ struct workshop {
     int state_dirfd;
     struct worker_conf conf;
     struct identity *identity;
-    struct root *root;     /* the farm's trust root; NULL: the owner did not give it */
+    struct root *root; /* the farm's trust root; NULL: the owner did not give it */
     struct facts facts;
     struct store *store;
     struct trees *trees;
@@ -31,8 +31,9 @@ struct workshop {
 };
 
 /*
- * Reads worker.conf, worker.key and root.json (which must have the digest that the join string pinned), opens store and caches,
- * and removes what a killed worker left. The working directory must be the state directory, which must be locked.
+ * Reads worker.conf, worker.key and root.json (which must have the digest that the join string pinned), opens
+ * store and caches, and removes what a killed worker left. The working directory must be the state directory,
+ * which must be locked.
  */
 int workshop_open(int state_dirfd, struct workshop *ret, struct diag *diag) MUST_USE;
 void workshop_close(struct workshop *shop);
@@ -40,11 +41,13 @@ void workshop_close(struct workshop *shop);
 /* Reads worker.conf alone. */
 int workshop_read_conf(int state_dirfd, struct worker_conf *ret, struct diag *diag) MUST_USE;
 /* Reads root.json; *ret is NULL if there is none. */
-int workshop_read_root(int state_dirfd, const struct digest *pinned, struct root **ret, struct diag *diag) MUST_USE;
+int workshop_read_root(int state_dirfd, const struct digest *pinned, struct root **ret,
+                       struct diag *diag) MUST_USE;
 
 /*
- * Keeps the caches below the owner's limit: half for unpacked roots, half for the store, where objects that answers in the spool name
- * are kept. Any thread, as often as it likes: it walks the store's directory once a minute at most.
+ * Keeps the caches below the owner's limit: half for unpacked roots, half for the store, where objects that
+ * answers in the spool name are kept. Any thread, as often as it likes: it walks the store's directory once a
+ * minute at most.
  */
 int workshop_tidy(struct workshop *shop, int64_t now_ms, struct diag *diag) MUST_USE;
 

@@ -31,7 +31,8 @@ bool join_endpoint_is_valid(struct view endpoint)
         colon--;
     uint64_t port;
     return colon > 0 && host_is_valid(view_of(endpoint.data, colon - 1)) &&
-           view_decimal(view_of(endpoint.data + colon, endpoint.size - colon), &port) && port >= 1 && port <= 65535;
+           view_decimal(view_of(endpoint.data + colon, endpoint.size - colon), &port) && port >= 1 &&
+           port <= 65535;
 }
 
 void join_write(const struct join *join, struct buf *ret)
@@ -65,12 +66,14 @@ int join_parse(struct view text, struct join *ret, struct diag *diag)
                         "join string: made by another version of the farm; this program knows version 1");
     rest = view_of(rest.data + 2, rest.size - 2);
     if (!take_hex(&rest, join.root.bytes))
-        return diag_set(diag, FARM_E_SYNTAX, "join string: the digest of the trust root (the last 64 hex digits) is cut "
-                                             "or mistyped; %s", again);
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "join string: the digest of the trust root (the last 64 hex digits) is cut "
+                        "or mistyped; %s",
+                        again);
     static const unsigned char none[JOIN_CURVE_SIZE];
     if (!take_hex(&rest, join.curve) || memcmp(join.curve, none, sizeof none) == 0)
-        return diag_set(diag, FARM_E_SYNTAX, "join string: the coordinator's key (64 hex digits) is cut or mistyped; %s",
-                        again);
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "join string: the coordinator's key (64 hex digits) is cut or mistyped; %s", again);
     if (!join_endpoint_is_valid(rest))
         return diag_set(diag, FARM_E_SYNTAX, "join string: \"%.*s\" is no host:port; %s",
                         rest.size < 80 ? (int)rest.size : 80, rest.data, again);

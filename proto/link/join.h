@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Join string: what a coordinator prints and a contributor pastes, everything a new worker must know to reach the
- * right farm and no other:
+ * Join string: what a coordinator prints and a contributor pastes, everything a new worker must know to reach
+ * the right farm and no other:
  *
  *     igos-farm:1:<host:port of control>:<CURVE public key, 64 hex>:<SHA-256 of root.json, 64 hex>
  *
- * The last field is 64 zeros when the farm has no trust root yet. It holds no secret: who has it can knock, and
- * is let in only after an operator of the farm admitted its key. There is one spelling for each content, and
- * only that one is accepted.
+ * The last field is 64 zeros when the farm has no trust root yet. It holds no secret: who has it can knock,
+ * and is let in only after an operator of the farm admitted its key. There is one spelling for each content,
+ * and only that one is accepted.
  */
 #ifndef FARM_JOIN_H
 #define FARM_JOIN_H
@@ -17,7 +17,7 @@
 #include "digest.h"
 
 enum {
-    JOIN_HOST_MAX = 253,                 /* a DNS name's length (RFC 1035) */
+    JOIN_HOST_MAX = 253,                   /* a DNS name's length (RFC 1035) */
     JOIN_ENDPOINT_MAX = JOIN_HOST_MAX + 8, /* brackets of an IPv6 address, colon, port */
     JOIN_CURVE_SIZE = 32
 };

@@ -5,19 +5,19 @@
 #include "sandbox.h"
 #include "spec.h"
 
-
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A base of the machine's own tools, a package tree under git, and an archive; all made with everyday tools. */
+/* A base of the machine's own tools, a package tree under git, and an archive; all made with everyday tools.
+ */
 static const char script[] =
     "set -eu\n"
     "export LC_ALL=C GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent\n"
-    "mkdir -p base/usr/bin base/usr/lib base/usr/lib64 base/etc base/tmp base/proc base/sys base/dev base/root base/mnt\n"
+    "mkdir -p base/usr/bin base/usr/lib base/usr/lib64 base/etc base/tmp base/proc base/sys base/dev "
+    "base/root base/mnt\n"
     "ln -s usr/bin base/bin; ln -s usr/lib base/lib; ln -s usr/lib64 base/lib64\n"
     "for tool in bash mkdir cp cat ls nproc env sleep chmod ln mv rm touch id; do\n"
     "    path=$(command -v $tool); cp -L $path base/usr/bin/\n"
@@ -27,11 +27,14 @@ static const char script[] =
     "mkdir -p hello-1.0; echo source > hello-1.0/file; touch -d @1000000000 hello-1.0/file hello-1.0\n"
     "tar -cf hello-1.0.tar hello-1.0; sum=$(sha256sum hello-1.0.tar | cut -d' ' -f1)\n"
     "package() { mkdir -p tree/packages/extra/$1; cat > tree/packages/extra/$1/build.sh; {\n"
-    "    echo \"name: $1\"; echo 'version: \"1.0\"'; echo 'release: 1'; echo 'description: a test'; echo 'license: MIT'\n"
-    "    echo 'tier: extra'; echo 'build_style: custom'; shift; printf '%s\\n' \"$@\"; } > tree/packages/extra/$name/package.yml; }\n"
+    "    echo \"name: $1\"; echo 'version: \"1.0\"'; echo 'release: 1'; echo 'description: a test'; echo "
+    "'license: MIT'\n"
+    "    echo 'tier: extra'; echo 'build_style: custom'; shift; printf '%s\\n' \"$@\"; } > "
+    "tree/packages/extra/$name/package.yml; }\n"
     "src='source: [{url: \"https://example.org/hello-1.0.tar\", sha256: '$sum'}]'\n"
     "name=hello; package hello \"$src\" 'verify_paths: [/usr/share/hello]' <<'END'\n"
-    "build() { cat file > built; nproc >> built; env | { while read l; do case $l in IGOS_JOBS*) echo $l;; esac; done; } >> built; }\n"
+    "build() { cat file > built; nproc >> built; env | { while read l; do case $l in IGOS_JOBS*) echo $l;; "
+    "esac; done; } >> built; }\n"
     "do_install() { mkdir -p $DESTDIR/usr/share; cp built $DESTDIR/usr/share/hello; }\n"
     "END\n"
     "name=user; package user 'source: []' 'dependencies: {host: [hello]}' <<'END'\n"
@@ -54,7 +57,8 @@ static const char script[] =
     "name=victim; package victim 'source: []' 'dependencies: {build: [rude]}' <<'END'\n"
     "do_install() { :; }\n"
     "END\n"
-    "mkdir -p tree/farm; printf 'version: 1\\ndefaults: {jobs: 1, cores: 1, memory: 256MiB, disk: 64MiB, wall: 1m}\\n' "
+    "mkdir -p tree/farm; printf 'version: 1\\ndefaults: {jobs: 1, cores: 1, memory: 256MiB, disk: 64MiB, "
+    "wall: 1m}\\n' "
     "> tree/farm/resources.yml\n"
     "cd tree; git init -q .; git -c core.autocrlf=false add -A -f\n"
     "git -c user.name=t -c user.email=t@example.org commit -q -m t --date=@1000000000\n";
@@ -119,8 +123,8 @@ int fixture_put(struct fixture *fixture, struct store *store, struct diag *diag)
     return error >= 0 ? put_file(store, fixture->pack_fd, &fixture->pack, diag) : error;
 }
 
-int fixture_key(const struct fixture *fixture, int tree_dirfd, const char *node, const struct payload *payloads,
-                size_t npayloads, struct digest *ret, struct diag *diag)
+int fixture_key(const struct fixture *fixture, int tree_dirfd, const char *node,
+                const struct payload *payloads, size_t npayloads, struct digest *ret, struct diag *diag)
 {
     struct tree *tree = NULL;
     struct problems problems = PROBLEMS_INIT;
@@ -134,15 +138,20 @@ int fixture_key(const struct fixture *fixture, int tree_dirfd, const char *node,
     if (error < 0)
         return error;
     const struct package *package = tree_find(tree, view_text(node));
-    const struct spec_inputs inputs = {tree, package != NULL ? tree_index(tree, package) : 0, fixture->base.manifest, digests,
-                                       npayloads, ARCHIVE_EPOCH};
+    const struct spec_inputs inputs = {tree,
+                                       package != NULL ? tree_index(tree, package) : 0,
+                                       fixture->base.manifest,
+                                       digests,
+                                       npayloads,
+                                       ARCHIVE_EPOCH};
     error = package == NULL ? FARM_E_UNKNOWN : spec_write(&inputs, &text, ret, diag);
     tree_free(tree);
     return error;
 }
 
-void fixture_lease(const struct fixture *fixture, const unsigned char nonce[32], const char *node, const struct digest *key,
-                   const struct payload *payloads, size_t npayloads, struct fixture_lease *ret)
+void fixture_lease(const struct fixture *fixture, const unsigned char nonce[32], const char *node,
+                   const struct digest *key, const struct payload *payloads, size_t npayloads,
+                   struct fixture_lease *ret)
 {
     wire__lease__init(&ret->lease);
     wire__tree__init(&ret->tree);

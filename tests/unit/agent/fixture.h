@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Fixture: what a lease needs, made from this machine: a base of its own shell and a few tools, a package tree under git, and a
- * source archive; and leases about them as a coordinator would send them.
+ * Fixture: what a lease needs, made from this machine: a base of its own shell and a few tools, a package
+ * tree under git, and a source archive; and leases about them as a coordinator would send them.
  *
- * Packages, all of tier extra: hello (from the archive), user (needs hello), fails, lies (promises a file and does not bring
- * it), slow (a minute), rude (installs below ./lib), victim (needs rude).
+ * Packages, all of tier extra: hello (from the archive), user (needs hello), fails, lies (promises a file and
+ * does not bring it), slow (a minute), rude (installs below ./lib), victim (needs rude).
  */
 #ifndef FARM_TEST_FIXTURE_H
 #define FARM_TEST_FIXTURE_H
@@ -29,8 +29,9 @@ int fixture_give_away(struct diag *diag) MUST_USE;
 /* Brings everything into a store. May be called for several stores. */
 int fixture_put(struct fixture *fixture, struct store *store, struct diag *diag) MUST_USE;
 /* The job key that the checked-out tree at 'tree_dirfd' gives. */
-int fixture_key(const struct fixture *fixture, int tree_dirfd, const char *node, const struct payload *payloads,
-                size_t npayloads, struct digest *ret, struct diag *diag) MUST_USE;
+int fixture_key(const struct fixture *fixture, int tree_dirfd, const char *node,
+                const struct payload *payloads, size_t npayloads, struct digest *ret,
+                struct diag *diag) MUST_USE;
 
 /* A Lease message with everything that it points to; borrows the arguments. Stays where it is. */
 struct fixture_lease {
@@ -39,7 +40,8 @@ struct fixture_lease {
     Wire__Payload base, payloads[FIXTURE_PAYLOADS], *pointers[FIXTURE_PAYLOADS];
     Wire__Resources resources;
 };
-void fixture_lease(const struct fixture *fixture, const unsigned char nonce[32], const char *node, const struct digest *key,
-                   const struct payload *payloads, size_t npayloads, struct fixture_lease *ret);
+void fixture_lease(const struct fixture *fixture, const unsigned char nonce[32], const char *node,
+                   const struct digest *key, const struct payload *payloads, size_t npayloads,
+                   struct fixture_lease *ret);
 
 #endif

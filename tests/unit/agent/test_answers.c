@@ -75,6 +75,7 @@ static void status(void **state)
 
 int suite_answers(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stages), cmocka_unit_test(promises), cmocka_unit_test(status)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stages), cmocka_unit_test(promises),
+                                       cmocka_unit_test(status)};
     return cmocka_run_group_tests_name("answers", tests, NULL, NULL);
 }

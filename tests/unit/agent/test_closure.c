@@ -15,7 +15,10 @@ static void make(const char *text, struct manifest *ret)
         assert_true(view_split(&words, ' ', &type) && view_split(&words, ' ', &path));
         struct entry entry = {.path = path, .type = ENTRY_DIR, .mode = 0755};
         if (type.data[0] == 'f') {
-            entry = (struct entry){.path = path, .type = ENTRY_FILE, .mode = 0644, .size = words.size,
+            entry = (struct entry){.path = path,
+                                   .type = ENTRY_FILE,
+                                   .mode = 0644,
+                                   .size = words.size,
                                    .sha256 = digest_of(words)};
         } else if (type.data[0] == 'l') {
             entry = (struct entry){.path = path, .type = ENTRY_LINK, .mode = 0777, .link = words};
@@ -79,7 +82,8 @@ static void against_the_base(void **state)
     (void)state;
     expect_refused("d lib\nf lib/libz.so z", "d usr", NULL, "./lib, which is a link in the base");
     expect_refused("d usr\nl usr/lib lib64", "d usr", NULL, "./usr/lib, which is a directory in the base");
-    expect_refused("f usr/lib/libc.so/x x\nd usr\nd usr/lib\nd usr/lib/libc.so", "d usr", NULL, "which is a file in the base");
+    expect_refused("f usr/lib/libc.so/x x\nd usr\nd usr/lib\nd usr/lib/libc.so", "d usr", NULL,
+                   "which is a file in the base");
     expect_allowed("d usr\nd usr/lib\nf usr/lib/libc.so 2", "d usr", NULL, 0);
 }
 
@@ -109,7 +113,7 @@ static void superseding(void **state)
 
 int suite_closure(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(against_the_base), cmocka_unit_test(against_each_other),
-                                       cmocka_unit_test(superseding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(against_the_base),
+                                       cmocka_unit_test(against_each_other), cmocka_unit_test(superseding)};
     return cmocka_run_group_tests_name("closure", tests, NULL, NULL);
 }

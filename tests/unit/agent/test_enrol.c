@@ -34,8 +34,9 @@ static int tear_down(void **state)
 
 static struct enrol enrol_of(void)
 {
-    struct enrol enrol = {.state = state_path,
-                          .wish = {.join = {.endpoint = "farm.example.org:7100"}, .operator_name = "alice", .name = "attic"}};
+    struct enrol enrol = {
+        .state = state_path,
+        .wish = {.join = {.endpoint = "farm.example.org:7100"}, .operator_name = "alice", .name = "attic"}};
     enrol.wish.join.curve[0] = 1;
     return enrol;
 }
@@ -138,8 +139,10 @@ static void root_must_be_the_pinned_one(void **state)
 static void names(void **state)
 {
     (void)state;
-    static const char *const cases[][3] = {
-        {"alice", "Attic.home.lan", "alice-attic"}, {"alice", "", "alice"}, {"alice", "__", "alice"}, {"a", "x_y", "a-x-y"}};
+    static const char *const cases[][3] = {{"alice", "Attic.home.lan", "alice-attic"},
+                                           {"alice", "", "alice"},
+                                           {"alice", "__", "alice"},
+                                           {"a", "x_y", "a-x-y"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP_FREE char *name = enrol_default_name(cases[i][0], cases[i][1]);
         assert_string_equal(name, cases[i][2]);

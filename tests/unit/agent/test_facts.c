@@ -11,7 +11,8 @@ static void levels(void **state)
     static const struct {
         const char *text, *machine, *vendor, *level;
     } cases[] = {
-        {"processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2\n", "x86_64", "AuthenticAMD", "x86-64-v1"},
+        {"processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2\n", "x86_64", "AuthenticAMD",
+         "x86-64-v1"},
         {"vendor_id\t: GenuineIntel\nflags\t\t: " V2 "\n", "x86_64", "GenuineIntel", "x86-64-v2"},
         {"vendor_id\t: GenuineIntel\nflags\t\t: " V3 "\n", "x86_64", "GenuineIntel", "x86-64-v3"},
         {"flags\t\t: " V3 " avx512f avx512bw avx512cd avx512dq avx512vl\n", "x86_64", "unknown", "x86-64-v4"},

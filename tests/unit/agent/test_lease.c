@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A lease, step by step, with everything real but the network: package tree, pack, spec, roots, sandbox, signature. The base is this
- * machine's own shell and a few tools. Started as root, everything runs as the build user, in a state directory below one
- * that this user cannot walk through.
+ * A lease, step by step, with everything real but the network: package tree, pack, spec, roots, sandbox,
+ * signature. The base is this machine's own shell and a few tools. Started as root, everything runs as the
+ * build user, in a state directory below one that this user cannot walk through.
  */
 #include "fixture.h"
 
@@ -39,8 +39,12 @@ static int make_worker(struct diag *diag)
 {
     CLEANUP_FREE char *state = mem_format("%s/closed/state", top);
     struct enrol enrol = {.state = state,
-                          .wish = {.join = {.endpoint = "127.0.0.1:1"}, .operator_name = "alice", .name = "attic",
-                                   .cores = 4, .memory_bytes = (uint64_t)1024 << 20, .disk_bytes = (uint64_t)512 << 20,
+                          .wish = {.join = {.endpoint = "127.0.0.1:1"},
+                                   .operator_name = "alice",
+                                   .name = "attic",
+                                   .cores = 4,
+                                   .memory_bytes = (uint64_t)1024 << 20,
+                                   .disk_bytes = (uint64_t)512 << 20,
                                    .trees = "https://example.org/tree"}};
     CLEANUP_FREE char *closed = mem_format("%s/closed", top);
     FILE *null = fopen("/dev/null", "w");
@@ -52,7 +56,8 @@ static int make_worker(struct diag *diag)
     return error < 0 ? error : statedir_open(state, &state_fd, diag);
 }
 
-/* Everything below happens as the build user; what the fixture made is brought in through open descriptors. */
+/* Everything below happens as the build user; what the fixture made is brought in through open descriptors.
+ */
 static int enter(struct diag *diag)
 {
     int error = statedir_hand_over(state_fd, diag);
@@ -107,7 +112,8 @@ static struct digest key_of(const char *node, const struct payload *payloads, si
     return key;
 }
 
-static struct lease *lease_of(const char *node, const struct digest *key, const struct payload *payloads, size_t npayloads)
+static struct lease *lease_of(const char *node, const struct digest *key, const struct payload *payloads,
+                              size_t npayloads)
 {
     unsigned char nonce[32] = {++serial};
     struct fixture_lease message;
@@ -158,7 +164,8 @@ static void wrong_key(void **state)
     struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
     assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
     assert_int_equal(lease->reason, WIRE_REFUSE_SPEC);
-    if (strstr(diag.text, digest_hex(&key).text) == NULL || strstr(diag.text, "https://example.org/tree") == NULL)
+    if (strstr(diag.text, digest_hex(&key).text) == NULL ||
+        strstr(diag.text, "https://example.org/tree") == NULL)
         fail_msg("%s", diag.text);
     CLEANUP_FREE char *dir = mem_string(lease->dir);
     lease_free(lease, &shop);
@@ -221,7 +228,9 @@ static void check_statement(const struct lease *lease)
     struct spool_entry *entry = NULL;
     CLEANUP_STATEMENT struct statement *statement = NULL;
     must(lease_sign(lease, &shop, &entry, &diag), &diag);
-    must(statement_open(view_text(entry->envelope), keys_public(identity_keys(shop.identity)), &statement, &diag), &diag);
+    must(statement_open(view_text(entry->envelope), keys_public(identity_keys(shop.identity)), &statement,
+                        &diag),
+         &diag);
     must(statement_check_spec(statement, lease->spec, &diag), &diag);
     assert_true(lease_nonce_equal(&statement->nonce, &lease->nonce));
     assert_int_equal(statement->failure, lease->failure);
@@ -343,9 +352,15 @@ static void reopened(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_key), cmocka_unit_test(not_allowed), cmocka_unit_test(other_tree_in_the_pack),
-        cmocka_unit_test(over_the_limits), cmocka_unit_test(builds), cmocka_unit_test(failures),
-        cmocka_unit_test(payload_over_a_link), cmocka_unit_test(cancelled), cmocka_unit_test(reopened),
+        cmocka_unit_test(wrong_key),
+        cmocka_unit_test(not_allowed),
+        cmocka_unit_test(other_tree_in_the_pack),
+        cmocka_unit_test(over_the_limits),
+        cmocka_unit_test(builds),
+        cmocka_unit_test(failures),
+        cmocka_unit_test(payload_over_a_link),
+        cmocka_unit_test(cancelled),
+        cmocka_unit_test(reopened),
     };
     return cmocka_run_group_tests_name("lease", tests, set_up, tear_down);
 }

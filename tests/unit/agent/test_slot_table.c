@@ -5,11 +5,8 @@
 
 /* The table of the header, written once more: '-' is illegal. */
 static const char *const expected[SLOT_STATES] = {
-    [SLOT_IDLE] = "pr-----i",
-    [SLOT_PREPARE] = "--uic--i",
-    [SLOT_RUN] = "----c--i",
-    [SLOT_COLLECT] = "-----r-i",
-    [SLOT_REPORT] = "------ii",
+    [SLOT_IDLE] = "pr-----i",    [SLOT_PREPARE] = "--uic--i", [SLOT_RUN] = "----c--i",
+    [SLOT_COLLECT] = "-----r-i", [SLOT_REPORT] = "------ii",
 };
 static const char letters[SLOT_STATES] = {
     [SLOT_IDLE] = 'i', [SLOT_PREPARE] = 'p', [SLOT_RUN] = 'u', [SLOT_COLLECT] = 'c', [SLOT_REPORT] = 'r'};
@@ -39,7 +36,8 @@ static void every_cell(void **state)
 static void one_life(void **state)
 {
     (void)state;
-    static const enum slot_event life[] = {SLOT_ASSIGN, SLOT_PREPARED, SLOT_ENDED, SLOT_COLLECTED, SLOT_DELIVERED};
+    static const enum slot_event life[] = {SLOT_ASSIGN, SLOT_PREPARED, SLOT_ENDED, SLOT_COLLECTED,
+                                           SLOT_DELIVERED};
     struct slot_machine machine = {SLOT_IDLE, 0};
     for (size_t i = 0; i < ARRAY_SIZE(life); i++)
         assert_int_equal(slot_machine_feed(&machine, life[i], NULL), 0);

@@ -31,7 +31,8 @@ static int tear_down(void **state)
 
 static struct spool_entry entry_of(unsigned char number)
 {
-    struct spool_entry entry = {.failure = FAILURE_NONE, .node = (char *)"extra/zlib",
+    struct spool_entry entry = {.failure = FAILURE_NONE,
+                                .node = (char *)"extra/zlib",
                                 .envelope = (char *)"{\"payload\":\"\\\"x\\\"\"}"};
     memset(entry.nonce.bytes, number, sizeof entry.nonce.bytes);
     entry.job = digest_of(view_of(&number, 1));
@@ -115,8 +116,10 @@ static void strict(void **state)
     assert_int_equal(spool_entry_parse(buf_view(&good), "x", &read, NULL), 0);
     spool_entry_free(read);
     static const char *const breaks[][2] = {
-        {"\"failure\":\"none\"", "\"failure\":\"what\""}, {"\"nonce\":\"04", "\"nonce\":\"4"},
-        {"\"node\":", "\"nodes\":"},                      {"spool/1", "spool/2"},
+        {"\"failure\":\"none\"", "\"failure\":\"what\""},
+        {"\"nonce\":\"04", "\"nonce\":\"4"},
+        {"\"node\":", "\"nodes\":"},
+        {"spool/1", "spool/2"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
         CLEANUP_BUF struct buf bad = BUF_INIT;

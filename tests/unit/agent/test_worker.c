@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * farm-worker as its owner and a coordinator see it: the program runs, and this test is the coordinator, with real sockets, a
- * real store and real builds.
+ * farm-worker as its owner and a coordinator see it: the program runs, and this test is the coordinator, with
+ * real sockets, a real store and real builds.
  */
 #include "fixture.h"
 
@@ -224,7 +224,8 @@ static void becomes_empty(const char *name)
 static int open_farm(struct diag *diag)
 {
     unsigned char secret[LINK_KEY_SIZE];
-    struct link_server_options options = {.endpoint = "tcp://127.0.0.1:*", .secret_key = secret, .frame_max = WIRE_CONTROL_MAX};
+    struct link_server_options options = {
+        .endpoint = "tcp://127.0.0.1:*", .secret_key = secret, .frame_max = WIRE_CONTROL_MAX};
     int error = link_keypair(server_public, secret, diag);
     gate = link_gate_new();
     options.gate = gate;
@@ -245,11 +246,25 @@ static int init_worker(void)
     snprintf(join.endpoint, sizeof join.endpoint, "%s", link_server_endpoint(server) + strlen("tcp://"));
     memcpy(join.curve, server_public, sizeof join.curve);
     join_write(&join, &text);
-    char *const argv[] = {(char *)"farm-worker", (char *)"init",       (char *)"--join",   text.data,
-                          (char *)"--operator",  (char *)"alice",      (char *)"--worker", (char *)"attic",
-                          (char *)"--state",     state,                (char *)"--cores",  (char *)"2",
-                          (char *)"--memory",    (char *)"1G",         (char *)"--disk",   (char *)"1G",
-                          (char *)"--allow-tree", (char *)"https://example.org/tree", NULL};
+    char *const argv[] = {(char *)"farm-worker",
+                          (char *)"init",
+                          (char *)"--join",
+                          text.data,
+                          (char *)"--operator",
+                          (char *)"alice",
+                          (char *)"--worker",
+                          (char *)"attic",
+                          (char *)"--state",
+                          state,
+                          (char *)"--cores",
+                          (char *)"2",
+                          (char *)"--memory",
+                          (char *)"1G",
+                          (char *)"--disk",
+                          (char *)"1G",
+                          (char *)"--allow-tree",
+                          (char *)"https://example.org/tree",
+                          NULL};
     return wait_for(start(argv, true));
 }
 
@@ -470,9 +485,15 @@ static void draining(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(joins),           cmocka_unit_test(refuses_another_spec), cmocka_unit_test(builds),
-        cmocka_unit_test(answers_survive), cmocka_unit_test(cancelling),           cmocka_unit_test(dies_while_building),
-        cmocka_unit_test(forgotten_session), cmocka_unit_test(pausing),            cmocka_unit_test(draining),
+        cmocka_unit_test(joins),
+        cmocka_unit_test(refuses_another_spec),
+        cmocka_unit_test(builds),
+        cmocka_unit_test(answers_survive),
+        cmocka_unit_test(cancelling),
+        cmocka_unit_test(dies_while_building),
+        cmocka_unit_test(forgotten_session),
+        cmocka_unit_test(pausing),
+        cmocka_unit_test(draining),
     };
     return cmocka_run_group_tests_name("worker", tests, set_up, tear_down);
 }

@@ -7,7 +7,8 @@ static const struct worker_machine machine = {8, (uint64_t)16 << 30, (uint64_t)1
 
 static struct worker_wish wish_of(void)
 {
-    struct worker_wish wish = {.join = {.endpoint = "farm.example.org:7100"}, .name = "attic", .operator_name = "alice"};
+    struct worker_wish wish = {
+        .join = {.endpoint = "farm.example.org:7100"}, .name = "attic", .operator_name = "alice"};
     wish.join.curve[0] = 1;
     return wish;
 }
@@ -144,7 +145,8 @@ static void bases(void **state)
 
 int suite_worker_conf(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(other_values_are_refused),
-                                       cmocka_unit_test(bad_files), cmocka_unit_test(trees), cmocka_unit_test(bases)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(other_values_are_refused),
+        cmocka_unit_test(bad_files), cmocka_unit_test(trees), cmocka_unit_test(bases)};
     return cmocka_run_group_tests_name("worker_conf", tests, NULL, NULL);
 }
