@@ -174,7 +174,7 @@ make_root() {
         done
         farm-sign root init --out "$state/root.json" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
             --enrolment-key "enrolment=$state/keys/enrolment.pub" --enrolment-threshold 1 \
-            --policy "$policy" --base "$(cat "$state/base.digest")" --expires 365
+            --policy "$state/tree/farm/policy.yml" --base "$(cat "$state/base.digest")" --expires "$(date -u -d "+365 days" +%F)"
         for name in "${managers[0]}" "${managers[1]}"; do
             farm-sign root sign "$state/root.json" --key "$state/keys/$name"
         done
@@ -192,8 +192,10 @@ start_worker() { # OPERATOR
             --root "$state/root.json" --slots 1 --cores 2 --allow-tree "file://$state"
     fi
     if [ ! -e "$state/admitted-$name" ]; then
-        farm-sign entry "$dir/request.json" --key "$state/keys/$name" --enrolment-key "$state/keys/enrolment" \
-            --out "$state/entry-$name.json"
+        farm-sign entry init --request "$dir/request.json" --operator-key "$state/keys/$name.pub" \
+            --expires "$(date -u -d "+365 days" +%F)" --out "$state/entry-$name.json"
+        farm-sign entry "$state/entry-$name.json" --key "$state/keys/$name"
+        farm-sign entry "$state/entry-$name.json" --key "$state/keys/enrolment"
         farmctl worker admit "$state/entry-$name.json"
         touch "$state/admitted-$name"
     fi
@@ -282,9 +284,9 @@ make_release() {
     mkdir -p "$dir"
     [ -e "$dir/release.json" ] || farmctl release draft --out "$dir/release.json" "$name" "$(cat "$state/plan")"
     for signer in "${managers[0]}" "${managers[2]}"; do
-        [ -e "$dir/$signer.sig" ] || farm-sign release "$dir/release.json" --key "$state/keys/$signer" --out "$dir/$signer.sig"
-        farmctl release submit "$name" "$dir/$signer.sig"
+        farm-sign release "$dir/release.json" --key "$state/keys/$signer"
     done
+    farmctl release submit "$name" "$dir/release.json"
     note "$name, signed by ${managers[0]} and ${managers[2]}"
 }
 

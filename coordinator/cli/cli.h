@@ -55,6 +55,9 @@ int cli_ask(struct cli *cli, const struct cli_request *request, json_t **ret_bod
 int cli_ask_print(struct cli *cli, const char *verb, json_t *params,
                   void (*print)(struct cli *cli, const json_t *body));
 
+/* Appends the texts of all files of "<path>.sig.d" (signatures.c). */
+int cli_read_signatures(const char *path, json_t *ret, struct diag *diag) MUST_USE;
+
 /* ---- printing (print.c) ---- */
 
 void cli_print_json(const json_t *body);

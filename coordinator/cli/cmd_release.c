@@ -123,16 +123,40 @@ static void print_submitted(struct cli *cli, const json_t *body)
            cli_text(body, "state"));
 }
 
+static int submit_one(struct cli *cli, const char *name, const char *signature)
+{
+    return cli_ask_print(cli, "release.submit", json_pack("{s:s, s:s}", "release", name, "signature", signature),
+                         print_submitted);
+}
+
+/* One signature, or all that lie beside a signed file. */
+static int read_submitted(const char *path, json_t *ret, struct diag *diag)
+{
+    CLEANUP_FREE char *directory = mem_format("%s.sig.d", path);
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    if (access(directory, F_OK) == 0)
+        return cli_read_signatures(path, ret, diag);
+    int result = file_read(AT_FDCWD, path, SIGNATURE_FILE_MAX, &text, diag);
+    if (result >= 0)
+        json_array_append_new(ret, json_view(buf_view(&text)));
+    return result;
+}
+
 static int submit(struct cli *cli, const char *name, const char *path)
 {
     struct diag diag = DIAG_INIT;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    int result = file_read(AT_FDCWD, path, SIGNATURE_FILE_MAX, &text, &diag);
+    CLEANUP_JSON json_t *signatures = json_array();
+    int result = read_submitted(path, signatures, &diag), status = FARM_EXIT_OK;
+    size_t index;
+    json_t *signature;
     if (result < 0)
         return cli_fail(result, &diag);
-    return cli_ask_print(cli, "release.submit",
-                         json_pack("{s:s, s:o}", "release", name, "signature", json_view(buf_view(&text))),
-                         print_submitted);
+    json_array_foreach(signatures, index, signature)
+    {
+        int one = submit_one(cli, name, json_string_value(signature));
+        status = one > status ? one : status;
+    }
+    return status;
 }
 
 static void print_exported(struct cli *cli, const json_t *body)
@@ -174,15 +198,15 @@ const struct cli_verb cmd_release = {
     .help = "Usage: farmctl release draft [--out FILE] [--expires DAYS] [--allow-held] NAME PLAN\n"
             "       farmctl release list\n"
             "       farmctl release show NAME\n"
-            "       farmctl release submit NAME SIGNATURE\n"
+            "       farmctl release submit NAME FILE\n"
             "       farmctl release export NAME DIRECTORY\n"
             "\n"
             "  -o, --out FILE      write release.json there, for the managers to sign\n"
             "  -e, --expires DAYS  days until it expires (90)\n"
             "  -a, --allow-held    leave out what is not agreed, and list it as held\n"
             "\n"
-            "A draft pins every artifact by digest. Managers sign its bytes somewhere else, with their own "
-            "keys; each signature is\n"
-            "submitted as a file. An export is a directory that farm-verify checks offline.\n",
+            "A draft pins every artifact by digest. Managers sign its bytes somewhere else, with their own keys. FILE is a\n"
+            "signature, or the signed release.json with its signatures in FILE.sig.d. An export is a directory that\n"
+            "farm-verify checks offline.\n",
     .run = run,
 };

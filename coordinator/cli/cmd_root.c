@@ -3,12 +3,11 @@
 
 #include "file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROOT_FILE_MAX = 256 * 1024, SIGNATURE_FILE_MAX = 8192 };
+enum { ROOT_FILE_MAX = 256 * 1024 };
 
 static void print(struct cli *cli, const json_t *body)
 {
@@ -28,26 +27,6 @@ static void print(struct cli *cli, const json_t *body)
     printf("policy %s\n", cli_text(body, "policy"));
 }
 
-/* All files of <root>.sig.d. */
-static int read_signatures(const char *path, json_t *ret, struct diag *diag)
-{
-    CLEANUP_FREE char *directory = mem_format("%s.sig.d", path);
-    DIR *stream = opendir(directory);
-    if (stream == NULL)
-        return diag_errno(diag, "%s", directory);
-    int result = 0;
-    for (struct dirent *entry; result >= 0 && (entry = readdir(stream)) != NULL;) {
-        CLEANUP_BUF struct buf text = BUF_INIT;
-        if (entry->d_name[0] == '.')
-            continue;
-        result = file_read(dirfd(stream), entry->d_name, SIGNATURE_FILE_MAX, &text, diag);
-        if (result >= 0)
-            json_array_append_new(ret, json_view(buf_view(&text)));
-    }
-    closedir(stream);
-    return result;
-}
-
 static int install(struct cli *cli, const char *path)
 {
     struct diag diag = DIAG_INIT;
@@ -55,7 +34,7 @@ static int install(struct cli *cli, const char *path)
     json_t *signatures = json_array();
     int result = file_read(AT_FDCWD, path, ROOT_FILE_MAX, &text, &diag);
     if (result >= 0)
-        result = read_signatures(path, signatures, &diag);
+        result = cli_read_signatures(path, signatures, &diag);
     if (result < 0) {
         json_decref(signatures);
         return cli_fail(result, &diag);

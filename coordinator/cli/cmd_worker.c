@@ -60,12 +60,17 @@ static int admit(struct cli *cli, const char *path)
 {
     struct diag diag = DIAG_INIT;
     CLEANUP_BUF struct buf text = BUF_INIT;
-    json_t *document;
+    json_t *entry, *signatures = json_array();
     int result = file_read(AT_FDCWD, path, ENTRY_FILE_MAX, &text, &diag);
     if (result >= 0)
-        result = json_read(buf_view(&text), path, ENTRY_FILE_MAX, &document, &diag);
-    if (result < 0)
+        result = json_read(buf_view(&text), path, ENTRY_FILE_MAX, &entry, &diag);
+    if (result >= 0 && (result = cli_read_signatures(path, signatures, &diag)) < 0)
+        json_decref(entry);
+    if (result < 0) {
+        json_decref(signatures);
         return cli_fail(result, &diag);
+    }
+    json_t *document = json_pack("{s:o, s:o}", "entry", entry, "signatures", signatures);
     return cli_ask_print(cli, "worker.admit", json_pack("{s:o}", "document", document), print_admitted);
 }
 

@@ -216,6 +216,10 @@ static bool remember(struct claim *claim, const struct verdict *verdict)
     claim->told_equivocators = clip(verdict->equivocators);
     claim->missing = clip(verdict->missing);
     claim->missing_anchors = clip(verdict->missing_anchors);
+    claim->failures = 0;
+    for (size_t i = 0; i < verdict->ngroups; i++)
+        if (verdict->groups[i].is_failure)
+            claim->failures = clip(verdict->groups[i].operators);
     return before.told != claim->told || !digest_equal(&before.told_payload, &claim->told_payload) ||
            before.told_operators != claim->told_operators || before.told_anchors != claim->told_anchors ||
            before.told_dissent != claim->told_dissent || before.told_equivocators != claim->told_equivocators;

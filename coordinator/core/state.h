@@ -137,6 +137,7 @@ struct claim {
     struct digest told_payload;
     uint16_t told_operators, told_anchors, told_dissent, told_equivocators;
     uint16_t missing, missing_anchors;
+    uint16_t failures;            /* counted votes that it does not build */
 };
 
 struct job {

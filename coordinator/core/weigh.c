@@ -56,23 +56,32 @@ bool weigh_is_excluded(const struct job *job, const struct operator *operator)
            operator->troubles >= attempts_allowed(job);
 }
 
-static bool is_exhausted(const struct core *core, const struct claim *claim)
+/* Who is left to ask, for one claim: operators that did not vote and may still try, live ones included. */
+struct left {
+    uint32_t operators, anchors;
+    uint32_t troubled, used_up; /* without a vote: had trouble; had all the trouble they may have */
+};
+
+static struct left count_left(const struct core *core, const struct claim *claim)
 {
-    uint32_t troubled = 0, used_up = 0, unable = 0, unable_anchors = 0, limit = claim->rules->max_attempts;
-    if (claim->missing == 0)
-        return false;
+    struct left left = {.operators = core->able, .anchors = core->able_anchors};
     for (size_t i = 0; i < core->nasked; i++) {
         const struct operator *operator = core->asked[i];
-        bool over = !operator->voted && operator->troubles >= limit;
-        troubled += !operator->voted && operator->troubles > 0;
-        used_up += over;
-        bool counted = (operator->voted || over) && operator->workers > 0 && !operator->flagged;
-        unable += counted;
-        unable_anchors += counted && operator->anchor;
+        bool over = !operator->voted && operator->troubles >= claim->rules->max_attempts;
+        bool gone = (operator->voted || over) && operator->workers > 0 && !operator->flagged;
+        left.troubled += !operator->voted && operator->troubles > 0;
+        left.used_up += over;
+        left.operators -= gone;
+        left.anchors -= gone && operator->anchor;
     }
-    bool too_few = core->able - unable < claim->missing ||
-                   core->able_anchors - unable_anchors < claim->missing_anchors;
-    return troubled >= limit || (used_up > 0 && too_few);
+    return left;
+}
+
+static bool is_exhausted(const struct claim *claim, const struct left *left)
+{
+    bool too_few = left->operators < claim->missing || left->anchors < claim->missing_anchors;
+    return claim->missing > 0 &&
+           (left->troubled >= claim->rules->max_attempts || (left->used_up > 0 && too_few));
 }
 
 static uint32_t less(uint32_t from, uint32_t by)
@@ -88,18 +97,29 @@ static void set_exhausted(struct core *core, struct claim *claim, bool exhausted
         graph_queue(core, node);
 }
 
+static void want(struct job *job, uint32_t operators, uint32_t others)
+{
+    job->want = operators > job->want ? operators : job->want;
+    job->want_others = others > job->want_others ? others : job->want_others;
+}
+
 static void weigh_claim(struct core *core, struct job *job, struct claim *claim, uint32_t live, uint32_t live_anchors)
 {
-    bool exhausted = is_exhausted(core, claim);
+    struct left left = count_left(core, claim);
+    bool exhausted = is_exhausted(claim, &left);
     if (exhausted != claim->exhausted)
         set_exhausted(core, claim, exhausted);
     if (claim->demanding == 0 || exhausted || claim->futile)
         return;
     uint32_t anchors = less(claim->missing_anchors, live_anchors);
-    uint32_t want = less(claim->missing, live);
-    want = want > anchors ? want : anchors;
-    job->want = want > job->want ? want : job->want;
-    job->want_others = want - anchors > job->want_others ? want - anchors : job->want_others;
+    uint32_t operators = less(claim->missing, live);
+    operators = operators > anchors ? operators : anchors;
+    want(job, operators, operators - anchors);
+    /* The anchors that are left cannot make it agreed any more. Failure needs no anchors: anybody may confirm that. */
+    if (claim->failures > 0 && claim->failures < claim->rules->quorum && left.anchors < claim->missing_anchors) {
+        operators = less(claim->rules->quorum - claim->failures, live);
+        want(job, operators, operators);
+    }
 }
 
 void weigh_job(struct core *core, struct job *job)

@@ -38,7 +38,7 @@ void verb_worker_list(struct farm *farm, struct ctl_request *request)
 
 /* ---- admit ---- */
 
-/* The file that "farm-sign entry" wrote: {"entry": {...}, "signatures": [...]}. */
+/* {"entry": {...}, "signatures": [...]}, of the files that "farm-sign entry" wrote. */
 static int parse_entry(json_t *document, struct directory_entry *ret, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;

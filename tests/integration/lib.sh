@@ -19,6 +19,7 @@ export PATH=$bin:$PATH LC_ALL=C.UTF-8
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
 
 managers=(mara niko olga)
+soon=$(date -u -d '+30 days' +%F)
 declare -A pids=()
 quorum=2
 anchors=1
@@ -211,8 +212,8 @@ root_install() { # OPERATOR...: all of them anchors
         arguments+=(--anchor "$name=$(key_of "$name").pub")
     done
     farm-sign root init --out "$work/root.json" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
-        --enrolment-key "enrolment=$(key_of enrolment).pub" --enrolment-threshold 1 --expires 30 \
-        --policy "$(sha256sum "$work/tree/farm/policy.yml" | cut -d' ' -f1)" --base "$base" >/dev/null
+        --enrolment-key "enrolment=$(key_of enrolment).pub" --enrolment-threshold 1 \
+        --expires "$soon" --policy "$work/tree/farm/policy.yml" --base "$base" >/dev/null
     farm-sign root sign "$work/root.json" --key "$(key_of mara)" >/dev/null
     farm-sign root sign "$work/root.json" --key "$(key_of niko)" >/dev/null
     farmctl root install "$work/root.json" >/dev/null
@@ -222,8 +223,10 @@ worker_enrol() { # OPERATOR [WORKER]: keys, request, signed entry, admitted; not
     local name=$1 worker=${2:-$1-1}
     farm-worker init --join "$(farmctl join)" --operator "$name" --worker "$worker" --state "$work/worker-$worker" \
         --root "$work/root.json" --slots 1 --cores 1 --memory 1G --disk 2G --cache 1G --allow-tree "file://$work" >/dev/null
-    farm-sign entry "$work/worker-$worker/request.json" --key "$(key_of "$name")" \
-        --enrolment-key "$(key_of enrolment)" --out "$work/entry-$worker.json" >/dev/null
+    farm-sign entry init --request "$work/worker-$worker/request.json" --operator-key "$(key_of "$name").pub" \
+        --expires "$soon" --out "$work/entry-$worker.json"
+    farm-sign entry "$work/entry-$worker.json" --key "$(key_of "$name")" >/dev/null
+    farm-sign entry "$work/entry-$worker.json" --key "$(key_of enrolment)" >/dev/null
     farmctl worker admit "$work/entry-$worker.json" >/dev/null
 }
 
@@ -273,7 +276,7 @@ release_make() { # NAME: drafted, signed by two, submitted
     local signer
     farmctl release draft --out "$work/$1.json" "$1" "$plan" >/dev/null
     for signer in mara olga; do
-        farm-sign release "$work/$1.json" --key "$(key_of "$signer")" --out "$work/$1.$signer.sig" >/dev/null
-        farmctl release submit "$1" "$work/$1.$signer.sig" >/dev/null
+        farm-sign release "$work/$1.json" --key "$(key_of "$signer")" >/dev/null
     done
+    farmctl release submit "$1" "$work/$1.json" >/dev/null
 }
