@@ -456,7 +456,7 @@ static void on_dropped(struct agent *agent, const struct note *note)
     struct answer *answer = answers_find(&agent->answers, &note->nonce);
     log_error("the result of %s for lease %.8s is given up: %s", note->node,
               spool_nonce_text(&note->nonce).text, note->text);
-    agent->tally.refused++;
+    agent_refuse(agent, &note->nonce, WIRE_REFUSE_INPUT, note->text); /* so that nobody waits for it */
     if (answer != NULL)
         forget(agent, answer);
 }

@@ -97,6 +97,16 @@ static int give_below(int fd, uid_t uid, gid_t gid, struct diag *diag)
     return error;
 }
 
+/* An editor that root used leaves a new file of root's. */
+static int give_edited(int fd, uid_t uid, gid_t gid, struct diag *diag)
+{
+    static const char *const names[] = {STATEDIR_CONF, STATEDIR_ROOT, STATEDIR_KEY, STATEDIR_REQUEST};
+    int error = 0;
+    for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(names); i++)
+        error = give_one(fd, names[i], uid, gid, diag);
+    return error;
+}
+
 /* The top directory is handed over last, so that its owner says whether everything below was. */
 int statedir_hand_over(int fd, struct diag *diag)
 {
@@ -110,7 +120,7 @@ int statedir_hand_over(int fd, struct diag *diag)
     if (fstat(fd, &status) < 0)
         return diag_errno(diag, "stat of the state directory");
     if (status.st_uid == uid && status.st_gid == gid)
-        return 0;
+        return give_edited(fd, uid, gid, diag);
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (copy < 0)
         return diag_errno(diag, "open the state directory");

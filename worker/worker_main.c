@@ -269,6 +269,7 @@ static int command_run(struct arguments *arguments, struct diag *diag)
     CLEANUP_CLOSE int signals = -1;
     umask(022); /* whatever it was: directories of builds are closed by the state directory, and their modes
                    reach builds */
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log that goes away shall not end the builds */
     int error = statedir_open(arguments->enrol.state, &state, diag);
     if (error >= 0)
         error = settle(state, &lock, diag);
