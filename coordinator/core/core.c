@@ -136,7 +136,7 @@ static int on_worker_admitted(struct core *core, const struct core_event *event,
 
 static int on_worker_revoked(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
     if (r >= 0)
         workers_revoke(core, worker);
@@ -145,7 +145,7 @@ static int on_worker_revoked(struct core *core, const struct core_event *event, 
 
 static int on_worker_online(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_session(core, event, &worker, diag);
     if (r >= 0)
         workers_online(core, worker, event);
@@ -154,7 +154,7 @@ static int on_worker_online(struct core *core, const struct core_event *event, s
 
 static int on_worker_offline(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_session(core, event, &worker, diag);
     if (r >= 0 && worker->online)
         workers_offline(core, worker);
@@ -163,7 +163,7 @@ static int on_worker_offline(struct core *core, const struct core_event *event, 
 
 static int on_worker_heard(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_session(core, event, &worker, diag);
     if (r < 0)
         return r;
@@ -175,7 +175,7 @@ static int on_worker_heard(struct core *core, const struct core_event *event, st
 
 static int on_worker_pause(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
     if (r >= 0 && worker->paused != event->flag)
         workers_pause(core, worker, event->flag);
@@ -296,7 +296,7 @@ static int take_derivation(struct core *core, const struct core_event *event, st
 
 static int on_node_keyed(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct node *node;
+    struct node *node = NULL;
     int r = take_derivation(core, event, &node, diag);
     if (r >= 0 && node->deriving == 0)
         jobs_attach(core, node, jobs_obtain(core, &event->key));
@@ -305,7 +305,7 @@ static int on_node_keyed(struct core *core, const struct core_event *event, stru
 
 static int on_node_refused(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct node *node;
+    struct node *node = NULL;
     int r = take_derivation(core, event, &node, diag);
     if (r < 0 || node->deriving > 0)
         return r;
@@ -318,7 +318,7 @@ static int on_node_refused(struct core *core, const struct core_event *event, st
 
 static int on_answer(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
     if (r >= 0)
         rounds_answer(core, worker, &event->answer);
@@ -327,7 +327,7 @@ static int on_answer(struct core *core, const struct core_event *event, struct d
 
 static int on_lease_refused(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct worker *worker;
+    struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
     if (r < 0)
         return r;

@@ -130,7 +130,7 @@ static void measure_paths(struct plan *plan, const struct core_node *nodes)
 
 int graph_add(struct core *core, const struct core_event *event, struct plan **ret, struct diag *diag)
 {
-    size_t nedges;
+    size_t nedges = 0;
     if (event->nnodes == 0 || event->nnodes > PLAN_NODES_MAX)
         return diag_set(diag, FARM_E_LIMIT, "plan: %zu nodes; 1 to %d are possible", event->nnodes, PLAN_NODES_MAX);
     int r = check_nodes(event->nodes, event->nnodes, &nedges, diag);

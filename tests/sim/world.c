@@ -76,7 +76,8 @@ static void open_core(struct sim *sim)
 
 static void tell_workers(struct sim *sim)
 {
-    for (size_t i = 0; i < sim->nworkers; i++) {
+    size_t life = sim->crashes;
+    for (size_t i = 0; i < sim->nworkers && life == sim->crashes; i++) {
         struct sim_worker *worker = &sim->workers[i];
         struct core_event event = {
             .type = CORE_WORKER_ADMITTED,
@@ -86,13 +87,13 @@ static void tell_workers(struct sim *sim)
         };
         world_step(sim, &event);
         event = (struct core_event){.type = CORE_WORKER_REVOKED, .name = worker->name};
-        if (worker->revoked)
+        if (worker->revoked && life == sim->crashes)
             world_step(sim, &event);
         event = (struct core_event){.type = CORE_WORKER_PAUSE, .name = worker->name, .flag = worker->paused};
-        if (worker->paused)
+        if (worker->paused && life == sim->crashes)
             world_step(sim, &event);
     }
-    for (size_t i = 0; i < sim->noperators; i++) {
+    for (size_t i = 0; i < sim->noperators && life == sim->crashes; i++) {
         struct core_event event = {.type = CORE_OPERATOR_FLAG, .name = sim->operators[i].name, .text = "flagged before"};
         if (sim->operators[i].flagged)
             world_step(sim, &event);

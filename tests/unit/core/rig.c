@@ -133,11 +133,37 @@ int rig_step(struct rig *rig, const struct core_event *event)
     return r;
 }
 
-void rig_advance(struct rig *rig, int64_t ms)
+void rig_advance_silently(struct rig *rig, int64_t ms)
 {
     rig->now_ms += ms;
     struct core_event event = {.type = CORE_TICK};
     assert_int_equal(rig_step(rig, &event), 0);
+}
+
+void rig_advance(struct rig *rig, int64_t ms)
+{
+    for (int64_t left = ms; left > 0; left -= 10000) {
+        for (size_t i = 0; i < ARRAY_SIZE(rig->online); i++) {
+            struct core_event event = {.type = CORE_WORKER_HEARD, .name = rig->online[i]};
+            if (rig->online[i][0] != '\0')
+                assert_int_equal(rig_step(rig, &event), 0);
+        }
+        rig_advance_silently(rig, left < 10000 ? left : 10000);
+    }
+}
+
+static void set_online(struct rig *rig, const char *name, bool online)
+{
+    size_t place = ARRAY_SIZE(rig->online);
+    for (size_t i = 0; i < ARRAY_SIZE(rig->online); i++) {
+        if (strcmp(rig->online[i], name) == 0)
+            rig->online[i][0] = '\0';
+        if (rig->online[i][0] == '\0')
+            place = i;
+    }
+    assert_true(place < ARRAY_SIZE(rig->online));
+    if (online)
+        snprintf(rig->online[place], sizeof rig->online[place], "%s", name);
 }
 
 /* --- workers --- */
@@ -171,12 +197,14 @@ int rig_online(struct rig *rig, const char *name, uint32_t slots, const struct c
         .nonces = nonces,
         .nnonces = n,
     };
+    set_online(rig, name, true);
     return rig_step(rig, &event);
 }
 
 int rig_offline(struct rig *rig, const char *name)
 {
     struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = name};
+    set_online(rig, name, false);
     return rig_step(rig, &event);
 }
 

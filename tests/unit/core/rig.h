@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdio.h>
+
 #include <cmocka.h>
 
 #include "core.h"
@@ -65,6 +67,7 @@ struct rig {
     struct rig_seen seen[RIG_EFFECTS_MAX];
     size_t nseen;
     uint64_t envelopes;
+    char online[32][16];               /* names; "": none */
     struct diag diag;
 };
 
@@ -75,7 +78,10 @@ struct rig *rig_open_with(const struct core_config *config);
 void rig_close(struct rig *rig);
 /* Steps, answers derivations until there are none, checks every invariant, and keeps the effects. */
 int rig_step(struct rig *rig, const struct core_event *event);
-void rig_advance(struct rig *rig, int64_t ms); /* with a tick */
+/* Time passes; workers that are online are heard of every ten seconds. */
+void rig_advance(struct rig *rig, int64_t ms);
+/* The same, and nobody says anything. */
+void rig_advance_silently(struct rig *rig, int64_t ms);
 
 /* Workers: 4 slots, 8 cores, 16 GiB unless said otherwise. "a1" belongs to operator "a". Upper case: an anchor. */
 void rig_worker(struct rig *rig, const char *name);
