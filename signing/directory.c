@@ -61,7 +61,8 @@ static struct directory_entry copy_entry(const struct directory_entry *entry)
     return copy;
 }
 
-static int conflict(struct diag *diag, const struct directory_entry *a, const struct directory_entry *b, const char *what)
+static int conflict(struct diag *diag, const struct directory_entry *a, const struct directory_entry *b,
+                    const char *what)
 {
     return diag_set(diag, FARM_E_REFUSED, "worker directory: %s and %s %s", a->worker, b->worker, what);
 }
@@ -77,7 +78,9 @@ static int check_pair(const struct directory_entry *a, const struct directory_en
     if (memcmp(a->curve, b->curve, DIRECTORY_CURVE_SIZE) == 0)
         return conflict(diag, a, b, "have the same CURVE key; every worker makes its own");
     if (ssh_public_key_equal(&a->operator_key, &b->operator_key) != same_operator)
-        return conflict(diag, a, b, same_operator ? "name different keys of one operator" : "name one key for two operators");
+        return conflict(diag, a, b,
+                        same_operator ? "name different keys of one operator"
+                                      : "name one key for two operators");
     return 0;
 }
 
@@ -96,8 +99,10 @@ int directory_add(struct directory *directory, const struct directory_entry *ent
             return result;
     }
     if (is_operators_key(entry, entry))
-        return conflict(diag, entry, entry, "signs with its operator's own key; a machine must have one of its own");
-    directory->entries = mem_reserve(directory->entries, &directory->capacity, directory->nentries + 1, sizeof *directory->entries);
+        return conflict(diag, entry, entry,
+                        "signs with its operator's own key; a machine must have one of its own");
+    directory->entries = mem_reserve(directory->entries, &directory->capacity, directory->nentries + 1,
+                                     sizeof *directory->entries);
     directory->entries[directory->nentries++] = copy_entry(entry);
     return 0;
 }
@@ -110,7 +115,8 @@ const struct directory_entry *directory_find(const struct directory *directory, 
     return NULL;
 }
 
-const struct directory_entry *directory_find_key(const struct directory *directory, const struct public_key *key)
+const struct directory_entry *directory_find_key(const struct directory *directory,
+                                                 const struct public_key *key)
 {
     for (size_t i = 0; i < directory->nentries; i++)
         if (keys_public_equal(&directory->entries[i].ed25519, key))
@@ -118,7 +124,8 @@ const struct directory_entry *directory_find_key(const struct directory *directo
     return NULL;
 }
 
-const struct directory_entry *directory_find_curve(const struct directory *directory, const unsigned char *curve)
+const struct directory_entry *directory_find_curve(const struct directory *directory,
+                                                   const unsigned char *curve)
 {
     for (size_t i = 0; i < directory->nentries; i++)
         if (memcmp(directory->entries[i].curve, curve, DIRECTORY_CURVE_SIZE) == 0)
@@ -137,23 +144,24 @@ int directory_entry_check(const struct directory_entry *entry, const struct root
     for (size_t i = 0; i < entry->nsignatures; i++)
         signatures[i] = view_text(entry->signatures[i]);
     directory_entry_write(entry, &text);
-    int result = role_verify(&operator_role, "operator", SSHSIG_NAMESPACE_WORKERS, buf_view(&text), signatures,
-                             entry->nsignatures, NULL, diag);
+    int result = role_verify(&operator_role, "operator", SSHSIG_NAMESPACE_WORKERS, buf_view(&text),
+                             signatures, entry->nsignatures, NULL, diag);
     if (result >= 0)
-        result = role_verify(&root->roles[ROLE_ENROLMENT], "enrolment", SSHSIG_NAMESPACE_WORKERS, buf_view(&text), signatures,
-                             entry->nsignatures, NULL, diag);
+        result = role_verify(&root->roles[ROLE_ENROLMENT], "enrolment", SSHSIG_NAMESPACE_WORKERS,
+                             buf_view(&text), signatures, entry->nsignatures, NULL, diag);
     return result;
 }
 
-int directory_check(const struct directory *directory, const char *name, const struct root *root, struct problems *problems)
+int directory_check(const struct directory *directory, const char *name, const struct root *root,
+                    struct problems *problems)
 {
     int failed = 0;
     for (size_t i = 0; i < directory->nentries; i++) {
         struct diag diag = DIAG_INIT;
         int result = directory_entry_check(&directory->entries[i], root, &diag);
         if (result < 0)
-            failed = problems_add(problems, name, 0, "entry-signature", "worker %s: %s", directory->entries[i].worker,
-                                  diag_text(&diag, result));
+            failed = problems_add(problems, name, 0, "entry-signature", "worker %s: %s",
+                                  directory->entries[i].worker, diag_text(&diag, result));
     }
     return failed;
 }

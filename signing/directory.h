@@ -51,21 +51,26 @@ void directory_write(const struct directory *directory, struct buf *ret);
 
 /* An entry on its own: the text that is signed, and back. */
 void directory_entry_write(const struct directory_entry *entry, struct buf *ret);
-int directory_entry_parse(struct view text, const char *name, struct directory_entry *ret, struct diag *diag) MUST_USE;
+int directory_entry_parse(struct view text, const char *name, struct directory_entry *ret,
+                          struct diag *diag) MUST_USE;
 void directory_entry_done(struct directory_entry *entry);
 /* Adds a copy of the entry and its signatures; checks uniqueness, not signatures. */
-int directory_add(struct directory *directory, const struct directory_entry *entry, struct diag *diag) MUST_USE;
+int directory_add(struct directory *directory, const struct directory_entry *entry,
+                  struct diag *diag) MUST_USE;
 void directory_entry_add_signature(struct directory_entry *entry, struct view armored);
 
 /* The signatures of one entry, or of all; lists every entry that fails. */
-int directory_entry_check(const struct directory_entry *entry, const struct root *root, struct diag *diag) MUST_USE;
+int directory_entry_check(const struct directory_entry *entry, const struct root *root,
+                          struct diag *diag) MUST_USE;
 int directory_check(const struct directory *directory, const char *name, const struct root *root,
                     struct problems *problems) MUST_USE;
 
 /* Borrowed; NULL if there is none. */
 const struct directory_entry *directory_find(const struct directory *directory, const char *worker);
-const struct directory_entry *directory_find_key(const struct directory *directory, const struct public_key *key);
-const struct directory_entry *directory_find_curve(const struct directory *directory, const unsigned char *curve);
+const struct directory_entry *directory_find_key(const struct directory *directory,
+                                                 const struct public_key *key);
+const struct directory_entry *directory_find_curve(const struct directory *directory,
+                                                   const unsigned char *curve);
 static inline bool directory_entry_is_anchor(const struct directory_entry *entry, const struct root *root)
 {
     return root_is_anchor(root, entry->operator_name, &entry->operator_key);

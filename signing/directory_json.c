@@ -27,8 +27,8 @@ static json_t *entry_json(const struct directory_entry *entry)
     add_fact(facts, "kernel", entry->kernel);
     add_fact(facts, "site", entry->site);
     return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:I}", "worker", entry->worker, "operator",
-                     entry->operator_name, "operator_key", docjson_key_value(&entry->operator_key), "ed25519", key, "curve",
-                     curve, "admitted", docjson_time_value(entry->admitted_ms), "expires",
+                     entry->operator_name, "operator_key", docjson_key_value(&entry->operator_key), "ed25519",
+                     key, "curve", curve, "admitted", docjson_time_value(entry->admitted_ms), "expires",
                      docjson_time_value(entry->expires_ms), "facts", facts, "compromised_from",
                      (json_int_t)entry->compromised_from);
 }
@@ -44,12 +44,13 @@ static json_t *directory_json(const struct directory *directory)
     json_t *entries = json_array();
     for (size_t i = 0; i < directory->nentries; i++) {
         const struct directory_entry *entry = &directory->entries[i];
-        json_array_append_new(entries, json_pack("{s:o, s:o}", "entry", entry_json(entry), "signatures",
-                                                 docjson_strings_value(entry->signatures, entry->nsignatures)));
+        json_array_append_new(entries,
+                              json_pack("{s:o, s:o}", "entry", entry_json(entry), "signatures",
+                                        docjson_strings_value(entry->signatures, entry->nsignatures)));
     }
-    return json_pack("{s:s, s:I, s:o, s:o, s:o}", "format", DIRECTORY_FORMAT, "version", (json_int_t)directory->version,
-                     "expires", docjson_time_value(directory->expires_ms), "previous",
-                     docjson_maybe_digest_value(&directory->previous), "entries", entries);
+    return json_pack("{s:s, s:I, s:o, s:o, s:o}", "format", DIRECTORY_FORMAT, "version",
+                     (json_int_t)directory->version, "expires", docjson_time_value(directory->expires_ms),
+                     "previous", docjson_maybe_digest_value(&directory->previous), "entries", entries);
 }
 
 void directory_write(const struct directory *directory, struct buf *ret)
@@ -65,7 +66,8 @@ static int read_name(const json_t *object, const char *name, const char *key, ch
     if (result < 0)
         return result;
     if (!identity_name_is_valid(view_text(text)))
-        return diag_set(diag, FARM_E_REFUSED, "%s: \"%s\" is not a name (a-z 0-9 . _ - and at most 64 characters)", name, key);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: \"%s\" is not a name (a-z 0-9 . _ - and at most 64 characters)", name, key);
     *ret = mem_string(text);
     return 0;
 }
@@ -79,12 +81,14 @@ static int read_fact(const json_t *facts, const char *name, const char *key, cha
     if (result < 0)
         return result;
     if (text[0] == '\0' || strlen(text) > FACT_MAX)
-        return diag_set(diag, FARM_E_REFUSED, "%s: fact \"%s\" is empty or longer than %d bytes", name, key, FACT_MAX);
+        return diag_set(diag, FARM_E_REFUSED, "%s: fact \"%s\" is empty or longer than %d bytes", name, key,
+                        FACT_MAX);
     *ret = mem_string(text);
     return 0;
 }
 
-static int read_facts(const json_t *object, const char *name, struct directory_entry *entry, struct diag *diag)
+static int read_facts(const json_t *object, const char *name, struct directory_entry *entry,
+                      struct diag *diag)
 {
     json_t *facts;
     int result;
@@ -105,14 +109,17 @@ static int read_keys(const json_t *object, const char *name, struct directory_en
         (result = json_get_text(object, name, "curve", &curve, diag)) < 0)
         return result;
     if (!keys_public_parse(view_text(ed25519), &entry->ed25519)) /* W4 */
-        return diag_set(diag, FARM_E_REFUSED, "%s: \"ed25519\" is not a valid public key: it must be a point of the prime-order "
-                        "group, in lower-case hex", name);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: \"ed25519\" is not a valid public key: it must be a point of the prime-order "
+                        "group, in lower-case hex",
+                        name);
     if (!hex_decode(view_text(curve), entry->curve, DIRECTORY_CURVE_SIZE))
         return diag_set(diag, FARM_E_SYNTAX, "%s: \"curve\" must be 64 lower-case hex digits", name);
     return 0;
 }
 
-static int read_entry(const json_t *object, const char *name, struct directory_entry *entry, struct diag *diag)
+static int read_entry(const json_t *object, const char *name, struct directory_entry *entry,
+                      struct diag *diag)
 {
     int result;
     if ((result = read_name(object, name, "worker", &entry->worker, diag)) < 0 ||
@@ -124,7 +131,8 @@ static int read_entry(const json_t *object, const char *name, struct directory_e
         (result = read_facts(object, name, entry, diag)) < 0)
         return result;
     if (entry->compromised_from < -1)
-        return diag_set(diag, FARM_E_REFUSED, "%s: \"compromised_from\" is a position in the log, or -1", name);
+        return diag_set(diag, FARM_E_REFUSED, "%s: \"compromised_from\" is a position in the log, or -1",
+                        name);
     CLEANUP_JSON json_t *again = entry_json(entry);
     return json_same(object, again, name, diag);
 }
@@ -143,15 +151,16 @@ int directory_entry_parse(struct view text, const char *name, struct directory_e
     return 0;
 }
 
-static int read_signed_entry(const json_t *object, const char *name, struct directory *directory, struct diag *diag)
+static int read_signed_entry(const json_t *object, const char *name, struct directory *directory,
+                             struct diag *diag)
 {
     CLEANUP(directory_entry_done) struct directory_entry entry = {0};
     json_t *inner;
     int result;
     if ((result = json_get_object(object, name, "entry", &inner, diag)) < 0 ||
         (result = read_entry(inner, name, &entry, diag)) < 0 ||
-        (result = docjson_strings(object, name, "signatures", ROOT_SIGNATURES_MAX, &entry.signatures, &entry.nsignatures,
-                                  diag)) < 0)
+        (result = docjson_strings(object, name, "signatures", ROOT_SIGNATURES_MAX, &entry.signatures,
+                                  &entry.nsignatures, diag)) < 0)
         return result;
     return directory_add(directory, &entry, diag);
 }

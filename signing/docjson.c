@@ -12,7 +12,8 @@ int docjson_format(const json_t *object, const char *name, const char *format, s
     if (result < 0)
         return result;
     if (strcmp(found, format) != 0)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: the format is not %s; a newer program may know it", name, format);
+        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: the format is not %s; a newer program may know it",
+                        name, format);
     return 0;
 }
 
@@ -36,21 +37,22 @@ int docjson_string(const json_t *object, const char *name, const char *key, char
     return result;
 }
 
-int docjson_list(const json_t *object, const char *name, const char *key, size_t limit, json_t **ret, struct diag *diag)
+int docjson_list(const json_t *object, const char *name, const char *key, size_t limit, json_t **ret,
+                 struct diag *diag)
 {
     json_t *array;
     int result = json_get_array(object, name, key, &array, diag);
     if (result < 0)
         return result;
     if (json_array_size(array) > limit)
-        return diag_set(diag, FARM_E_LIMIT, "%s: \"%s\" has %zu entries, the limit is %zu", name, key, json_array_size(array),
-                        limit);
+        return diag_set(diag, FARM_E_LIMIT, "%s: \"%s\" has %zu entries, the limit is %zu", name, key,
+                        json_array_size(array), limit);
     *ret = array;
     return 0;
 }
 
-int docjson_strings(const json_t *object, const char *name, const char *key, size_t limit, char ***ret, size_t *ret_count,
-                    struct diag *diag)
+int docjson_strings(const json_t *object, const char *name, const char *key, size_t limit, char ***ret,
+                    size_t *ret_count, struct diag *diag)
 {
     json_t *array;
     int result = docjson_list(object, name, key, limit, &array, diag);
@@ -73,7 +75,8 @@ int docjson_key(const char *text, const char *name, struct ssh_public_key *ret, 
     return ssh_public_key_parse(view_text(text), name, ret, diag);
 }
 
-int docjson_maybe_digest(const json_t *object, const char *name, const char *key, struct digest *ret, struct diag *diag)
+int docjson_maybe_digest(const json_t *object, const char *name, const char *key, struct digest *ret,
+                         struct diag *diag)
 {
     if (json_is_null(json_object_get(object, key))) {
         *ret = (struct digest){{0}};

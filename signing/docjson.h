@@ -9,15 +9,17 @@
 /* The member "format" must be exactly this: FARM_E_UNSUPPORTED. */
 int docjson_format(const json_t *object, const char *name, const char *format, struct diag *diag) MUST_USE;
 /* RFC 3339, as moment_parse takes it. */
-int docjson_time(const json_t *object, const char *name, const char *key, int64_t *ret_ms, struct diag *diag) MUST_USE;
+int docjson_time(const json_t *object, const char *name, const char *key, int64_t *ret_ms,
+                 struct diag *diag) MUST_USE;
 /* A copy, owned. */
-int docjson_string(const json_t *object, const char *name, const char *key, char **ret, struct diag *diag) MUST_USE;
+int docjson_string(const json_t *object, const char *name, const char *key, char **ret,
+                   struct diag *diag) MUST_USE;
 /* An array of at most 'limit' members. */
 int docjson_list(const json_t *object, const char *name, const char *key, size_t limit, json_t **ret,
                  struct diag *diag) MUST_USE;
 /* An array of strings; *ret and its texts are owned. */
-int docjson_strings(const json_t *object, const char *name, const char *key, size_t limit, char ***ret, size_t *ret_count,
-                    struct diag *diag) MUST_USE;
+int docjson_strings(const json_t *object, const char *name, const char *key, size_t limit, char ***ret,
+                    size_t *ret_count, struct diag *diag) MUST_USE;
 /* An OpenSSH public key in a string. */
 int docjson_key(const char *text, const char *name, struct ssh_public_key *ret, struct diag *diag) MUST_USE;
 /* A digest or null, which gives zero. */

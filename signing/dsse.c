@@ -21,8 +21,8 @@ static json_t *base64_json(struct view data)
     return json_stringn(text.data != NULL ? text.data : "", text.size);
 }
 
-int dsse_sign(const char *type, struct view body, const struct key_pair *const *pairs, size_t npairs, struct buf *ret,
-              struct diag *diag)
+int dsse_sign(const char *type, struct view body, const struct key_pair *const *pairs, size_t npairs,
+              struct buf *ret, struct diag *diag)
 {
     CLEANUP_BUF struct buf pae = BUF_INIT;
     CLEANUP_JSON json_t *envelope = json_object();
@@ -57,7 +57,8 @@ static int decode_member(const json_t *object, const char *key, struct buf *ret,
     return 0;
 }
 
-static int read_signatures(const json_t *envelope, struct signature *ret, size_t *ret_count, struct diag *diag)
+static int read_signatures(const json_t *envelope, struct signature *ret, size_t *ret_count,
+                           struct diag *diag)
 {
     json_t *array;
     int result = json_get_array(envelope, NAME, "signatures", &array, diag);
@@ -65,14 +66,16 @@ static int read_signatures(const json_t *envelope, struct signature *ret, size_t
         return result;
     size_t count = json_array_size(array);
     if (count > DSSE_SIGNATURES_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "%s: %zu signatures, the limit is %d", NAME, count, DSSE_SIGNATURES_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu signatures, the limit is %d", NAME, count,
+                        DSSE_SIGNATURES_MAX);
     for (size_t i = 0; i < count; i++) {
         CLEANUP_BUF struct buf bytes = BUF_INIT;
         result = decode_member(json_array_get(array, i), "sig", &bytes, diag);
         if (result < 0)
             return result;
         if (bytes.size != KEYS_SIGNATURE_SIZE)
-            return diag_set(diag, FARM_E_SYNTAX, "%s: signature %zu has %zu bytes, an Ed25519 signature has 64", NAME, i + 1,
+            return diag_set(diag, FARM_E_SYNTAX,
+                            "%s: signature %zu has %zu bytes, an Ed25519 signature has 64", NAME, i + 1,
                             bytes.size);
         memcpy(ret[i].bytes, bytes.data, KEYS_SIGNATURE_SIZE);
     }
@@ -109,10 +112,11 @@ int dsse_verify(struct view text, const char *type, const struct public_key *tru
     CLEANUP_BUF struct buf payload = BUF_INIT;
     CLEANUP_BUF struct buf pae = BUF_INIT;
     struct signature signatures[DSSE_SIGNATURES_MAX];
-    size_t nsignatures;
+    size_t nsignatures = 0;
     const char *claimed;
     if (threshold < 1 || ntrusted > DSSE_TRUSTED_MAX)
-        return diag_set(diag, FARM_E_REFUSED, "%s: a threshold of %u among %zu keys verifies nothing", NAME, threshold, ntrusted);
+        return diag_set(diag, FARM_E_REFUSED, "%s: a threshold of %u among %zu keys verifies nothing", NAME,
+                        threshold, ntrusted);
     int result = json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, diag);
     if (result < 0 || (result = json_get_text(envelope, NAME, "payloadType", &claimed, diag)) < 0 ||
         (result = decode_member(envelope, "payload", &payload, diag)) < 0 ||
@@ -123,8 +127,8 @@ int dsse_verify(struct view text, const char *type, const struct public_key *tru
     dsse_pae(view_text(claimed), buf_view(&payload), &pae);
     unsigned int signers = count_signers(buf_view(&pae), signatures, nsignatures, trusted, ntrusted);
     if (signers < threshold)
-        return diag_set(diag, FARM_E_SIGNATURE, "%s: signed by %u of the %zu expected keys, %u needed", NAME, signers,
-                        ntrusted, threshold);
+        return diag_set(diag, FARM_E_SIGNATURE, "%s: signed by %u of the %zu expected keys, %u needed", NAME,
+                        signers, ntrusted, threshold);
     buf_add_view(ret_payload, buf_view(&payload));
     return 0;
 }
@@ -135,7 +139,8 @@ bool dsse_is_canonical(struct view text)
     CLEANUP_JSON json_t *envelope = NULL;
     CLEANUP_BUF struct buf written = BUF_INIT;
     if (json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, NULL) < 0 || !json_is_object(envelope) ||
-        json_object_size(envelope) != ARRAY_SIZE(members) - 1 || json_only_keys(envelope, NAME, members, NULL) < 0)
+        json_object_size(envelope) != ARRAY_SIZE(members) - 1 ||
+        json_only_keys(envelope, NAME, members, NULL) < 0)
         return false;
     json_write(envelope, &written);
     return view_equal(buf_view(&written), text);

@@ -16,16 +16,17 @@
 #define DSSE_TYPE_INTOTO "application/vnd.in-toto+json"
 
 enum {
-    DSSE_ENVELOPE_MAX = 1024 * 1024, /* a statement with 2,000 dependencies has 300 KiB, base64 adds a third */
-    DSSE_SIGNATURES_MAX = 16,        /* a worker signs once; 16 keys x 16 signatures bounds the verifying */
+    DSSE_ENVELOPE_MAX =
+        1024 * 1024,          /* a statement with 2,000 dependencies has 300 KiB, base64 adds a third */
+    DSSE_SIGNATURES_MAX = 16, /* a worker signs once; 16 keys x 16 signatures bounds the verifying */
     DSSE_TRUSTED_MAX = 64
 };
 
 void dsse_pae(struct view type, struct view body, struct buf *ret);
 
 /* Appends the canonical envelope with one signature of each pair; keyids included. */
-int dsse_sign(const char *type, struct view body, const struct key_pair *const *pairs, size_t npairs, struct buf *ret,
-              struct diag *diag) MUST_USE;
+int dsse_sign(const char *type, struct view body, const struct key_pair *const *pairs, size_t npairs,
+              struct buf *ret, struct diag *diag) MUST_USE;
 
 /*
  * Verifies that at least 'threshold' distinct keys of 'trusted' signed, and that the type is exactly 'type'; appends the

@@ -31,16 +31,20 @@ static const struct {
 static void print_help(FILE *out)
 {
     fputs("Usage: farm-sign COMMAND [OPTION...] [FILE...]\n\n"
-          "Signs for a build farm. Everything works offline, and no secret key ever leaves its file.\n\nCommands:\n", out);
+          "Signs for a build farm. Everything works offline, and no secret key ever leaves its "
+          "file.\n\nCommands:\n",
+          out);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fputs("\n\"farm-sign COMMAND --help\" explains one of them.\n\n"
           "A release manager's day: receive a release directory, run farm-verify on it, then\n"
           "    farm-sign release DIR/release.json --key ~/.ssh/id_ed25519\n"
-          "Keys with a passphrase and keys in tokens sign with OpenSSH itself, and the farm reads the result as well:\n"
+          "Keys with a passphrase and keys in tokens sign with OpenSSH itself, and the farm reads the result "
+          "as well:\n"
           "    ssh-keygen -Y sign -n release@intergenos -f ~/.ssh/id_ed25519_sk DIR/release.json\n"
           "    mkdir -p DIR/release.json.sig.d && mv DIR/release.json.sig DIR/release.json.sig.d/NAME.sig\n\n"
-          "Exit status: 0 done, 1 a check failed, 2 could not run.\n", out);
+          "Exit status: 0 done, 1 a check failed, 2 could not run.\n",
+          out);
 }
 
 int farm_sign_fail(const struct diag *diag, int error)
@@ -101,7 +105,8 @@ int farm_sign_signatures(const char *path, char ***ret, size_t *ret_count, struc
     return 0;
 }
 
-static int write_signature(const char *path, const struct key_pair *pair, struct view armored, struct diag *diag)
+static int write_signature(const char *path, const struct key_pair *pair, struct view armored,
+                           struct diag *diag)
 {
     struct digest id = keys_id(keys_public(pair));
     CLEANUP_FREE char *directory = mem_format("%s.sig.d", path);
@@ -114,7 +119,8 @@ static int write_signature(const char *path, const struct key_pair *pair, struct
     return result;
 }
 
-int farm_sign_document(const char *path, struct view text, const char *name_space, const char *key, struct diag *diag)
+int farm_sign_document(const char *path, struct view text, const char *name_space, const char *key,
+                       struct diag *diag)
 {
     CLEANUP_KEYS struct key_pair *pair = NULL;
     CLEANUP_BUF struct buf armored = BUF_INIT;

@@ -27,6 +27,7 @@ int farm_sign_read(const char *path, size_t limit, struct buf *ret, struct diag 
 /* The texts of the .sig files in "<path>.sig.d"; *ret and its texts are owned. */
 int farm_sign_signatures(const char *path, char ***ret, size_t *ret_count, struct diag *diag) MUST_USE;
 /* Signs the bytes of a file and puts the signature into "<path>.sig.d/". */
-int farm_sign_document(const char *path, struct view text, const char *name_space, const char *key, struct diag *diag) MUST_USE;
+int farm_sign_document(const char *path, struct view text, const char *name_space, const char *key,
+                       struct diag *diag) MUST_USE;
 
 #endif

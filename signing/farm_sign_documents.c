@@ -5,7 +5,7 @@
 #include "directory.h"
 #include "docjson.h"
 #include "file.h"
-#include "identity.h"
+#include "json.h"
 #include "moment.h"
 #include "release.h"
 
@@ -14,39 +14,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char release_help[] =
-    "Usage: farm-sign release FILE --key KEY\n\n"
-    "Shows what a release.json says and signs it; the signature goes into FILE.sig.d/. Run farm-verify on the release\n"
-    "directory first: it checks the evidence, this command does not.\n";
+static const char release_help[] = "Usage: farm-sign release FILE --key KEY\n\n"
+                                   "Shows what a release.json says and signs it; the signature goes into "
+                                   "FILE.sig.d/. Run farm-verify on the release\n"
+                                   "directory first: it checks the evidence, this command does not.\n";
 
 static const char entry_help[] =
-    "Usage: farm-sign entry init --identity FILE --operator NAME --operator-key FILE.pub --expires DATE --out FILE\n"
-    "                            [--admitted DATE] [--cpu-vendor TEXT] [--kernel TEXT] [--site TEXT]\n"
+    "Usage: farm-sign entry init --request FILE --operator-key FILE.pub --expires DATE --out FILE\n"
+    "                            [--operator NAME] [--admitted DATE] [--cpu-vendor TEXT] [--kernel TEXT] "
+    "[--site TEXT]\n"
     "       farm-sign entry FILE --key KEY\n\n"
-    "An entry admits one worker. Its operator signs it, and then the enrolment role; both with the second form, each with\n"
+    "An entry admits one worker. Its operator signs it, and then the enrolment role; both with the second "
+    "form, each with\n"
     "their own key. Signatures go into FILE.sig.d/.\n\n"
-    "      --identity FILE      the worker's key file (as farm-worker init makes it); only public halves are used\n"
-    "      --operator NAME      who runs it: votes are counted per operator\n"
+    "      --request FILE       the request.json that farm-worker init made: names, public keys, facts\n"
+    "      --operator NAME      who runs it, if the request says it wrongly: votes are counted per operator\n"
     "      --site, --kernel, --cpu-vendor TEXT   facts by which a policy may tell machines apart\n";
 
 static const char directory_help[] =
     "Usage: farm-sign directory --out FILE --expires DATE --trust ROOT [--previous FILE] ENTRY...\n\n"
-    "Puts entries (each with ENTRY.sig.d/ beside it) together into workers.json. With --previous, its entries come first and the\n"
-    "version is the next one; an ENTRY of a worker that is already there replaces it. All signatures are checked.\n";
+    "Puts entries (each with ENTRY.sig.d/ beside it) together into workers.json. With --previous, its "
+    "entries come first and the\n"
+    "version is the next one; an ENTRY of a worker that is already there replaces it. All signatures are "
+    "checked.\n";
 
 /* --- release --- */
 
 static void print_release(const struct release *release)
 {
     printf("release %s, sequence %lld, made %s, expires %s\nsha256 %s\ntree %s at %s\n", release->name,
-           (long long)release->sequence, moment_format(release->created_ms).text, moment_format(release->expires_ms).text,
-           digest_hex(&release->digest).text, release->tree.url, release->tree.commit);
-    printf("%zu packages of %llu planned, %zu held; the base is %s\n", release->npackages, (unsigned long long)release->planned,
-           release->nheld, release->base_verified ? "itself built by quorum" : "not itself built by quorum");
+           (long long)release->sequence, moment_format(release->created_ms).text,
+           moment_format(release->expires_ms).text, digest_hex(&release->digest).text, release->tree.url,
+           release->tree.commit);
+    printf("%zu packages of %llu planned, %zu held; the base is %s\n", release->npackages,
+           (unsigned long long)release->planned, release->nheld,
+           release->base_verified ? "itself built by quorum" : "not itself built by quorum");
     for (size_t i = 0; i < release->npackages; i++) {
         const struct release_package *package = &release->packages[i];
-        printf("  %s/%s %s-%s: %zu operators, %u dissent, %s\n", package->tier, package->name, package->version, package->release,
-               package->noperators, package->dissent, digest_hex(&package->payload).text);
+        printf("  %s/%s %s-%s: %zu operators, %u dissent, %s\n", package->tier, package->name,
+               package->version, package->release, package->noperators, package->dissent,
+               digest_hex(&package->payload).text);
     }
     for (size_t i = 0; i < release->nheld; i++)
         printf("  held: %s (%s)\n", release->held[i].name, release->held[i].reason);
@@ -67,7 +74,8 @@ static int sign_release(const char *path, const char *key, struct diag *diag)
 /* FILE --key KEY; what both signing commands take. Returns an exit status, or -1 to go on. */
 static int parse_sign(int argc, char **argv, const char *help, const char **ret_path, const char **ret_key)
 {
-    static const struct option options[] = {{"key", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {
+        {"key", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'}, {0}};
     const char *key = NULL;
     for (int option; (option = getopt_long(argc, argv, "k:h", options, NULL)) != -1;) {
         if (option == 'h') {
@@ -98,24 +106,67 @@ int farm_sign_release(int argc, char **argv)
 
 /* --- entry --- */
 
-enum { OPT_IDENTITY = 256, OPT_OPERATOR, OPT_OPERATOR_KEY, OPT_ADMITTED, OPT_VENDOR, OPT_KERNEL, OPT_SITE };
+/* A request names a worker, two keys and a few facts. */
+enum { REQUEST_SIZE_MAX = 16 * 1024 };
+enum { OPT_REQUEST = 256, OPT_OPERATOR, OPT_OPERATOR_KEY, OPT_ADMITTED, OPT_VENDOR, OPT_KERNEL, OPT_SITE };
 
-static int take_identity(struct directory_entry *entry, const char *path, struct diag *diag)
+static int replace_text(char **field, const char *value)
 {
-    struct identity *identity = NULL;
-    int result = identity_read(AT_FDCWD, path, &identity, diag);
-    if (result < 0)
-        return result;
-    if (identity_curve_public(identity) == NULL) {
-        result = diag_set(diag, FARM_E_CONFIG, "%s: this identity has no CURVE key, so it is no worker's", path);
-    } else {
-        free(entry->worker);
-        entry->worker = mem_string(identity_name(identity));
-        entry->ed25519 = *keys_public(identity_keys(identity));
-        memcpy(entry->curve, identity_curve_public(identity), DIRECTORY_CURVE_SIZE);
-    }
-    identity_free(identity);
+    free(*field);
+    *field = mem_string(value);
+    return 0;
+}
+
+static int take_key(const json_t *request, const char *path, const char *key, unsigned char ret[DIGEST_SIZE],
+                    struct diag *diag)
+{
+    struct digest bytes;
+    int result = json_get_digest(request, path, key, &bytes, diag);
+    if (result >= 0)
+        memcpy(ret, bytes.bytes, DIGEST_SIZE);
     return result;
+}
+
+/* A fact that no option gave. */
+static int take_fact(const json_t *facts, const char *path, const char *key, char **field, struct diag *diag)
+{
+    const char *text;
+    if (*field != NULL || json_object_get(facts, key) == NULL)
+        return 0;
+    int result = json_get_text(facts, path, key, &text, diag);
+    return result < 0 ? result : replace_text(field, text);
+}
+
+static int take_facts(struct directory_entry *entry, const json_t *request, const char *path,
+                      struct diag *diag)
+{
+    const json_t *facts = json_object_get(request, "facts");
+    int result;
+    if ((result = take_fact(facts, path, "cpu_vendor", &entry->cpu_vendor, diag)) < 0 ||
+        (result = take_fact(facts, path, "kernel", &entry->kernel, diag)) < 0)
+        return result;
+    return take_fact(facts, path, "site", &entry->site, diag);
+}
+
+/* Everything in a request is the contributor's word; who signs the entry decides whether to believe it. */
+static int take_request(struct directory_entry *entry, const char *path, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_JSON json_t *request = NULL;
+    const char *worker, *operator_name;
+    int result;
+    if ((result = farm_sign_read(path, REQUEST_SIZE_MAX, &text, diag)) < 0 ||
+        (result = json_read(buf_view(&text), path, REQUEST_SIZE_MAX, &request, diag)) < 0 ||
+        (result = json_get_text(request, path, "worker", &worker, diag)) < 0 ||
+        (result = json_get_text(request, path, "operator", &operator_name, diag)) < 0 ||
+        (result = take_key(request, path, "ed25519", entry->ed25519.bytes, diag)) < 0 ||
+        (result = take_key(request, path, "curve", entry->curve, diag)) < 0 ||
+        (result = take_facts(entry, request, path, diag)) < 0)
+        return result;
+    replace_text(&entry->worker, worker);
+    if (entry->operator_name == NULL)
+        replace_text(&entry->operator_name, operator_name);
+    return 0;
 }
 
 static int take_operator_key(struct directory_entry *entry, const char *path, struct diag *diag)
@@ -125,18 +176,11 @@ static int take_operator_key(struct directory_entry *entry, const char *path, st
     return result < 0 ? result : ssh_public_key_parse(buf_view(&line), path, &entry->operator_key, diag);
 }
 
-static int replace_text(char **field, const char *value)
-{
-    free(*field);
-    *field = mem_string(value);
-    return 0;
-}
-
 static int apply(struct directory_entry *entry, int option, const char *value, struct diag *diag)
 {
     switch (option) {
-    case OPT_IDENTITY:
-        return take_identity(entry, value, diag);
+    case OPT_REQUEST:
+        return take_request(entry, value, diag);
     case OPT_OPERATOR_KEY:
         return take_operator_key(entry, value, diag);
     case OPT_OPERATOR:
@@ -148,9 +192,13 @@ static int apply(struct directory_entry *entry, int option, const char *value, s
     case OPT_SITE:
         return replace_text(&entry->site, value);
     case OPT_ADMITTED:
-        return farm_sign_time(value, &entry->admitted_ms) ? 0 : diag_set(diag, FARM_E_USAGE, "--admitted %s: not a date", value);
+        return farm_sign_time(value, &entry->admitted_ms)
+                   ? 0
+                   : diag_set(diag, FARM_E_USAGE, "--admitted %s: not a date", value);
     case 'e':
-        return farm_sign_time(value, &entry->expires_ms) ? 0 : diag_set(diag, FARM_E_USAGE, "--expires %s: not a date", value);
+        return farm_sign_time(value, &entry->expires_ms)
+                   ? 0
+                   : diag_set(diag, FARM_E_USAGE, "--expires %s: not a date", value);
     default:
         return diag_set(diag, FARM_E_USAGE, "entry init: wrong option (see --help)");
     }
@@ -160,10 +208,11 @@ static int write_entry(const struct directory_entry *entry, const char *out, str
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     CLEANUP(directory_entry_done) struct directory_entry back = {0};
-    if (entry->worker == NULL || entry->operator_name == NULL || !keys_public_is_valid(&entry->operator_key.key) ||
-        entry->expires_ms <= entry->admitted_ms)
-        return diag_set(diag, FARM_E_USAGE, "entry init: --identity, --operator, --operator-key, --out and an --expires in the future "
-                                            "are needed (see --help)");
+    if (entry->worker == NULL || entry->operator_name == NULL ||
+        !keys_public_is_valid(&entry->operator_key.key) || entry->expires_ms <= entry->admitted_ms)
+        return diag_set(diag, FARM_E_USAGE,
+                        "entry init: --request, --operator-key, --out and an --expires in the future "
+                        "are needed (see --help)");
     directory_entry_write(entry, &text);
     int result = directory_entry_parse(buf_view(&text), out, &back, diag);
     return result < 0 ? result : file_create(AT_FDCWD, out, buf_view(&text), 0644, diag);
@@ -171,7 +220,7 @@ static int write_entry(const struct directory_entry *entry, const char *out, str
 
 static int entry_init(int argc, char **argv)
 {
-    static const struct option options[] = {{"identity", required_argument, NULL, OPT_IDENTITY},
+    static const struct option options[] = {{"request", required_argument, NULL, OPT_REQUEST},
                                             {"operator", required_argument, NULL, OPT_OPERATOR},
                                             {"operator-key", required_argument, NULL, OPT_OPERATOR_KEY},
                                             {"admitted", required_argument, NULL, OPT_ADMITTED},
@@ -181,7 +230,8 @@ static int entry_init(int argc, char **argv)
                                             {"expires", required_argument, NULL, 'e'},
                                             {"out", required_argument, NULL, 'o'},
                                             {0}};
-    CLEANUP(directory_entry_done) struct directory_entry entry = {.admitted_ms = moment_wall_ms(), .compromised_from = -1};
+    CLEANUP(directory_entry_done)
+    struct directory_entry entry = {.admitted_ms = moment_wall_ms(), .compromised_from = -1};
     struct diag diag = DIAG_INIT;
     const char *out = NULL;
     int result = 0;
@@ -198,6 +248,17 @@ static int entry_init(int argc, char **argv)
     return result < 0 ? farm_sign_fail(&diag, result) : FARM_EXIT_OK;
 }
 
+/* Who signs vouches for all of it. */
+static void print_entry(const struct directory_entry *entry)
+{
+    struct digest id = keys_id(&entry->ed25519);
+    printf("worker %s of operator %s, until %s\nkey id %s\ncpu %s, kernel %s, site %s\n", entry->worker,
+           entry->operator_name, moment_format(entry->expires_ms).text, digest_hex(&id).text,
+           entry->cpu_vendor != NULL ? entry->cpu_vendor : "not stated",
+           entry->kernel != NULL ? entry->kernel : "not stated",
+           entry->site != NULL ? entry->site : "not stated");
+}
+
 static int sign_entry(const char *path, const char *key, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -208,7 +269,7 @@ static int sign_entry(const char *path, const char *key, struct diag *diag)
         (result = directory_entry_parse(buf_view(&text), path, &entry, diag)) < 0)
         return result;
     directory_entry_write(&entry, &canonical); /* what is signed, whatever white space the file has */
-    printf("worker %s of operator %s, until %s\n", entry.worker, entry.operator_name, moment_format(entry.expires_ms).text);
+    print_entry(&entry);
     return farm_sign_document(path, buf_view(&canonical), SSHSIG_NAMESPACE_WORKERS, key, diag);
 }
 
@@ -250,8 +311,8 @@ static int read_previous(const char *path, struct directory **ret, struct diag *
     return result < 0 ? result : directory_parse(buf_view(&text), path, ret, diag);
 }
 
-static int add_kept(struct directory *directory, const struct directory *previous, const struct directory *added,
-                    struct diag *diag)
+static int add_kept(struct directory *directory, const struct directory *previous,
+                    const struct directory *added, struct diag *diag)
 {
     int result = 0;
     for (size_t i = 0; i < previous->nentries && result >= 0; i++)
@@ -314,9 +375,10 @@ static int make_directory(const struct directory_order *order, char *const *path
 
 int farm_sign_directory(int argc, char **argv)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'},      {"expires", required_argument, NULL, 'e'},
-                                            {"trust", required_argument, NULL, 't'},    {"previous", required_argument, NULL, 'p'},
-                                            {"help", no_argument, NULL, 'h'},           {0}};
+    static const struct option options[] = {
+        {"out", required_argument, NULL, 'o'},   {"expires", required_argument, NULL, 'e'},
+        {"trust", required_argument, NULL, 't'}, {"previous", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     struct directory_order order = {0};
     for (int option; (option = getopt_long(argc, argv, "o:e:t:p:h", options, NULL)) != -1;)
         switch (option) {

@@ -14,8 +14,10 @@ static const char keygen_help[] =
     "Usage: farm-sign keygen FILE [--comment TEXT]\n"
     "       farm-sign keygen FILE --machine NAME [--curve]\n\n"
     "Makes an Ed25519 key. FILE gets mode 0600 and is never replaced.\n\n"
-    "Without --machine: a person's key in OpenSSH's format, without passphrase, and FILE.pub beside it. For a key with\n"
-    "passphrase or in a token use \"ssh-keygen -t ed25519\" or \"-t ed25519-sk\": the farm accepts those as well.\n"
+    "Without --machine: a person's key in OpenSSH's format, without passphrase, and FILE.pub beside it. For "
+    "a key with\n"
+    "passphrase or in a token use \"ssh-keygen -t ed25519\" or \"-t ed25519-sk\": the farm accepts those as "
+    "well.\n"
     "With --machine: a machine's identity (its own text format); --curve adds the key that it talks with.\n\n"
     "  -c, --comment TEXT   a note in the public key, e.g. a name\n"
     "  -m, --machine NAME   name of the machine: a-z 0-9 . _ -\n"
@@ -30,7 +32,8 @@ static const char pubkey_help[] =
 static int make_machine(const char *path, const char *name, bool curve, struct diag *diag)
 {
     if (!identity_name_is_valid(view_text(name)))
-        return diag_set(diag, FARM_E_USAGE, "\"%s\" is no machine name: a-z 0-9 . _ - and at most 64 characters", name);
+        return diag_set(diag, FARM_E_USAGE,
+                        "\"%s\" is no machine name: a-z 0-9 . _ - and at most 64 characters", name);
     struct identity *identity = identity_generate(name, curve);
     int result = identity_write(identity, AT_FDCWD, path, diag);
     identity_free(identity);
@@ -45,8 +48,10 @@ static int make_person(const char *path, const char *comment, struct diag *diag)
 
 int farm_sign_keygen(int argc, char **argv)
 {
-    static const struct option options[] = {{"comment", required_argument, NULL, 'c'}, {"machine", required_argument, NULL, 'm'},
-                                            {"curve", no_argument, NULL, 'C'},         {"help", no_argument, NULL, 'h'},
+    static const struct option options[] = {{"comment", required_argument, NULL, 'c'},
+                                            {"machine", required_argument, NULL, 'm'},
+                                            {"curve", no_argument, NULL, 'C'},
+                                            {"help", no_argument, NULL, 'h'},
                                             {0}};
     const char *comment = "", *machine = NULL;
     bool curve = false;
@@ -73,7 +78,8 @@ int farm_sign_keygen(int argc, char **argv)
         return farm_sign_usage("keygen: --curve goes with --machine");
     struct diag diag = DIAG_INIT;
     const char *path = argv[optind];
-    int result = machine != NULL ? make_machine(path, machine, curve, &diag) : make_person(path, comment, &diag);
+    int result =
+        machine != NULL ? make_machine(path, machine, curve, &diag) : make_person(path, comment, &diag);
     return result < 0 ? farm_sign_fail(&diag, result) : FARM_EXIT_OK;
 }
 
@@ -117,8 +123,10 @@ static void print_public(const struct ssh_public_key *key, int form)
 
 int farm_sign_pubkey(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"pem", no_argument, NULL, 'p'}, {"id", no_argument, NULL, 'i'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"pem", no_argument, NULL, 'p'},
+                                            {"id", no_argument, NULL, 'i'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     int form = 0;
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;)
         switch (option) {

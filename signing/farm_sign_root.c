@@ -16,9 +16,11 @@ static const char root_help[] =
     "Usage: farm-sign root init --out FILE --expires DATE --policy FILE --base DIGEST... KEYS...\n"
     "       farm-sign root sign FILE --key KEY [--previous FILE]\n"
     "       farm-sign root show FILE [--previous FILE]\n\n"
-    "The trust root says who may do what: it names people's keys, anchor operators, the policy and the bases. Everybody who\n"
+    "The trust root says who may do what: it names people's keys, anchor operators, the policy and the "
+    "bases. Everybody who\n"
     "checks a release starts from it, so it travels by hand.\n\n"
-    "init makes version 1 (or, with --previous, the next version; what is not given is then taken from there):\n"
+    "init makes version 1 (or, with --previous, the next version; what is not given is then taken from "
+    "there):\n"
     "  -o, --out FILE                 where it is written; never replaced\n"
     "  -e, --expires DATE             2027-01-31 or 2027-01-31T12:00:00Z\n"
     "      --policy FILE              policy.yml; its SHA-256 is pinned\n"
@@ -29,10 +31,19 @@ static const char root_help[] =
     "                                 --verifier-threshold (default: all but one, at least 1)\n"
     "      --anchor OPERATOR=FILE.pub an operator without whom nothing is agreed; may be repeated\n"
     "      --unverified PACKAGE       may be released with a quorum of 1; may be repeated\n"
-    "sign puts a signature into FILE.sig.d/; show prints the root and who signed it, and exits 1 if that is not enough.\n";
+    "sign puts a signature into FILE.sig.d/; show prints the root and who signed it, and exits 1 if that is "
+    "not enough.\n";
 
 /* Numbers of the long options; a role's options are a base plus its enum. */
-enum { OPT_POLICY = 256, OPT_BASE, OPT_ANCHOR, OPT_UNVERIFIED, OPT_PREVIOUS, OPT_KEY_OF_ROLE = 300, OPT_THRESHOLD_OF_ROLE = 310 };
+enum {
+    OPT_POLICY = 256,
+    OPT_BASE,
+    OPT_ANCHOR,
+    OPT_UNVERIFIED,
+    OPT_PREVIOUS,
+    OPT_KEY_OF_ROLE = 300,
+    OPT_THRESHOLD_OF_ROLE = 310
+};
 
 static int read_public(const char *path, struct ssh_public_key *ret, struct diag *diag)
 {
@@ -143,8 +154,9 @@ static int apply(struct root **root, int option, const char *value, struct diag 
     if (option == OPT_PREVIOUS)
         return take_previous(root, value, diag);
     if (option == 'e')
-        return farm_sign_time(value, &(*root)->expires_ms) ? 0
-                                                           : diag_set(diag, FARM_E_USAGE, "--expires %s: not a date", value);
+        return farm_sign_time(value, &(*root)->expires_ms)
+                   ? 0
+                   : diag_set(diag, FARM_E_USAGE, "--expires %s: not a date", value);
     (*root)->unverified = mem_grow((*root)->unverified, (*root)->nunverified + 1, sizeof(char *));
     (*root)->unverified[(*root)->nunverified++] = mem_string(value);
     return 0;
@@ -221,16 +233,18 @@ static int read_root(const char *path, struct buf *text, struct root **ret, stru
 
 static void print_root(const struct root *root)
 {
-    printf("root version %lld, expires %s\nsha256 %s\n", (long long)root->version, moment_format(root->expires_ms).text,
-           digest_hex(&root->digest).text);
+    printf("root version %lld, expires %s\nsha256 %s\n", (long long)root->version,
+           moment_format(root->expires_ms).text, digest_hex(&root->digest).text);
     for (int i = 0; i < ROLE_COUNT; i++) {
         const struct role *role = &root->roles[i];
         if (role->threshold > 0)
-            printf("%s: %u of %zu persons\n", role_name_text((enum role_name)i), role->threshold, role_persons(role));
+            printf("%s: %u of %zu persons\n", role_name_text((enum role_name)i), role->threshold,
+                   role_persons(role));
         for (size_t k = 0; k < role->nkeys; k++) {
             CLEANUP_BUF struct buf line = BUF_INIT;
             ssh_public_key_write(&role->keys[k].key, &line);
-            printf("  %-16s %s%s\n", role->keys[k].person, line.data, role->keys[k].verify_required ? " (with PIN)" : "");
+            printf("  %-16s %s%s\n", role->keys[k].person, line.data,
+                   role->keys[k].verify_required ? " (with PIN)" : "");
         }
     }
     for (size_t i = 0; i < root->nanchors; i++)
@@ -242,7 +256,8 @@ static void print_root(const struct root *root)
         printf("may be released with a quorum of 1: %s\n", root->unverified[i]);
 }
 
-static int check_signed(const struct root *root, struct view text, const char *path, const char *previous, struct diag *diag)
+static int check_signed(const struct root *root, struct view text, const char *path, const char *previous,
+                        struct diag *diag)
 {
     CLEANUP_BUF struct buf old_text = BUF_INIT;
     CLEANUP_ROOT struct root *old = NULL;

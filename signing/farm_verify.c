@@ -12,11 +12,14 @@
 
 static const char help[] =
     "Usage: farm-verify DIR --trust ROOT [--state FILE] [OPTION...]\n\n"
-    "Checks a release directory from its bytes alone, offline: signatures of the release managers, the worker directory, every\n"
-    "vote behind every package and dependency under the trust root's policy, and each archive byte for byte. Nothing that a\n"
+    "Checks a release directory from its bytes alone, offline: signatures of the release managers, the "
+    "worker directory, every\n"
+    "vote behind every package and dependency under the trust root's policy, and each archive byte for byte. "
+    "Nothing that a\n"
     "coordinator claims is believed.\n\n"
     "  -t, --trust ROOT    the root.json that you trust; it must have reached you by another way than DIR\n"
-    "  -s, --state FILE    remembers the newest root, release, directory and time accepted, so that an old release is refused;\n"
+    "  -s, --state FILE    remembers the newest root, release, directory and time accepted, so that an old "
+    "release is refused;\n"
     "                      made if absent, written after a pass\n"
     "  -p, --phase NAME    check for a phase: bootloader, image or ukis-verity; needs --state\n"
     "      --root CHROOT   compare an installed root with base and packages, in both directions\n"
@@ -26,7 +29,8 @@ static const char help[] =
     "  -v, --verbose       print every package, not only those with problems\n"
     "  -h, --help\n"
     "      --version\n\n"
-    "Exit status: 0 the release passed; 1 it did not, and every problem was listed; 2 the check could not run.\n";
+    "Exit status: 0 the release passed; 1 it did not, and every problem was listed; 2 the check could not "
+    "run.\n";
 
 struct arguments {
     struct verify_options options;
@@ -100,11 +104,16 @@ static int take_option(struct arguments *arguments, int option)
 
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
-    static const struct option options[] = {{"trust", required_argument, NULL, 't'},  {"state", required_argument, NULL, 's'},
-                                            {"phase", required_argument, NULL, 'p'},  {"root", required_argument, NULL, OPT_ROOT},
-                                            {"tree", required_argument, NULL, OPT_TREE}, {"jobs", required_argument, NULL, 'j'},
-                                            {"json", no_argument, NULL, OPT_JSON},    {"verbose", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, OPT_VERSION},
+    static const struct option options[] = {{"trust", required_argument, NULL, 't'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"phase", required_argument, NULL, 'p'},
+                                            {"root", required_argument, NULL, OPT_ROOT},
+                                            {"tree", required_argument, NULL, OPT_TREE},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"json", no_argument, NULL, OPT_JSON},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, OPT_VERSION},
                                             {0}};
     for (int option; (option = getopt_long(argc, argv, "t:s:p:j:vh", options, NULL)) != -1;) {
         int status = take_option(arguments, option);
@@ -122,7 +131,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 }
 
 /* Remembers, but never less than before. */
-static int save_state(const char *path, const struct verify_state *before, const struct verify_state *after, struct diag *diag)
+static int save_state(const char *path, const struct verify_state *before, const struct verify_state *after,
+                      struct diag *diag)
 {
     if (memcmp(before, after, sizeof *before) == 0)
         return 0;
@@ -135,7 +145,8 @@ static int run(struct arguments *arguments)
     struct verify_state before = {0};
     CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
     int error = 0;
-    if (arguments->state != NULL && (error = verify_state_read(AT_FDCWD, arguments->state, &before, &diag)) < 0)
+    if (arguments->state != NULL &&
+        (error = verify_state_read(AT_FDCWD, arguments->state, &before, &diag)) < 0)
         return fail(&diag, error);
     CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, arguments->directory, &diag);
     if (dirfd < 0)

@@ -89,11 +89,13 @@ static int check_permissions(int fd, const char *path, struct diag *diag)
         return diag_set(diag, FARM_E_CONFIG, "%s: a secret key must be a regular file", path);
     if (status.st_uid != geteuid())
         return diag_set(diag, FARM_E_CONFIG,
-                        "%s: the secret key belongs to user %u, this program runs as user %u; chown it, or run as its owner",
+                        "%s: the secret key belongs to user %u, this program runs as user %u; chown it, or "
+                        "run as its owner",
                         path, (unsigned int)status.st_uid, (unsigned int)geteuid());
     if ((status.st_mode & 077) != 0)
         return diag_set(diag, FARM_E_CONFIG,
-                        "%s: mode %04o lets others read the secret key; make a new key if somebody may have, else: chmod 600 %s",
+                        "%s: mode %04o lets others read the secret key; make a new key if somebody may have, "
+                        "else: chmod 600 %s",
                         path, (unsigned int)(status.st_mode & 07777), path);
     return 0;
 }
@@ -163,8 +165,8 @@ static bool parse(struct view text, struct identity *identity, unsigned char *se
     if (!view_starts(text, VIEW(MAGIC)))
         return false;
     struct view rest = view_of(text.data + strlen(MAGIC), text.size - strlen(MAGIC));
-    if (!take_line(&rest, "name", &name) || !identity_name_is_valid(name) || !take_line(&rest, "ed25519-seed", &value) ||
-        !hex_decode(value, seed, KEYS_SEED_SIZE))
+    if (!take_line(&rest, "name", &name) || !identity_name_is_valid(name) ||
+        !take_line(&rest, "ed25519-seed", &value) || !hex_decode(value, seed, KEYS_SEED_SIZE))
         return false;
     *ret_has_curve = take_line(&rest, "curve-secret", &value);
     if (*ret_has_curve && !hex_decode(value, curve, IDENTITY_CURVE_SIZE))
@@ -186,8 +188,11 @@ static int parse_identity(struct view text, const char *path, struct identity **
         *ret = identity;
     } else {
         identity_free(identity);
-        result = diag_set(diag, FARM_E_CONFIG, "%s: not a machine key file (\"intergenos-farm-key 1\", then name, "
-                          "ed25519-seed and perhaps curve-secret); restore it from a copy or make a new identity", path);
+        result =
+            diag_set(diag, FARM_E_CONFIG,
+                     "%s: not a machine key file (\"intergenos-farm-key 1\", then name, "
+                     "ed25519-seed and perhaps curve-secret); restore it from a copy or make a new identity",
+                     path);
     }
     sodium_free(seed);
     sodium_free(curve);

@@ -14,8 +14,8 @@ struct walk {
 
 static int differs(const struct walk *walk, const char *what)
 {
-    return diag_set(walk->diag, FARM_E_REFUSED, "%s: %s: %s", walk->name, walk->path[0] != '\0' ? walk->path : "document",
-                    what);
+    return diag_set(walk->diag, FARM_E_REFUSED, "%s: %s: %s", walk->name,
+                    walk->path[0] != '\0' ? walk->path : "document", what);
 }
 
 static int compare(struct walk *walk, const json_t *given, const json_t *expected);
@@ -36,12 +36,13 @@ static int compare_objects(struct walk *walk, const json_t *given, const json_t 
     const char *key;
     json_t *value;
     int result = 0;
-    json_object_foreach((json_t *)given, key, value)
-        if ((result = compare_member(walk, key, value, json_object_get(expected, key))) < 0)
-            return result;
-    json_object_foreach((json_t *)expected, key, value)
-        if ((result = compare_member(walk, key, json_object_get(given, key), value)) < 0)
-            return result;
+    json_object_foreach(
+        (json_t *)given, key,
+        value) if ((result = compare_member(walk, key, value, json_object_get(expected, key))) <
+                   0) return result;
+    json_object_foreach((json_t *)expected, key,
+                        value) if ((result = compare_member(walk, key, json_object_get(given, key), value)) <
+                                   0) return result;
     return 0;
 }
 
@@ -50,8 +51,9 @@ static int compare_arrays(struct walk *walk, const json_t *given, const json_t *
     size_t length = strlen(walk->path);
     int result = 0;
     if (json_array_size(given) != json_array_size(expected))
-        return differs(walk, json_array_size(given) > json_array_size(expected) ? "has entries that do not belong here"
-                                                                                 : "has too few entries");
+        return differs(walk, json_array_size(given) > json_array_size(expected)
+                                 ? "has entries that do not belong here"
+                                 : "has too few entries");
     for (size_t i = 0; i < json_array_size(given) && result >= 0; i++) {
         snprintf(walk->path + length, sizeof walk->path - length, "[%zu]", i);
         result = compare(walk, json_array_get(given, i), json_array_get(expected, i));
@@ -67,7 +69,9 @@ static int compare(struct walk *walk, const json_t *given, const json_t *expecte
         return compare_objects(walk, given, expected);
     if (json_is_array(given) && json_is_array(expected))
         return compare_arrays(walk, given, expected);
-    return json_equal(given, expected) ? 0 : differs(walk, "not the value that follows from the rest, or not in its only form");
+    return json_equal(given, expected)
+               ? 0
+               : differs(walk, "not the value that follows from the rest, or not in its only form");
 }
 
 int json_same(const json_t *given, const json_t *expected, const char *name, struct diag *diag)

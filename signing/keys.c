@@ -17,7 +17,8 @@ struct key_pair {
 };
 
 /* RFC 8410: SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING } up to the key itself. */
-static const unsigned char spki_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+static const unsigned char spki_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                            0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 #define PEM_BEGIN "-----BEGIN PUBLIC KEY-----\n"
 #define PEM_END   "\n-----END PUBLIC KEY-----\n"
 
@@ -40,8 +41,9 @@ struct digest keys_id(const struct public_key *key)
 {
     char hex[2 * KEYS_PUBLIC_SIZE + 1], text[160];
     hex_encode(key->bytes, sizeof key->bytes, hex);
-    int size = snprintf(text, sizeof text,
-                        "{\"keytype\":\"ed25519\",\"keyval\":{\"public\":\"%s\"},\"scheme\":\"ed25519\"}", hex);
+    int size =
+        snprintf(text, sizeof text,
+                 "{\"keytype\":\"ed25519\",\"keyval\":{\"public\":\"%s\"},\"scheme\":\"ed25519\"}", hex);
     return digest_of(view_of(text, (size_t)size));
 }
 
@@ -70,13 +72,15 @@ int keys_public_read_pem(struct view text, struct public_key *ret, struct diag *
 {
     CLEANUP_BUF struct buf spki = BUF_INIT;
     struct view body;
-    if (!pem_body(text, &body) || !base64_decode(body, &spki) || spki.size != sizeof spki_prefix + KEYS_PUBLIC_SIZE ||
+    if (!pem_body(text, &body) || !base64_decode(body, &spki) ||
+        spki.size != sizeof spki_prefix + KEYS_PUBLIC_SIZE ||
         memcmp(spki.data, spki_prefix, sizeof spki_prefix) != 0)
         return diag_set(diag, FARM_E_SYNTAX, "not an Ed25519 public key in PEM (-----BEGIN PUBLIC KEY-----)");
     struct public_key key;
     memcpy(key.bytes, spki.data + sizeof spki_prefix, sizeof key.bytes);
     if (!keys_public_is_valid(&key))
-        return diag_set(diag, FARM_E_REFUSED, "this public key is not a point of Ed25519's prime-order group");
+        return diag_set(diag, FARM_E_REFUSED,
+                        "this public key is not a point of Ed25519's prime-order group");
     *ret = key;
     return 0;
 }
@@ -136,10 +140,12 @@ const unsigned char *keys_seed(const struct key_pair *pair)
 int keys_sign(const struct key_pair *pair, struct view message, struct signature *ret, struct diag *diag)
 {
     struct signature signature;
-    crypto_sign_detached(signature.bytes, NULL, (const unsigned char *)message.data, message.size, pair->secret);
+    crypto_sign_detached(signature.bytes, NULL, (const unsigned char *)message.data, message.size,
+                         pair->secret);
     if (!keys_verify(&pair->public_key, message, &signature))
-        return diag_set(diag, FARM_E_CORRUPT,
-                        "the signature just made does not verify: this machine computes wrongly, check its memory");
+        return diag_set(
+            diag, FARM_E_CORRUPT,
+            "the signature just made does not verify: this machine computes wrongly, check its memory");
     *ret = signature;
     return 0;
 }

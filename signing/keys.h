@@ -40,7 +40,8 @@ void keys_public_write_pem(const struct public_key *key, struct buf *ret);
 int keys_public_read_pem(struct view text, struct public_key *ret, struct diag *diag) MUST_USE;
 
 /* Strict, as described above; false also for an invalid key. */
-bool keys_verify(const struct public_key *key, struct view message, const struct signature *signature) MUST_USE;
+bool keys_verify(const struct public_key *key, struct view message,
+                 const struct signature *signature) MUST_USE;
 
 /* Owned, never NULL. */
 struct key_pair *keys_generate(void);
@@ -50,7 +51,8 @@ struct key_pair *keys_free(struct key_pair *pair); /* accepts NULL, returns NULL
 const struct public_key *keys_public(const struct key_pair *pair);
 const unsigned char *keys_seed(const struct key_pair *pair);
 /* Signs, and verifies its own signature before it gives it away (a fault in between would leak the key). */
-int keys_sign(const struct key_pair *pair, struct view message, struct signature *ret, struct diag *diag) MUST_USE;
+int keys_sign(const struct key_pair *pair, struct view message, struct signature *ret,
+              struct diag *diag) MUST_USE;
 
 void keys_free_p(struct key_pair **pair);
 #define CLEANUP_KEYS __attribute__((cleanup(keys_free_p)))

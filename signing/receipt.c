@@ -49,19 +49,22 @@ void receipt_done(struct receipt *receipt)
 
 void receipt_add_lease(struct receipt *receipt, const struct receipt_lease *lease)
 {
-    receipt->leases = mem_reserve(receipt->leases, &receipt->leases_capacity, receipt->nleases + 1, sizeof *receipt->leases);
+    receipt->leases = mem_reserve(receipt->leases, &receipt->leases_capacity, receipt->nleases + 1,
+                                  sizeof *receipt->leases);
     struct receipt_lease *copy = &receipt->leases[receipt->nleases++];
     *copy = *lease;
     copy->worker = mem_string(lease->worker);
     copy->operator_name = mem_string(lease->operator_name);
 }
 
-int receipt_add_envelope(struct receipt *receipt, const struct digest *job, struct view bytes, struct diag *diag)
+int receipt_add_envelope(struct receipt *receipt, const struct digest *job, struct view bytes,
+                         struct diag *diag)
 {
     if (!dsse_is_canonical(bytes))
-        return diag_set(diag, FARM_E_REFUSED, "an envelope that is not in canonical form cannot stand in a receipt");
-    receipt->envelopes =
-        mem_reserve(receipt->envelopes, &receipt->envelopes_capacity, receipt->nenvelopes + 1, sizeof *receipt->envelopes);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "an envelope that is not in canonical form cannot stand in a receipt");
+    receipt->envelopes = mem_reserve(receipt->envelopes, &receipt->envelopes_capacity,
+                                     receipt->nenvelopes + 1, sizeof *receipt->envelopes);
     receipt->envelopes[receipt->nenvelopes++] = (struct receipt_envelope){
         .job = *job, .digest = digest_of(bytes), .bytes = view_string(bytes), .size = bytes.size};
     return 0;
@@ -69,8 +72,8 @@ int receipt_add_envelope(struct receipt *receipt, const struct digest *job, stru
 
 void receipt_add_verdict(struct receipt *receipt, const struct receipt_verdict *verdict)
 {
-    receipt->verdicts =
-        mem_reserve(receipt->verdicts, &receipt->verdicts_capacity, receipt->nverdicts + 1, sizeof *receipt->verdicts);
+    receipt->verdicts = mem_reserve(receipt->verdicts, &receipt->verdicts_capacity, receipt->nverdicts + 1,
+                                    sizeof *receipt->verdicts);
     receipt->verdicts[receipt->nverdicts++] = *verdict;
 }
 
@@ -90,7 +93,8 @@ static int by_job_and_digest(const void *left, const void *right)
 
 static int by_job(const void *left, const void *right)
 {
-    return digest_compare(&((const struct receipt_verdict *)left)->job, &((const struct receipt_verdict *)right)->job);
+    return digest_compare(&((const struct receipt_verdict *)left)->job,
+                          &((const struct receipt_verdict *)right)->job);
 }
 
 void receipt_sort(struct receipt *receipt)
@@ -114,16 +118,17 @@ json_t *receipt_lease_json(const struct receipt_lease *lease)
 {
     char nonce[2 * STATEMENT_NONCE_SIZE + 1];
     hex_encode(lease->nonce.bytes, STATEMENT_NONCE_SIZE, nonce);
-    return json_pack("{s:s, s:o, s:s, s:I, s:b, s:s, s:s, s:o, s:s}", "kind", "lease", "job", json_digest(&lease->job),
-                     "nonce", nonce, "round", (json_int_t)lease->round, "open", lease->open, "worker", lease->worker,
-                     "operator", lease->operator_name, "granted", docjson_time_value(lease->granted_ms), "outcome",
-                     lease_outcome_name(lease->outcome));
+    return json_pack("{s:s, s:o, s:s, s:I, s:b, s:s, s:s, s:o, s:s}", "kind", "lease", "job",
+                     json_digest(&lease->job), "nonce", nonce, "round", (json_int_t)lease->round, "open",
+                     lease->open, "worker", lease->worker, "operator", lease->operator_name, "granted",
+                     docjson_time_value(lease->granted_ms), "outcome", lease_outcome_name(lease->outcome));
 }
 
 json_t *receipt_verdict_json(const struct receipt_verdict *verdict)
 {
-    return json_pack("{s:s, s:o, s:s, s:o, s:I, s:I}", "kind", "verdict", "job", json_digest(&verdict->job), "state",
-                     verdict_state_name(verdict->state), "payload", docjson_maybe_digest_value(&verdict->payload), "operators",
+    return json_pack("{s:s, s:o, s:s, s:o, s:I, s:I}", "kind", "verdict", "job", json_digest(&verdict->job),
+                     "state", verdict_state_name(verdict->state), "payload",
+                     docjson_maybe_digest_value(&verdict->payload), "operators",
                      (json_int_t)verdict->operators, "dissent", (json_int_t)verdict->dissent);
 }
 

@@ -27,14 +27,19 @@ enum {
 };
 
 enum lease_outcome {
-    OUTCOME_ANSWERED, OUTCOME_LATE, OUTCOME_EXPIRED, OUTCOME_RETURNED, OUTCOME_REFUSED, OUTCOME_REVOKED
+    OUTCOME_ANSWERED,
+    OUTCOME_LATE,
+    OUTCOME_EXPIRED,
+    OUTCOME_RETURNED,
+    OUTCOME_REFUSED,
+    OUTCOME_REVOKED
 };
 
 struct receipt_lease {
     struct digest job;
     struct lease_nonce nonce;
     uint32_t round;
-    bool open;          /* granted after the round's first verdict */
+    bool open; /* granted after the round's first verdict */
     char *worker, *operator_name;
     int64_t granted_ms;
     enum lease_outcome outcome;
@@ -61,12 +66,16 @@ struct receipt {
     size_t nverdicts, verdicts_capacity;
 };
 
-#define RECEIPT_INIT {0}
+#define RECEIPT_INIT                                                                                         \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 void receipt_done(struct receipt *receipt);
 
 /* Copies are taken. An envelope that is not canonical is FARM_E_REFUSED (the coordinator refused it on arrival). */
 void receipt_add_lease(struct receipt *receipt, const struct receipt_lease *lease);
-int receipt_add_envelope(struct receipt *receipt, const struct digest *job, struct view bytes, struct diag *diag) MUST_USE;
+int receipt_add_envelope(struct receipt *receipt, const struct digest *job, struct view bytes,
+                         struct diag *diag) MUST_USE;
 void receipt_add_verdict(struct receipt *receipt, const struct receipt_verdict *verdict);
 /* Sorts, then appends the lines. */
 void receipt_write(struct receipt *receipt, struct buf *ret);

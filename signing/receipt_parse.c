@@ -19,8 +19,8 @@ static int read_round(const json_t *object, const char *name, uint32_t *ret, str
     return 0;
 }
 
-static int read_names(const json_t *object, const char *name, struct receipt_lease *lease, const char **worker,
-                      const char **operator_name, struct diag *diag)
+static int read_names(const json_t *object, const char *name, struct receipt_lease *lease,
+                      const char **worker, const char **operator_name, struct diag *diag)
 {
     const char *outcome, *nonce;
     int result;
@@ -30,9 +30,11 @@ static int read_names(const json_t *object, const char *name, struct receipt_lea
         (result = json_get_text(object, name, "nonce", &nonce, diag)) < 0)
         return result;
     int known = lease_outcome_parse(view_text(outcome));
-    if (known < 0 || !identity_name_is_valid(view_text(*worker)) || !identity_name_is_valid(view_text(*operator_name)) ||
+    if (known < 0 || !identity_name_is_valid(view_text(*worker)) ||
+        !identity_name_is_valid(view_text(*operator_name)) ||
         !hex_decode(view_text(nonce), lease->nonce.bytes, STATEMENT_NONCE_SIZE))
-        return diag_set(diag, FARM_E_SYNTAX, "%s: a lease's outcome, worker, operator or nonce is not in its form", name);
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "%s: a lease's outcome, worker, operator or nonce is not in its form", name);
     lease->outcome = (enum lease_outcome)known;
     return 0;
 }
@@ -56,7 +58,8 @@ static int read_lease(const json_t *object, const char *name, struct receipt *re
     return result;
 }
 
-static int read_count(const json_t *object, const char *name, const char *key, uint32_t *ret, struct diag *diag)
+static int read_count(const json_t *object, const char *name, const char *key, uint32_t *ret,
+                      struct diag *diag)
 {
     int64_t number;
     int result = json_get_number(object, name, key, &number, diag);
@@ -118,7 +121,8 @@ static int read_line(struct view line, const char *name, struct receipt *receipt
         return read_envelope(object, name, receipt, diag);
     if (strcmp(kind, "verdict") == 0)
         return read_verdict(object, name, receipt, diag);
-    return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a line of unknown kind; a newer program may know it", name);
+    return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a line of unknown kind; a newer program may know it",
+                    name);
 }
 
 static int repeated(const char *name, const char *what, struct diag *diag)
@@ -161,7 +165,8 @@ int receipt_parse(struct view text, const char *name, struct receipt *ret, struc
     if ((result = check_repetition(&receipt, name, diag)) < 0)
         return result;
     if (!view_equal(buf_view(&again), text))
-        return diag_set(diag, FARM_E_REFUSED, "%s: not in canonical form (sorted lines of compact JSON)", name);
+        return diag_set(diag, FARM_E_REFUSED, "%s: not in canonical form (sorted lines of compact JSON)",
+                        name);
     *ret = receipt;
     receipt = (struct receipt)RECEIPT_INIT;
     return 0;

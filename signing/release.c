@@ -76,12 +76,13 @@ void release_sort(struct release *release)
 
 static json_t *package_json(const struct release_package *p)
 {
-    json_t *archive = json_pack("{s:s, s:I, s:o}", "file", p->archive, "size", (json_int_t)p->archive_size, "sha256",
-                                json_digest(&p->archive_sha256));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s}", "name", p->name, "version", p->version,
-                     "release", p->release, "tier", p->tier, "phase", p->phase, "job", json_digest(&p->job), "payload",
-                     json_digest(&p->payload), "tar", json_digest(&p->tar), "archive", archive, "operators",
-                     docjson_strings_value(p->operators, p->noperators), "dissent", (json_int_t)p->dissent, "gpu", p->gpu);
+    json_t *archive = json_pack("{s:s, s:I, s:o}", "file", p->archive, "size", (json_int_t)p->archive_size,
+                                "sha256", json_digest(&p->archive_sha256));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s}", "name", p->name,
+                     "version", p->version, "release", p->release, "tier", p->tier, "phase", p->phase, "job",
+                     json_digest(&p->job), "payload", json_digest(&p->payload), "tar", json_digest(&p->tar),
+                     "archive", archive, "operators", docjson_strings_value(p->operators, p->noperators),
+                     "dissent", (json_int_t)p->dissent, "gpu", p->gpu);
 }
 
 static json_t *packages_json(const struct release *release)
@@ -125,11 +126,13 @@ json_t *release_json(const struct release *r)
     set(value, "created", docjson_time_value(r->created_ms));
     set(value, "expires", docjson_time_value(r->expires_ms));
     set(value, "previous", docjson_maybe_digest_value(&r->previous));
-    set(value, "tree", json_pack("{s:o, s:s, s:o}", "url", json_view(view_text(r->tree.url)), "commit", r->tree.commit,
-                                 "tree_sha256", json_digest(&r->tree.sha256)));
+    set(value, "tree",
+        json_pack("{s:o, s:s, s:o}", "url", json_view(view_text(r->tree.url)), "commit", r->tree.commit,
+                  "tree_sha256", json_digest(&r->tree.sha256)));
     set(value, "plan", json_digest(&r->plan));
     set(value, "policy", json_digest(&r->policy));
-    set(value, "base", json_pack("{s:o, s:b}", "digest", json_digest(&r->base), "verified", r->base_verified));
+    set(value, "base",
+        json_pack("{s:o, s:b}", "digest", json_digest(&r->base), "verified", r->base_verified));
     set(value, "root", json_digest(&r->root));
     set(value, "workers", json_digest(&r->workers));
     set(value, "log", json_null());
@@ -150,9 +153,12 @@ void release_write(struct release *release, struct buf *ret)
 
 void release_archive_manifest(const struct release *release, const struct digest *digest, struct buf *ret)
 {
-    buf_add_format(ret, "# Farm-Release: %s\n# Farm-Sequence: %lld\n# Farm-Release-SHA256: %s\n# Farm-Tree-Commit: %s\n"
-                   "# Farm-Packages: %zu\n", release->name, (long long)release->sequence, digest_hex(digest).text,
-                   release->tree.commit, release->npackages);
+    buf_add_format(
+        ret,
+        "# Farm-Release: %s\n# Farm-Sequence: %lld\n# Farm-Release-SHA256: %s\n# Farm-Tree-Commit: %s\n"
+        "# Farm-Packages: %zu\n",
+        release->name, (long long)release->sequence, digest_hex(digest).text, release->tree.commit,
+        release->npackages);
     for (size_t i = 0; i < release->npackages; i++)
         buf_add_format(ret, "SHA256 (%s) = %s\n", release->packages[i].archive,
                        digest_hex(&release->packages[i].archive_sha256).text);

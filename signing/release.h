@@ -11,33 +11,37 @@
 #include "plan.h"
 #include "root.h"
 
-#define RELEASE_FORMAT            "intergenos-release/1"
-#define RELEASE_FILE              "release.json"
-#define RELEASE_SIGNATURES        "release.json.sig.d"
-#define RELEASE_ROOT_FORMAT       "root/%lld.root.json" /* version; signatures in the same name + ".sig.d" */
-#define RELEASE_WORKERS           "root/workers.json"
-#define RELEASE_POLICY            "inputs/policy.yml"
-#define RELEASE_LOCK              "inputs/farm.lock"
-#define RELEASE_PLAN              "inputs/plan.json"
-#define RELEASE_BASE              "inputs/base.mtree"
-#define RELEASE_SPECS             "inputs/specs"        /* <job key>.json */
-#define RELEASE_ARTIFACTS         "artifacts"           /* <name>-<version>.igos.tar.gz */
-#define RELEASE_MANIFESTS         "manifests"           /* <name>-<version>.mtree */
-#define RELEASE_RECEIPTS          "receipts"            /* <name>-<version>.intoto.jsonl */
-#define RELEASE_ARCHIVE_MANIFEST  "intergenos-archive-manifest.txt"
+#define RELEASE_FORMAT           "intergenos-release/1"
+#define RELEASE_FILE             "release.json"
+#define RELEASE_SIGNATURES       "release.json.sig.d"
+#define RELEASE_ROOT_FORMAT      "root/%lld.root.json" /* version; signatures in the same name + ".sig.d" */
+#define RELEASE_WORKERS          "root/workers.json"
+#define RELEASE_POLICY           "inputs/policy.yml"
+#define RELEASE_LOCK             "inputs/farm.lock"
+#define RELEASE_PLAN             "inputs/plan.json"
+#define RELEASE_BASE             "inputs/base.mtree"
+#define RELEASE_SPECS            "inputs/specs" /* <job key>.json */
+#define RELEASE_ARTIFACTS        "artifacts"    /* <name>-<version>.igos.tar.gz */
+#define RELEASE_MANIFESTS        "manifests"    /* <name>-<version>.mtree */
+#define RELEASE_RECEIPTS         "receipts"     /* <name>-<version>.intoto.jsonl */
+#define RELEASE_ARCHIVE_MANIFEST "intergenos-archive-manifest.txt"
 
-enum { RELEASE_SIZE_MAX = 64 * 1024 * 1024, RELEASE_PACKAGES_MAX = PLAN_NODES_MAX, RELEASE_OPERATORS_MAX = 64 };
+enum {
+    RELEASE_SIZE_MAX = 64 * 1024 * 1024,
+    RELEASE_PACKAGES_MAX = PLAN_NODES_MAX,
+    RELEASE_OPERATORS_MAX = 64
+};
 
 struct release_package {
     char *name, *version, *release, *tier, *phase;
     struct digest job, payload, tar;
-    char *archive;                 /* file name: <name>-<version>.igos.tar.gz */
+    char *archive; /* file name: <name>-<version>.igos.tar.gz */
     uint64_t archive_size;
     struct digest archive_sha256;
-    char **operators;              /* whose votes count behind the payload; sorted */
+    char **operators; /* whose votes count behind the payload; sorted */
     size_t noperators;
     uint32_t dissent;
-    char *gpu;                     /* "none": has no GPU path; "not-validated": no evidence from hardware */
+    char *gpu; /* "none": has no GPU path; "not-validated": no evidence from hardware */
 };
 struct release_held {
     char *name, *reason;
@@ -48,17 +52,17 @@ struct release {
     char *name;
     int64_t sequence;
     int64_t created_ms, expires_ms;
-    struct digest previous;        /* of the release.json before; zero for the first */
+    struct digest previous; /* of the release.json before; zero for the first */
     struct tree_pin tree;
     struct digest plan, policy, base;
-    bool base_verified;            /* the base itself was built by quorum */
-    struct digest root, workers;   /* of the newest root.json, and of workers.json */
+    bool base_verified;               /* the base itself was built by quorum */
+    struct digest root, workers;      /* of the newest root.json, and of workers.json */
     struct release_package *packages; /* sorted by tier/name */
     size_t npackages;
-    struct release_held *held;     /* sorted by name */
+    struct release_held *held; /* sorted by name */
     size_t nheld;
-    uint64_t planned;              /* nodes of the plan; counts are written from here and from the two lists */
-    struct digest digest;          /* of the bytes that were parsed */
+    uint64_t planned;     /* nodes of the plan; counts are written from here and from the two lists */
+    struct digest digest; /* of the bytes that were parsed */
 };
 
 struct release *release_new(void);

@@ -16,13 +16,15 @@ static int read_word(const json_t *object, const char *name, const char *key, ch
     if (result < 0)
         return result;
     struct view view = view_text(text);
-    if (view.size == 0 || view.size > 200 || !view_is_token(view) || strchr(text, '/') != NULL || text[0] == '.')
+    if (view.size == 0 || view.size > 200 || !view_is_token(view) || strchr(text, '/') != NULL ||
+        text[0] == '.')
         return diag_set(diag, FARM_E_REFUSED, "%s: \"%s\" is not one word without \"/\"", name, key);
     *ret = mem_string(text);
     return 0;
 }
 
-static int read_count(const json_t *object, const char *name, const char *key, uint64_t limit, uint64_t *ret, struct diag *diag)
+static int read_count(const json_t *object, const char *name, const char *key, uint64_t limit, uint64_t *ret,
+                      struct diag *diag)
 {
     int64_t number;
     int result = json_get_number(object, name, key, &number, diag);
@@ -34,7 +36,8 @@ static int read_count(const json_t *object, const char *name, const char *key, u
     return 0;
 }
 
-static int read_archive(const json_t *object, const char *name, struct release_package *package, struct diag *diag)
+static int read_archive(const json_t *object, const char *name, struct release_package *package,
+                        struct diag *diag)
 {
     json_t *archive;
     int result;
@@ -45,16 +48,18 @@ static int read_archive(const json_t *object, const char *name, struct release_p
         return result;
     CLEANUP_FREE char *expected = mem_format("%s-%s" ARCHIVE_SUFFIX, package->name, package->version);
     if (strcmp(expected, package->archive) != 0)
-        return diag_set(diag, FARM_E_REFUSED, "%s: the archive of %s must be named %s", name, package->name, expected);
+        return diag_set(diag, FARM_E_REFUSED, "%s: the archive of %s must be named %s", name, package->name,
+                        expected);
     return 0;
 }
 
-static int read_support(const json_t *object, const char *name, struct release_package *package, struct diag *diag)
+static int read_support(const json_t *object, const char *name, struct release_package *package,
+                        struct diag *diag)
 {
-    uint64_t dissent;
+    uint64_t dissent = 0;
     int result;
-    if ((result = docjson_strings(object, name, "operators", RELEASE_OPERATORS_MAX, &package->operators, &package->noperators,
-                                  diag)) < 0 ||
+    if ((result = docjson_strings(object, name, "operators", RELEASE_OPERATORS_MAX, &package->operators,
+                                  &package->noperators, diag)) < 0 ||
         (result = read_count(object, name, "dissent", UINT32_MAX, &dissent, diag)) < 0)
         return result;
     package->dissent = (uint32_t)dissent;
@@ -64,7 +69,8 @@ static int read_support(const json_t *object, const char *name, struct release_p
     return 0;
 }
 
-static int read_package(const json_t *object, const char *name, struct release_package *package, struct diag *diag)
+static int read_package(const json_t *object, const char *name, struct release_package *package,
+                        struct diag *diag)
 {
     int result;
     if ((result = read_word(object, name, "name", &package->name, diag)) < 0 ||
@@ -155,9 +161,11 @@ static int read_head(const json_t *document, const char *name, struct release *r
         (result = read_count(counts, name, "planned", RELEASE_PACKAGES_MAX, &release->planned, diag)) < 0)
         return result;
     if (release->sequence < 1 || release->expires_ms <= release->created_ms)
-        return diag_set(diag, FARM_E_REFUSED, "%s: \"sequence\" begins at 1, and \"expires\" lies behind \"created\"", name);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: \"sequence\" begins at 1, and \"expires\" lies behind \"created\"", name);
     if ((release->sequence == 1) != digest_is_zero(&release->previous))
-        return diag_set(diag, FARM_E_REFUSED, "%s: the first release has no \"previous\", each later one has", name); /* S6 */
+        return diag_set(diag, FARM_E_REFUSED, "%s: the first release has no \"previous\", each later one has",
+                        name); /* S6 */
     return 0;
 }
 
@@ -167,7 +175,8 @@ static int check_order(const struct release *release, const char *name, struct d
         const struct release_package *a = &release->packages[i - 1], *b = &release->packages[i];
         int order = strcmp(a->tier, b->tier);
         if (order > 0 || (order == 0 && strcmp(a->name, b->name) >= 0))
-            return diag_set(diag, FARM_E_REFUSED, "%s: packages must be sorted by tier and name, each once (%s)", name, b->name);
+            return diag_set(diag, FARM_E_REFUSED,
+                            "%s: packages must be sorted by tier and name, each once (%s)", name, b->name);
     }
     for (size_t i = 1; i < release->nheld; i++)
         if (strcmp(release->held[i - 1].name, release->held[i].name) >= 0)
@@ -181,7 +190,8 @@ static int check_unknown_lists(const json_t *document, const char *name, struct 
     static const char *const lists[] = {"waivers", "evidence"};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         if (json_array_size(json_object_get(document, lists[i])) > 0)
-            return diag_set(diag, FARM_E_UNSUPPORTED, "%s: this version knows no %s and accepts none", name, lists[i]); /* S12 */
+            return diag_set(diag, FARM_E_UNSUPPORTED, "%s: this version knows no %s and accepts none", name,
+                            lists[i]); /* S12 */
     return 0;
 }
 
@@ -191,9 +201,12 @@ int release_parse(struct view text, const char *name, struct release **ret, stru
     CLEANUP_RELEASE struct release *release = release_new();
     int result;
     if ((result = json_read(text, name, RELEASE_SIZE_MAX, &document, diag)) < 0 ||
-        (result = read_digests(document, name, release, diag)) < 0 || (result = read_head(document, name, release, diag)) < 0 ||
-        (result = read_tree(document, name, release, diag)) < 0 || (result = read_packages(document, name, release, diag)) < 0 ||
-        (result = read_held(document, name, release, diag)) < 0 || (result = check_order(release, name, diag)) < 0 ||
+        (result = read_digests(document, name, release, diag)) < 0 ||
+        (result = read_head(document, name, release, diag)) < 0 ||
+        (result = read_tree(document, name, release, diag)) < 0 ||
+        (result = read_packages(document, name, release, diag)) < 0 ||
+        (result = read_held(document, name, release, diag)) < 0 ||
+        (result = check_order(release, name, diag)) < 0 ||
         (result = check_unknown_lists(document, name, diag)) < 0)
         return result;
     CLEANUP_JSON json_t *again = release_json(release);

@@ -17,7 +17,8 @@ struct tally {
 static void add_reason(struct tally *tally, size_t at, const char *text)
 {
     size_t length = strlen(tally->reasons);
-    snprintf(tally->reasons + length, sizeof tally->reasons - length, "; signature %zu does not count: %s", at + 1, text);
+    snprintf(tally->reasons + length, sizeof tally->reasons - length, "; signature %zu does not count: %s",
+             at + 1, text);
 }
 
 static const struct role_key *find_key(const struct role *role, const struct ssh_public_key *key)
@@ -37,7 +38,8 @@ static void add_person(struct tally *tally, const char *person)
     tally->signed_by[tally->persons++] = person;
 }
 
-static void count_one(struct tally *tally, size_t at, const char *name_space, struct view document, struct view signature)
+static void count_one(struct tally *tally, size_t at, const char *name_space, struct view document,
+                      struct view signature)
 {
     struct diag diag = DIAG_INIT;
     struct sshsig found;
@@ -62,8 +64,9 @@ static int too_few(const struct tally *tally, const char *role_text, struct diag
         size_t length = strlen(names);
         snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : " (", tally->signed_by[i]);
     }
-    return diag_set(diag, FARM_E_SIGNATURE, "%zu of %u needed persons of the role %s signed%s%s%s", tally->persons,
-                    tally->role->threshold, role_text, names, tally->persons > 0 ? ")" : "", tally->reasons);
+    return diag_set(diag, FARM_E_SIGNATURE, "%zu of %u needed persons of the role %s signed%s%s%s",
+                    tally->persons, tally->role->threshold, role_text, names, tally->persons > 0 ? ")" : "",
+                    tally->reasons);
 }
 
 int role_verify(const struct role *role, const char *role_text, const char *name_space, struct view document,
@@ -73,7 +76,8 @@ int role_verify(const struct role *role, const char *role_text, const char *name
     if (role->threshold < 1 || role->nkeys > ROOT_KEYS_MAX)
         return diag_set(diag, FARM_E_REFUSED, "the role %s is not filled", role_text);
     if (nsignatures > ROOT_SIGNATURES_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "%zu signatures, the limit is %d", nsignatures, ROOT_SIGNATURES_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "%zu signatures, the limit is %d", nsignatures,
+                        ROOT_SIGNATURES_MAX);
     for (size_t i = 0; i < nsignatures; i++)
         count_one(&tally, i, name_space, document, signatures[i]);
     if (tally.persons < role->threshold)

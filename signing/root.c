@@ -105,17 +105,20 @@ static int refuse(struct diag *diag, const char *name, const char *what, const c
 }
 
 /* One key, one holder: 'holders' maps key bytes to the name that has them. Names are never freed while it lives. */
-static int claim_key(struct map *holders, const struct ssh_public_key *key, char *holder, const char *name, struct diag *diag)
+static int claim_key(struct map *holders, const struct ssh_public_key *key, char *holder, const char *name,
+                     struct diag *diag)
 {
     struct view bytes = view_of(key->key.bytes, KEYS_PUBLIC_SIZE);
     const char *before = map_get(holders, bytes);
     if (before != NULL && strcmp(before, holder) != 0)
-        return diag_set(diag, FARM_E_REFUSED, "%s: %s and %s have the same key; a key belongs to one holder", name, before, holder);
+        return diag_set(diag, FARM_E_REFUSED, "%s: %s and %s have the same key; a key belongs to one holder",
+                        name, before, holder);
     map_set(holders, bytes, holder);
     return 0;
 }
 
-static int check_role(const struct root *root, enum role_name which, struct map *holders, const char *name, struct diag *diag)
+static int check_role(const struct root *root, enum role_name which, struct map *holders, const char *name,
+                      struct diag *diag)
 {
     const struct role *role = &root->roles[which];
     const char *text = role_name_text(which);
@@ -127,7 +130,8 @@ static int check_role(const struct root *root, enum role_name which, struct map 
         return refuse(diag, name, "a threshold below 1 lets anybody sign; role", text); /* S10 */
     for (size_t i = 0; i < role->nkeys; i++) {
         if (!identity_name_is_valid(view_text(role->keys[i].person)))
-            return refuse(diag, name, "a person's name is a-z 0-9 . _ - and at most 64 characters; role", text);
+            return refuse(diag, name, "a person's name is a-z 0-9 . _ - and at most 64 characters; role",
+                          text);
         int result = claim_key(holders, &role->keys[i].key, role->keys[i].person, name, diag); /* S2 */
         if (result < 0)
             return result;
@@ -136,7 +140,9 @@ static int check_role(const struct root *root, enum role_name which, struct map 
                 return refuse(diag, name, "the same key twice in role", text);
     }
     if (role->threshold > role_persons(role))
-        return refuse(diag, name, "the threshold is above the number of persons, so nothing could ever be signed; role", text);
+        return refuse(diag, name,
+                      "the threshold is above the number of persons, so nothing could ever be signed; role",
+                      text);
     return 0;
 }
 
@@ -146,7 +152,8 @@ static int check_anchors(const struct root *root, struct map *holders, const cha
         return refuse(diag, name, "too many anchors", "");
     for (size_t i = 0; i < root->nanchors; i++) {
         const struct root_anchor *anchor = &root->anchors[i];
-        if (!identity_name_is_valid(view_text(anchor->operator_name)) || anchor->nkeys == 0 || anchor->nkeys > ROOT_KEYS_MAX)
+        if (!identity_name_is_valid(view_text(anchor->operator_name)) || anchor->nkeys == 0 ||
+            anchor->nkeys > ROOT_KEYS_MAX)
             return refuse(diag, name, "an anchor needs a name (a-z 0-9 . _ -) and at least one key", "");
         for (size_t k = 0; k < i; k++)
             if (strcmp(root->anchors[k].operator_name, anchor->operator_name) == 0)
@@ -186,15 +193,18 @@ int root_check_rules(const struct root *root, const char *name, struct diag *dia
     return result;
 }
 
-int root_check(const struct root *old, const struct root *new_root, struct view text, const struct view *signatures,
-               size_t nsignatures, struct diag *diag)
+int root_check(const struct root *old, const struct root *new_root, struct view text,
+               const struct view *signatures, size_t nsignatures, struct diag *diag)
 {
     int result;
     if (old != NULL && new_root->version != old->version + 1)
-        return diag_set(diag, FARM_E_REFUSED, "root version %lld cannot follow version %lld: each follows the one before it",
+        return diag_set(diag, FARM_E_REFUSED,
+                        "root version %lld cannot follow version %lld: each follows the one before it",
                         (long long)new_root->version, (long long)old->version); /* S9 */
-    if (old != NULL && (result = role_verify(&old->roles[ROLE_ROOT], "root, as the version before names it",
-                                             SSHSIG_NAMESPACE_ROOT, text, signatures, nsignatures, NULL, diag)) < 0)
+    if (old != NULL &&
+        (result = role_verify(&old->roles[ROLE_ROOT], "root, as the version before names it",
+                              SSHSIG_NAMESPACE_ROOT, text, signatures, nsignatures, NULL, diag)) < 0)
         return result;
-    return role_verify(&new_root->roles[ROLE_ROOT], "root", SSHSIG_NAMESPACE_ROOT, text, signatures, nsignatures, NULL, diag);
+    return role_verify(&new_root->roles[ROLE_ROOT], "root", SSHSIG_NAMESPACE_ROOT, text, signatures,
+                       nsignatures, NULL, diag);
 }

@@ -22,11 +22,11 @@
 
 enum {
     ROOT_SIZE_MAX = 256 * 1024,
-    ROOT_KEYS_MAX = 64,       /* in one role, or of one anchor operator */
+    ROOT_KEYS_MAX = 64, /* in one role, or of one anchor operator */
     ROOT_ANCHORS_MAX = 256,
     ROOT_BASES_MAX = 64,
     ROOT_UNVERIFIED_MAX = 1024,
-    ROOT_SIGNATURES_MAX = 64  /* looked at for one document */
+    ROOT_SIGNATURES_MAX = 64 /* looked at for one document */
 };
 
 enum role_name { ROLE_ROOT, ROLE_RELEASE, ROLE_ENROLMENT, ROLE_VERIFIER };
@@ -65,7 +65,8 @@ struct root {
 
 /* Checks every rule above. 'name' is for messages. */
 int root_parse(struct view text, const char *name, struct root **ret, struct diag *diag) MUST_USE;
-struct root *root_new(void); /* for those who make one: fill the fields with mem_* strings, root_check_rules, root_write */
+struct root *root_new(
+    void); /* for those who make one: fill the fields with mem_* strings, root_check_rules, root_write */
 struct root *root_free(struct root *root); /* accepts NULL, returns NULL */
 int root_check_rules(const struct root *root, const char *name, struct diag *diag) MUST_USE;
 void root_write(const struct root *root, struct buf *ret);
@@ -83,14 +84,15 @@ bool root_is_anchor(const struct root *root, const char *operator_name, const st
  * threshold (S1), naming who signed and why others did not count. *ret_persons may be NULL.
  */
 int role_verify(const struct role *role, const char *role_text, const char *name_space, struct view document,
-                const struct view *signatures, size_t nsignatures, size_t *ret_persons, struct diag *diag) MUST_USE;
+                const struct view *signatures, size_t nsignatures, size_t *ret_persons,
+                struct diag *diag) MUST_USE;
 
 /*
  * May 'new' (whose bytes are 'text') follow 'old'? Signed by the thresholds of both, and exactly one version further (S9).
  * With old NULL: signed by its own threshold; it is trusted because whoever asks says so. Expiry is asked separately.
  */
-int root_check(const struct root *old, const struct root *new_root, struct view text, const struct view *signatures,
-               size_t nsignatures, struct diag *diag) MUST_USE;
+int root_check(const struct root *old, const struct root *new_root, struct view text,
+               const struct view *signatures, size_t nsignatures, struct diag *diag) MUST_USE;
 
 void root_free_p(struct root **root);
 #define CLEANUP_ROOT __attribute__((cleanup(root_free_p)))

@@ -33,7 +33,8 @@ static json_t *anchors_json(const struct root *root)
         json_t *keys = json_array();
         for (size_t k = 0; k < root->anchors[i].nkeys; k++)
             json_array_append_new(keys, docjson_key_value(&root->anchors[i].keys[k]));
-        json_array_append_new(anchors, json_pack("{s:s, s:o}", "operator", root->anchors[i].operator_name, "keys", keys));
+        json_array_append_new(
+            anchors, json_pack("{s:s, s:o}", "operator", root->anchors[i].operator_name, "keys", keys));
     }
     return anchors;
 }
@@ -44,8 +45,9 @@ static json_t *root_json(const struct root *root)
     for (size_t i = 0; i < root->nbases; i++)
         json_array_append_new(bases, json_digest(&root->bases[i]));
     return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:n, s:o}", "format", ROOT_FORMAT, "version",
-                     (json_int_t)root->version, "expires", docjson_time_value(root->expires_ms), "roles", roles_json(root),
-                     "anchors", anchors_json(root), "policy", json_digest(&root->policy), "bases", bases, "log", "unverified",
+                     (json_int_t)root->version, "expires", docjson_time_value(root->expires_ms), "roles",
+                     roles_json(root), "anchors", anchors_json(root), "policy", json_digest(&root->policy),
+                     "bases", bases, "log", "unverified",
                      docjson_strings_value(root->unverified, root->nunverified));
 }
 
@@ -66,7 +68,8 @@ static int read_role_key(const json_t *entry, const char *name, struct role_key 
     return docjson_string(entry, name, "person", &ret->person, diag);
 }
 
-static int read_role(const json_t *roles, const char *name, enum role_name which, struct role *ret, struct diag *diag)
+static int read_role(const json_t *roles, const char *name, enum role_name which, struct role *ret,
+                     struct diag *diag)
 {
     json_t *object, *keys;
     int64_t threshold;
@@ -78,12 +81,14 @@ static int read_role(const json_t *roles, const char *name, enum role_name which
         (result = docjson_list(object, name, "keys", ROOT_KEYS_MAX, &keys, diag)) < 0)
         return result;
     if (threshold < 1 || threshold > ROOT_KEYS_MAX)
-        return diag_set(diag, FARM_E_REFUSED, "%s: role %s: the threshold must be at least 1 and at most the number of persons",
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: role %s: the threshold must be at least 1 and at most the number of persons",
                         name, role_name_text(which)); /* S10 */
     ret->threshold = (uint32_t)threshold;
     ret->keys = mem_zero(json_array_size(keys) + 1, sizeof *ret->keys);
     for (; ret->nkeys < json_array_size(keys); ret->nkeys++)
-        if ((result = read_role_key(json_array_get(keys, ret->nkeys), name, &ret->keys[ret->nkeys], diag)) < 0)
+        if ((result = read_role_key(json_array_get(keys, ret->nkeys), name, &ret->keys[ret->nkeys], diag)) <
+            0)
             return result;
     return 0;
 }
@@ -124,7 +129,8 @@ static int read_bases(const json_t *document, const char *name, struct root *roo
     root->bases = mem_zero(count + 1, sizeof *root->bases);
     for (size_t i = 0; i < count && result >= 0; i++)
         if (!digest_parse(view_text(texts[i]), &root->bases[root->nbases++]))
-            result = diag_set(diag, FARM_E_SYNTAX, "%s: \"bases\" must hold SHA-256 digests (64 lower-case hex digits)", name);
+            result = diag_set(diag, FARM_E_SYNTAX,
+                              "%s: \"bases\" must hold SHA-256 digests (64 lower-case hex digits)", name);
     docjson_free_strings(texts, count);
     return result;
 }
@@ -138,12 +144,14 @@ static int read_all(const json_t *document, const char *name, struct root *root,
         (result = docjson_time(document, name, "expires", &root->expires_ms, diag)) < 0 ||
         (result = json_get_digest(document, name, "policy", &root->policy, diag)) < 0 ||
         (result = json_get_object(document, name, "roles", &roles, diag)) < 0 ||
-        (result = read_anchors(document, name, root, diag)) < 0 || (result = read_bases(document, name, root, diag)) < 0)
+        (result = read_anchors(document, name, root, diag)) < 0 ||
+        (result = read_bases(document, name, root, diag)) < 0)
         return result;
     for (int i = 0; i < ROLE_COUNT; i++)
         if ((result = read_role(roles, name, (enum role_name)i, &root->roles[i], diag)) < 0)
             return result;
-    return docjson_strings(document, name, "unverified", ROOT_UNVERIFIED_MAX, &root->unverified, &root->nunverified, diag);
+    return docjson_strings(document, name, "unverified", ROOT_UNVERIFIED_MAX, &root->unverified,
+                           &root->nunverified, diag);
 }
 
 int root_parse(struct view text, const char *name, struct root **ret, struct diag *diag)
@@ -152,7 +160,8 @@ int root_parse(struct view text, const char *name, struct root **ret, struct dia
     CLEANUP_ROOT struct root *root = root_new();
     int result;
     if ((result = json_read(text, name, ROOT_SIZE_MAX, &document, diag)) < 0 ||
-        (result = read_all(document, name, root, diag)) < 0 || (result = root_check_rules(root, name, diag)) < 0)
+        (result = read_all(document, name, root, diag)) < 0 ||
+        (result = root_check_rules(root, name, diag)) < 0)
         return result;
     CLEANUP_JSON json_t *again = root_json(root);
     if ((result = json_same(document, again, name, diag)) < 0)

@@ -7,10 +7,10 @@
 
 #include <sodium.h>
 
-#define MAGIC          "SSHSIG"
-#define ARMOR          "SSH SIGNATURE"
-#define TYPE_ED25519   "ssh-ed25519"
-#define TYPE_SK        "sk-ssh-ed25519@openssh.com"
+#define MAGIC        "SSHSIG"
+#define ARMOR        "SSH SIGNATURE"
+#define TYPE_ED25519 "ssh-ed25519"
+#define TYPE_SK      "sk-ssh-ed25519@openssh.com"
 
 enum { VERSION = 1, ARMOR_WIDTH = 70, HASH_SIZE_MAX = 64 };
 /* Flags of a token's signature (FIDO authenticator data). */
@@ -31,8 +31,10 @@ static int refuse_type(struct view type, const char *name, struct diag *diag)
 {
     if (!view_is_token(type) || type.size > 64)
         return diag_set(diag, FARM_E_SYNTAX, "%s: not an SSH key", name);
-    return diag_set(diag, FARM_E_UNSUPPORTED, "%s: keys of type %.*s are not accepted; make one with \"ssh-keygen -t ed25519\" "
-                    "(or -t ed25519-sk in a token)", name, VIEW_ARG(type));
+    return diag_set(diag, FARM_E_UNSUPPORTED,
+                    "%s: keys of type %.*s are not accepted; make one with \"ssh-keygen -t ed25519\" "
+                    "(or -t ed25519-sk in a token)",
+                    name, VIEW_ARG(type));
 }
 
 static int find_type(struct view type, const char *name, enum ssh_key_type *ret, struct diag *diag)
@@ -69,8 +71,10 @@ static int parse_blob(struct view blob, const char *name, struct ssh_public_key 
         return diag_set(diag, FARM_E_SYNTAX, "%s: malformed %.*s key", name, VIEW_ARG(type));
     memcpy(key.key.bytes, point.data, point.size);
     if (!keys_public_is_valid(&key.key))
-        return diag_set(diag, FARM_E_REFUSED, "%s: not a point of Ed25519's prime-order group; no honest program makes "
-                        "such a key", name);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: not a point of Ed25519's prime-order group; no honest program makes "
+                        "such a key",
+                        name);
     *ret = key;
     return 0;
 }
@@ -103,7 +107,8 @@ int ssh_public_key_parse(struct view line, const char *name, struct ssh_public_k
     if ((result = parse_blob(buf_view(&blob), name, &key, diag)) < 0)
         return result;
     if (key.type != outer)
-        return diag_set(diag, FARM_E_SYNTAX, "%s: the key inside is of another type than the line says", name);
+        return diag_set(diag, FARM_E_SYNTAX, "%s: the key inside is of another type than the line says",
+                        name);
     *ret = key;
     return 0;
 }
@@ -182,7 +187,8 @@ struct parts {
 
 static int syntax(struct diag *diag)
 {
-    return diag_set(diag, FARM_E_SYNTAX, "not an SSH signature (\"-----BEGIN SSH SIGNATURE-----\", as ssh-keygen -Y sign writes)");
+    return diag_set(diag, FARM_E_SYNTAX,
+                    "not an SSH signature (\"-----BEGIN SSH SIGNATURE-----\", as ssh-keygen -Y sign writes)");
 }
 
 static bool unwrap(struct view armored, struct buf *ret)
@@ -204,7 +210,8 @@ static int parse_signature(struct view blob, struct parts *ret, struct diag *dia
         !sshwire_take_number(&blob, &version))
         return syntax(diag);
     if (version != VERSION)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "SSH signature of version %u; only version 1 is known", version);
+        return diag_set(diag, FARM_E_UNSUPPORTED, "SSH signature of version %u; only version 1 is known",
+                        version);
     if (!sshwire_take_string(&blob, &key) || !sshwire_take_string(&blob, &ret->name_space) ||
         !sshwire_take_string(&blob, &ret->reserved) || !sshwire_take_string(&blob, &ret->hash) ||
         !sshwire_take_string(&blob, &ret->signature) || blob.size != 0 || ret->reserved.size != 0)
@@ -212,7 +219,8 @@ static int parse_signature(struct view blob, struct parts *ret, struct diag *dia
     return parse_blob(key, "SSH signature", &ret->key, diag);
 }
 
-static int verify_plain(struct parts *parts, struct view message, struct view sig, struct sshsig *ret, struct diag *diag)
+static int verify_plain(struct parts *parts, struct view message, struct view sig, struct sshsig *ret,
+                        struct diag *diag)
 {
     struct signature signature;
     struct view bytes;
@@ -220,29 +228,33 @@ static int verify_plain(struct parts *parts, struct view message, struct view si
         return syntax(diag);
     memcpy(signature.bytes, bytes.data, bytes.size);
     if (!keys_verify(&parts->key.key, message, &signature))
-        return diag_set(diag, FARM_E_SIGNATURE, "the SSH signature does not verify: it was made over other bytes");
+        return diag_set(diag, FARM_E_SIGNATURE,
+                        "the SSH signature does not verify: it was made over other bytes");
     *ret = (struct sshsig){.key = parts->key};
     return 0;
 }
 
 /* A token signs H(application) || flags || counter || H(message). */
-static int verify_token(struct parts *parts, struct view message, struct view sig, struct sshsig *ret, struct diag *diag)
+static int verify_token(struct parts *parts, struct view message, struct view sig, struct sshsig *ret,
+                        struct diag *diag)
 {
     CLEANUP_BUF struct buf tosign = BUF_INIT;
     struct signature signature;
     struct view bytes, state;
     struct digest application = digest_of(view_text(parts->key.application)), body = digest_of(message);
-    if (!sshwire_take_string(&sig, &bytes) || bytes.size != sizeof signature.bytes || !sshwire_take(&sig, 5, &state) ||
-        sig.size != 0)
+    if (!sshwire_take_string(&sig, &bytes) || bytes.size != sizeof signature.bytes ||
+        !sshwire_take(&sig, 5, &state) || sig.size != 0)
         return syntax(diag);
     memcpy(signature.bytes, bytes.data, bytes.size);
     buf_add(&tosign, application.bytes, DIGEST_SIZE);
     buf_add_view(&tosign, state);
     buf_add(&tosign, body.bytes, DIGEST_SIZE);
     if (!keys_verify(&parts->key.key, buf_view(&tosign), &signature))
-        return diag_set(diag, FARM_E_SIGNATURE, "the token's SSH signature does not verify: it was made over other bytes");
+        return diag_set(diag, FARM_E_SIGNATURE,
+                        "the token's SSH signature does not verify: it was made over other bytes");
     if ((state.data[0] & FLAG_PRESENT) == 0)
-        return diag_set(diag, FARM_E_SIGNATURE, "the token signed without anybody touching it (no user presence)");
+        return diag_set(diag, FARM_E_SIGNATURE,
+                        "the token signed without anybody touching it (no user presence)");
     *ret = (struct sshsig){.key = parts->key, .user_verified = (state.data[0] & FLAG_VERIFIED) != 0};
     return 0;
 }
@@ -259,7 +271,8 @@ int sshsig_verify(struct view armored, const char *name_space, struct view messa
     if (result < 0)
         return result;
     if (!view_equal(parts.name_space, view_text(name_space)))
-        return diag_set(diag, FARM_E_SIGNATURE, "the SSH signature is for another kind of document: sign with -n %s", name_space);
+        return diag_set(diag, FARM_E_SIGNATURE,
+                        "the SSH signature is for another kind of document: sign with -n %s", name_space);
     if (!write_signed(name_space, parts.hash, message, &tosign))
         return diag_set(diag, FARM_E_UNSUPPORTED, "SSH signature with another hash than sha256 or sha512");
     if (!sshwire_take_this(&parts.signature, type_text(parts.key.type)))

@@ -20,7 +20,7 @@
 #define SSHSIG_NAMESPACE_RELEASE "release@intergenos"
 
 enum {
-    SSHSIG_ARMOR_MAX = 8192,       /* an RSA-16384 signature, refused by name rather than by size, has 6 KiB */
+    SSHSIG_ARMOR_MAX = 8192, /* an RSA-16384 signature, refused by name rather than by size, has 6 KiB */
     SSHSIG_APPLICATION_MAX = 128,
     SSHSIG_PUBLIC_MAX = 8192,
     SSHSIG_PRIVATE_MAX = 16384
@@ -35,7 +35,8 @@ struct ssh_public_key {
 };
 
 /* "ssh-ed25519 AAAA... [comment]", one line as in id_ed25519.pub; the key must be a valid point. */
-int ssh_public_key_parse(struct view line, const char *name, struct ssh_public_key *ret, struct diag *diag) MUST_USE;
+int ssh_public_key_parse(struct view line, const char *name, struct ssh_public_key *ret,
+                         struct diag *diag) MUST_USE;
 /* Appends that form, without comment and newline. */
 void ssh_public_key_write(const struct ssh_public_key *key, struct buf *ret);
 /* Same key material; what is around it does not matter, so that one key cannot be two. */

@@ -16,9 +16,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define LABEL   "OPENSSH PRIVATE KEY"
-#define MAGIC   "openssh-key-v1" /* and its NUL */
-#define TYPE    "ssh-ed25519"
+#define LABEL "OPENSSH PRIVATE KEY"
+#define MAGIC "openssh-key-v1" /* and its NUL */
+#define TYPE  "ssh-ed25519"
 
 enum { LINE_WIDTH = 70, PADDING = 8, COMMENT_MAX = 200 };
 
@@ -32,13 +32,15 @@ static int check_cipher(struct view *rest, const char *path, struct diag *diag)
     struct view magic, cipher, kdf, options;
     uint32_t count;
     if (!sshwire_take(rest, sizeof MAGIC, &magic) || memcmp(magic.data, MAGIC, sizeof MAGIC) != 0 ||
-        !sshwire_take_string(rest, &cipher) || !sshwire_take_string(rest, &kdf) || !sshwire_take_string(rest, &options) ||
-        !sshwire_take_number(rest, &count))
+        !sshwire_take_string(rest, &cipher) || !sshwire_take_string(rest, &kdf) ||
+        !sshwire_take_string(rest, &options) || !sshwire_take_number(rest, &count))
         return malformed(path, diag);
     if (!view_equal(cipher, VIEW("none")))
         return diag_set(diag, FARM_E_UNSUPPORTED,
-                        "%s: this key has a passphrase; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s FILE\", which asks "
-                        "for it and writes the same signature to FILE.sig", path, path);
+                        "%s: this key has a passphrase; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s "
+                        "FILE\", which asks "
+                        "for it and writes the same signature to FILE.sig",
+                        path, path);
     return count == 1 ? 0 : malformed(path, diag);
 }
 
@@ -48,10 +50,13 @@ static int check_type(struct view blob, const char *path, struct diag *diag)
     if (!sshwire_take_string(&blob, &type))
         return malformed(path, diag);
     if (view_starts(type, VIEW("sk-")))
-        return diag_set(diag, FARM_E_UNSUPPORTED,
-                        "%s: this key lives in a token; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s FILE\"", path, path);
+        return diag_set(
+            diag, FARM_E_UNSUPPORTED,
+            "%s: this key lives in a token; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s FILE\"", path,
+            path);
     if (!view_equal(type, VIEW(TYPE)))
-        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: not an Ed25519 key; make one with \"ssh-keygen -t ed25519\"", path);
+        return diag_set(diag, FARM_E_UNSUPPORTED,
+                        "%s: not an Ed25519 key; make one with \"ssh-keygen -t ed25519\"", path);
     return 0;
 }
 
@@ -61,8 +66,9 @@ static int parse_secret(struct view block, const char *path, struct key_pair **r
     struct view point, secret, comment;
     if (!sshwire_take_number(&block, &one) || !sshwire_take_number(&block, &two) || one != two ||
         !sshwire_take_this(&block, VIEW(TYPE)) || !sshwire_take_string(&block, &point) ||
-        !sshwire_take_string(&block, &secret) || !sshwire_take_string(&block, &comment) || block.size >= PADDING ||
-        point.size != KEYS_PUBLIC_SIZE || secret.size != KEYS_SEED_SIZE + KEYS_PUBLIC_SIZE)
+        !sshwire_take_string(&block, &secret) || !sshwire_take_string(&block, &comment) ||
+        block.size >= PADDING || point.size != KEYS_PUBLIC_SIZE ||
+        secret.size != KEYS_SEED_SIZE + KEYS_PUBLIC_SIZE)
         return malformed(path, diag);
     struct key_pair *pair = keys_from_seed((const unsigned char *)secret.data);
     if (memcmp(keys_public(pair)->bytes, point.data, KEYS_PUBLIC_SIZE) != 0) {
@@ -89,8 +95,10 @@ static int parse_pem(struct view text, const char *path, struct key_pair **ret, 
 {
     struct view body;
     if (!sshwire_find_armor(text, LABEL, &body))
-        return diag_set(diag, FARM_E_CONFIG, "%s: neither an OpenSSH private key nor a machine key file; an old PEM key is "
-                        "converted by \"ssh-keygen -p -f %s\"", path, path);
+        return diag_set(diag, FARM_E_CONFIG,
+                        "%s: neither an OpenSSH private key nor a machine key file; an old PEM key is "
+                        "converted by \"ssh-keygen -p -f %s\"",
+                        path, path);
     unsigned char *blob = sodium_init() < 0 ? NULL : sodium_malloc(SSHSIG_PRIVATE_MAX);
     if (blob == NULL)
         abort();
@@ -203,7 +211,8 @@ static size_t write_pem(const unsigned char *blob, size_t size, char *base64, ch
     return (size_t)((char *)pen.at - to);
 }
 
-static int write_public(const struct key_pair *pair, const char *comment, int dirfd, const char *path, struct diag *diag)
+static int write_public(const struct key_pair *pair, const char *comment, int dirfd, const char *path,
+                        struct diag *diag)
 {
     CLEANUP_FREE char *name = mem_format("%s.pub", path);
     CLEANUP_BUF struct buf line = BUF_INIT;

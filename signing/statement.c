@@ -42,9 +42,11 @@ static json_t *annotation(const char *kind)
 
 static json_t *source_json(const struct statement_source *source)
 {
-    json_t *digests = source->git ? json_pack("{s:s, s:o}", "gitCommit", source->commit, "gitTree", json_digest(&source->digest))
+    json_t *digests = source->git ? json_pack("{s:s, s:o}", "gitCommit", source->commit, "gitTree",
+                                              json_digest(&source->digest))
                                   : digest_set(&source->digest);
-    return json_pack("{s:s, s:o, s:o}", "name", source->name, "digest", digests, "annotations", annotation("source"));
+    return json_pack("{s:s, s:o, s:o}", "name", source->name, "digest", digests, "annotations",
+                     annotation("source"));
 }
 
 static json_t *resolved(const struct statement *statement)
@@ -53,9 +55,9 @@ static json_t *resolved(const struct statement *statement)
     for (size_t i = 0; i < statement->nsources; i++)
         json_array_append_new(list, source_json(&statement->sources[i]));
     for (size_t i = 0; i < statement->ndependencies; i++)
-        json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", statement->dependencies[i].name, "digest",
-                                              digest_set(&statement->dependencies[i].payload), "annotations",
-                                              annotation("dependency")));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", statement->dependencies[i].name,
+                                              "digest", digest_set(&statement->dependencies[i].payload),
+                                              "annotations", annotation("dependency")));
     return list;
 }
 
@@ -63,11 +65,12 @@ static json_t *build_definition(const struct statement *s)
 {
     json_t *tree = json_pack("{s:s, s:s, s:o}", "url", s->tree_url, "commit", s->tree_commit, "tree_sha256",
                              json_digest(&s->tree_sha256));
-    json_t *package = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", s->package, "version", s->version, "release",
-                                s->release, "tier", s->tier, "kind", s->kind);
-    return json_pack("{s:s, s:{s:o, s:o}, s:{s:o, s:o}, s:o}", "buildType", STATEMENT_BUILD_TYPE, "externalParameters",
-                     "tree", tree, "package", package, "internalParameters", "job", json_digest(&s->job), "base",
-                     json_digest(&s->base), "resolvedDependencies", resolved(s));
+    json_t *package = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", s->package, "version", s->version,
+                                "release", s->release, "tier", s->tier, "kind", s->kind);
+    return json_pack("{s:s, s:{s:o, s:o}, s:{s:o, s:o}, s:o}", "buildType", STATEMENT_BUILD_TYPE,
+                     "externalParameters", "tree", tree, "package", package, "internalParameters", "job",
+                     json_digest(&s->job), "base", json_digest(&s->base), "resolvedDependencies",
+                     resolved(s));
 }
 
 static json_t *environment(const struct statement *statement)
@@ -75,7 +78,8 @@ static json_t *environment(const struct statement *statement)
     json_t *facts = json_object();
     for (size_t i = 0; i < statement->nfacts; i++)
         json_object_set_new(facts, statement->facts[i].name, json_string(statement->facts[i].value));
-    return json_pack("{s:s, s:s, s:o}", "name", "environment", "uri", STATEMENT_ENVIRONMENT, "annotations", facts);
+    return json_pack("{s:s, s:s, s:o}", "name", "environment", "uri", STATEMENT_ENVIRONMENT, "annotations",
+                     facts);
 }
 
 static json_t *run_details(const struct statement *s)
@@ -83,8 +87,9 @@ static json_t *run_details(const struct statement *s)
     CLEANUP_FREE char *id = mem_format(STATEMENT_BUILDER_PREFIX "%s:%s", s->operator_name, s->worker);
     char nonce[2 * STATEMENT_NONCE_SIZE + 1];
     hex_encode(s->nonce.bytes, sizeof s->nonce.bytes, nonce);
-    json_t *metadata = json_pack("{s:s, s:s, s:s}", "invocationId", nonce, "startedOn", moment_format(s->started_ms).text,
-                                 "finishedOn", moment_format(s->finished_ms).text);
+    json_t *metadata =
+        json_pack("{s:s, s:s, s:s}", "invocationId", nonce, "startedOn", moment_format(s->started_ms).text,
+                  "finishedOn", moment_format(s->finished_ms).text);
     json_t *log = json_pack("{s:s, s:o}", "name", "log", "digest", digest_set(&s->log));
     return json_pack("{s:{s:s}, s:o, s:[o, o]}", "builder", "id", id, "metadata", metadata, "byproducts", log,
                      environment(s));
@@ -95,9 +100,10 @@ static json_t *predicate(const struct statement *statement)
     json_t *definition = build_definition(statement), *details = run_details(statement);
     if (statement->failure == FAILURE_NONE)
         return json_pack("{s:o, s:o}", "buildDefinition", definition, "runDetails", details);
-    return json_pack("{s:s, s:[{s:s, s:o}], s:[s], s:[], s:[], s:o, s:o}", "result", "FAILED", "configuration", "name", "job",
-                     "digest", digest_set(&statement->job), "failedTests", failure_kind_name(statement->failure),
-                     "passedTests", "warnedTests", "buildDefinition", definition, "runDetails", details);
+    return json_pack("{s:s, s:[{s:s, s:o}], s:[s], s:[], s:[], s:o, s:o}", "result", "FAILED",
+                     "configuration", "name", "job", "digest", digest_set(&statement->job), "failedTests",
+                     failure_kind_name(statement->failure), "passedTests", "warnedTests", "buildDefinition",
+                     definition, "runDetails", details);
 }
 
 json_t *statement_json(const struct statement *statement)
@@ -161,7 +167,8 @@ static int check_facts(const struct statement *s, struct diag *diag)
 
 int statement_check(const struct statement *s, struct diag *diag)
 {
-    if (!is_word(s->package) || !is_word(s->version) || !is_word(s->release) || !is_word(s->tier) || !is_word(s->kind))
+    if (!is_word(s->package) || !is_word(s->version) || !is_word(s->release) || !is_word(s->tier) ||
+        !is_word(s->kind))
         return bad(diag, "externalParameters.package");
     if (!is_text(s->tree_url) || !is_commit(s->tree_commit))
         return bad(diag, "externalParameters.tree");
@@ -180,7 +187,8 @@ void statement_write(const struct statement *statement, struct buf *ret)
     json_write(value, ret);
 }
 
-int statement_sign(const struct statement *statement, const struct key_pair *keys, struct buf *ret, struct diag *diag)
+int statement_sign(const struct statement *statement, const struct key_pair *keys, struct buf *ret,
+                   struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     int result = statement_check(statement, diag);
@@ -188,7 +196,8 @@ int statement_sign(const struct statement *statement, const struct key_pair *key
         return result;
     statement_write(statement, &text);
     if (text.size > STATEMENT_SIZE_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "statement: %zu bytes, the limit is %d", text.size, STATEMENT_SIZE_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "statement: %zu bytes, the limit is %d", text.size,
+                        STATEMENT_SIZE_MAX);
     return dsse_sign(DSSE_TYPE_INTOTO, buf_view(&text), &keys, 1, ret, diag);
 }
 
@@ -234,7 +243,8 @@ int statement_check_spec(const struct statement *s, const struct spec *spec, str
     if (!digest_equal(&s->base, &spec->base))
         return mismatch(diag, "internalParameters.base");
     if (strcmp(s->package, spec->name) != 0 || strcmp(s->version, spec->version) != 0 ||
-        strcmp(s->release, spec->release) != 0 || strcmp(s->tier, spec->tier) != 0 || strcmp(s->kind, spec->kind) != 0)
+        strcmp(s->release, spec->release) != 0 || strcmp(s->tier, spec->tier) != 0 ||
+        strcmp(s->kind, spec->kind) != 0)
         return mismatch(diag, "externalParameters.package");
     return check_inputs(s, spec, diag);
 }

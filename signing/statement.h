@@ -17,9 +17,9 @@
 #include "spec.h"
 #include "verdict.h"
 
-#define STATEMENT_BUILD_TYPE    "urn:intergenos:farm:package-build:1"
-#define STATEMENT_PROVENANCE    "https://slsa.dev/provenance/v1"
-#define STATEMENT_TEST_RESULT   "https://in-toto.io/attestation/test-result/v0.1"
+#define STATEMENT_BUILD_TYPE  "urn:intergenos:farm:package-build:1"
+#define STATEMENT_PROVENANCE  "https://slsa.dev/provenance/v1"
+#define STATEMENT_TEST_RESULT "https://in-toto.io/attestation/test-result/v0.1"
 
 enum {
     STATEMENT_NONCE_SIZE = 32,
@@ -51,23 +51,25 @@ struct statement_fact {
 
 /* Strings and arrays: the caller's when building, the statement's own when it came from statement_parse. */
 struct statement {
-    enum failure_kind failure;       /* FAILURE_NONE: a build */
+    enum failure_kind failure; /* FAILURE_NONE: a build */
     const char *package, *version, *release, *tier;
-    const char *kind;                /* of the spec: "package" */
+    const char *kind; /* of the spec: "package" */
     struct digest job, base;
-    const char *tree_url;            /* information; what binds is commit and sha256 */
+    const char *tree_url; /* information; what binds is commit and sha256 */
     const char *tree_commit;
     struct digest tree_sha256;
-    struct digest payload, tar;      /* builds only: what came out */
-    const struct statement_source *sources;       /* in the spec's order */
+    struct digest payload, tar;             /* builds only: what came out */
+    const struct statement_source *sources; /* in the spec's order */
     size_t nsources;
     const struct statement_dependency *dependencies; /* in the spec's order */
     size_t ndependencies;
-    const char *worker, *operator_name; /* both in builder.id: urn:intergenos:farm:worker:<operator>:<worker> */
+    const char *worker,
+        *operator_name; /* both in builder.id: urn:intergenos:farm:worker:<operator>:<worker> */
     struct lease_nonce nonce;
     int64_t started_ms, finished_ms; /* whole seconds are kept */
     struct digest log;               /* of the build log, uncompressed */
-    const struct statement_fact *facts; /* coarse: kernel, cpu, farm version; sorted by name; informative only */
+    const struct statement_fact
+        *facts; /* coarse: kernel, cpu, farm version; sorted by name; informative only */
     size_t nfacts;
 };
 
@@ -75,12 +77,14 @@ struct statement {
 void statement_write(const struct statement *statement, struct buf *ret);
 /* *ret is owned: statement_free. Errors: FARM_E_LIMIT, FARM_E_SYNTAX, FARM_E_REFUSED naming the member. */
 int statement_parse(struct view text, struct statement **ret, struct diag *diag) MUST_USE;
-struct statement *statement_free(struct statement *statement); /* only of statement_parse; accepts NULL, returns NULL */
+struct statement *statement_free(
+    struct statement *statement); /* only of statement_parse; accepts NULL, returns NULL */
 
 /* What stands in statement_source.name for a source of the spec. Borrowed. */
 const char *statement_source_name(const struct spec_source *source);
 /* Does it speak of exactly this job: key, base, package, sources and dependencies? FARM_E_REFUSED naming the member. */
-int statement_check_spec(const struct statement *statement, const struct spec *spec, struct diag *diag) MUST_USE;
+int statement_check_spec(const struct statement *statement, const struct spec *spec,
+                         struct diag *diag) MUST_USE;
 
 /* Write + dsse_sign in one: appends the envelope. */
 int statement_sign(const struct statement *statement, const struct key_pair *keys, struct buf *ret,

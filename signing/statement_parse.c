@@ -45,7 +45,8 @@ void statement_free_p(struct statement **statement)
 
 /* The objects of the document, found once. */
 struct places {
-    json_t *predicate, *definition, *tree, *package, *internal, *resolved, *details, *builder, *metadata, *byproducts;
+    json_t *predicate, *definition, *tree, *package, *internal, *resolved, *details, *builder, *metadata,
+        *byproducts;
 };
 
 static int find_places(const json_t *document, struct places *at, struct diag *diag)
@@ -74,7 +75,8 @@ static int read_digest_set(const json_t *descriptor, struct digest *ret, struct 
 }
 
 /* What kind of statement, and its subjects; names and number are json_same's to check. */
-static int read_result(const json_t *document, const struct places *at, struct statement *s, struct diag *diag)
+static int read_result(const json_t *document, const struct places *at, struct statement *s,
+                       struct diag *diag)
 {
     const char *type;
     json_t *subjects, *failed;
@@ -87,7 +89,8 @@ static int read_result(const json_t *document, const struct places *at, struct s
         return result < 0 ? result : read_digest_set(json_array_get(subjects, 1), &s->tar, diag);
     }
     if (strcmp(type, STATEMENT_TEST_RESULT) != 0)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: predicateType is neither provenance v1 nor test-result v0.1", NAME);
+        return diag_set(diag, FARM_E_UNSUPPORTED,
+                        "%s: predicateType is neither provenance v1 nor test-result v0.1", NAME);
     if ((result = json_get_array(at->predicate, NAME, "failedTests", &failed, diag)) < 0)
         return result;
     const char *kind = json_string_value(json_array_get(failed, 0));
@@ -175,7 +178,8 @@ static int read_builder(const struct places *at, struct parsed *parsed, struct d
         return result;
     struct view prefix = VIEW(STATEMENT_BUILDER_PREFIX), rest = view_text(id), name;
     if (!view_starts(rest, prefix))
-        return diag_set(diag, FARM_E_REFUSED, "%s: builder.id does not begin with " STATEMENT_BUILDER_PREFIX, NAME);
+        return diag_set(diag, FARM_E_REFUSED, "%s: builder.id does not begin with " STATEMENT_BUILDER_PREFIX,
+                        NAME);
     rest = view_of(rest.data + prefix.size, rest.size - prefix.size);
     view_split(&rest, ':', &name);
     parsed->operator_name = view_string(name);
@@ -234,9 +238,10 @@ static int read_all(struct parsed *parsed, struct diag *diag)
     struct places at;
     int result;
     if ((result = find_places(parsed->document, &at, diag)) < 0 ||
-        (result = read_result(parsed->document, &at, s, diag)) < 0 || (result = read_definition(&at, s, diag)) < 0 ||
-        (result = read_resolved(&at, parsed, diag)) < 0 || (result = read_builder(&at, parsed, diag)) < 0 ||
-        (result = read_metadata(&at, s, diag)) < 0 || (result = read_byproducts(&at, parsed, diag)) < 0)
+        (result = read_result(parsed->document, &at, s, diag)) < 0 ||
+        (result = read_definition(&at, s, diag)) < 0 || (result = read_resolved(&at, parsed, diag)) < 0 ||
+        (result = read_builder(&at, parsed, diag)) < 0 || (result = read_metadata(&at, s, diag)) < 0 ||
+        (result = read_byproducts(&at, parsed, diag)) < 0)
         return result;
     return statement_check(s, diag);
 }
@@ -256,14 +261,16 @@ int statement_parse(struct view text, struct statement **ret, struct diag *diag)
     return 0;
 }
 
-int statement_open(struct view envelope, const struct public_key *key, struct statement **ret, struct diag *diag)
+int statement_open(struct view envelope, const struct public_key *key, struct statement **ret,
+                   struct diag *diag)
 {
     CLEANUP_BUF struct buf payload = BUF_INIT;
     int result = dsse_verify(envelope, DSSE_TYPE_INTOTO, key, 1, 1, &payload, diag);
     if (result < 0)
         return result;
     if (!dsse_is_canonical(envelope))
-        return diag_set(diag, FARM_E_REFUSED, "DSSE envelope: not in the one form that is accepted here (compact JSON, "
-                                              "sorted keys, no further members)");
+        return diag_set(diag, FARM_E_REFUSED,
+                        "DSSE envelope: not in the one form that is accepted here (compact JSON, "
+                        "sorted keys, no further members)");
     return statement_parse(buf_view(&payload), ret, diag);
 }

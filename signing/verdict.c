@@ -22,8 +22,8 @@ enum { DIMENSIONS_MAX = 4 };
 struct ballot {
     const struct vote *vote;
     uint32_t operator_index;
-    bool is_void;  /* its operator gave two digests, or this failure stands beside a digest */
-    bool counted;  /* supports its answer */
+    bool is_void; /* its operator gave two digests, or this failure stands beside a digest */
+    bool counted; /* supports its answer */
 };
 
 struct group {
@@ -388,8 +388,9 @@ static void decide(struct verdict *verdict, const struct count *count)
             verdict->missing = more;
         if (leading == NULL) {
             leading = group;
-            verdict->missing_anchors =
-                count->rules->anchors > group->shown.anchors ? count->rules->anchors - group->shown.anchors : 0;
+            verdict->missing_anchors = count->rules->anchors > group->shown.anchors
+                                           ? count->rules->anchors - group->shown.anchors
+                                           : 0;
         }
     }
     if (count->digests > 1 && leading != NULL) {
@@ -425,8 +426,8 @@ struct verdict verdict_of(const struct rules *rules, const struct vote *votes, s
     return verdict;
 }
 
-size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes, const struct digest *payload,
-                          const char **ret, size_t limit)
+size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes,
+                          const struct digest *payload, const char **ret, size_t limit)
 {
     struct count count = {.rules = rules};
     size_t found = 0;

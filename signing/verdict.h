@@ -26,23 +26,31 @@
 enum verdict_state { VERDICT_PENDING, VERDICT_AGREED, VERDICT_DISPUTED, VERDICT_FAILED };
 
 /* Why a build failed; infrastructure failures are no votes and never reach this function. */
-enum failure_kind { FAILURE_NONE, FAILURE_BUILD, FAILURE_ASSERTION, FAILURE_TIMEOUT, FAILURE_MEMORY, FAILURE_INFRASTRUCTURE };
+enum failure_kind {
+    FAILURE_NONE,
+    FAILURE_BUILD,
+    FAILURE_ASSERTION,
+    FAILURE_TIMEOUT,
+    FAILURE_MEMORY,
+    FAILURE_INFRASTRUCTURE
+};
 
 /* One counted attestation. Strings borrowed. */
 struct vote {
     const char *operator_name;
     bool anchor;
-    bool open;               /* given after the first verdict */
+    bool open;                 /* given after the first verdict */
     enum failure_kind failure; /* FAILURE_NONE: it built, and 'payload' is what came out */
     struct digest payload;
-    const char *cpu_vendor, *kernel, *site; /* as the directory says; NULL: unknown, which is distinct from nothing */
+    const char *cpu_vendor, *kernel,
+        *site; /* as the directory says; NULL: unknown, which is distinct from nothing */
 };
 
 /* One group of equal answers. */
 struct verdict_group {
-    struct digest payload;   /* zero for the group of failures */
+    struct digest payload; /* zero for the group of failures */
     bool is_failure;
-    uint32_t operators;      /* that count; 0 if all of them were open, or gave two digests */
+    uint32_t operators; /* that count; 0 if all of them were open, or gave two digests */
     uint32_t anchors;
 };
 
@@ -50,13 +58,14 @@ enum { VERDICT_GROUPS_MAX = 64 };
 
 struct verdict {
     enum verdict_state state;
-    struct digest payload;         /* when agreed */
-    uint32_t operators, anchors;   /* behind the winning answer (agreed, failed), else behind the leading one */
-    uint32_t dissent;              /* operators with another answer than that one, or with two */
-    uint32_t equivocators;         /* operators with two digests */
-    uint32_t missing;              /* further (counting) operators that would settle it at the earliest; 0 when settled */
-    uint32_t missing_anchors;      /* of them anchors, for the leading answer */
-    struct verdict_group groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest, failures last */
+    struct digest payload;       /* when agreed */
+    uint32_t operators, anchors; /* behind the winning answer (agreed, failed), else behind the leading one */
+    uint32_t dissent;            /* operators with another answer than that one, or with two */
+    uint32_t equivocators;       /* operators with two digests */
+    uint32_t missing; /* further (counting) operators that would settle it at the earliest; 0 when settled */
+    uint32_t missing_anchors; /* of them anchors, for the leading answer */
+    struct verdict_group
+        groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest, failures last */
     size_t ngroups;
 };
 
@@ -65,8 +74,8 @@ struct verdict verdict_of(const struct rules *rules, const struct vote *votes, s
  * The operators whose votes count behind this payload, sorted, each once; names are the votes'. Returns how many there are;
  * at most 'limit' are stored.
  */
-size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes, const struct digest *payload,
-                          const char **ret, size_t limit);
+size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes,
+                          const struct digest *payload, const char **ret, size_t limit);
 const char *verdict_state_name(enum verdict_state state);
 const char *failure_kind_name(enum failure_kind kind);
 /* A negative value for an unknown name. */

@@ -23,7 +23,8 @@ void verify_problem(struct verify_run *run, const char *file, const char *rule, 
     pthread_mutex_unlock(&run->lock);
 }
 
-void verify_failure(struct verify_run *run, const char *file, const char *rule, int error, const struct diag *diag)
+void verify_failure(struct verify_run *run, const char *file, const char *rule, int error,
+                    const struct diag *diag)
 {
     verify_problem(run, file, rule, "%s", diag_text(diag, error));
 }
@@ -53,16 +54,16 @@ bool verify_read(struct verify_run *run, const char *file, size_t limit, struct 
     return result >= 0;
 }
 
-bool verify_read_digest(struct verify_run *run, const char *file, size_t limit, const struct digest *digest, const char *who,
-                        struct buf *ret)
+bool verify_read_digest(struct verify_run *run, const char *file, size_t limit, const struct digest *digest,
+                        const char *who, struct buf *ret)
 {
     if (!verify_read(run, file, limit, ret))
         return false;
     struct digest found = digest_of(buf_view(ret));
     if (digest_equal(&found, digest))
         return true;
-    verify_problem(run, file, "digest", "these bytes have SHA-256 %s, %s names %s", digest_hex(&found).text, who,
-                   digest_hex(digest).text);
+    verify_problem(run, file, "digest", "these bytes have SHA-256 %s, %s names %s", digest_hex(&found).text,
+                   who, digest_hex(digest).text);
     return false;
 }
 
@@ -116,7 +117,8 @@ struct verify_job *verify_find_job(struct verify_run *run, const struct digest *
 struct verify_job *verify_find_payload(struct verify_run *run, const char *name, const struct digest *payload)
 {
     for (size_t i = 0; i < run->njobs; i++)
-        if (run->jobs[i].agreed && digest_equal(&run->jobs[i].payload, payload) && strcmp(run->jobs[i].spec->name, name) == 0)
+        if (run->jobs[i].agreed && digest_equal(&run->jobs[i].payload, payload) &&
+            strcmp(run->jobs[i].spec->name, name) == 0)
             return &run->jobs[i];
     return NULL;
 }
@@ -130,9 +132,13 @@ static int check_options(const struct verify_options *options, struct diag *diag
     while (i < ARRAY_SIZE(phases) && strcmp(options->phase, phases[i]) != 0)
         i++;
     if (i == ARRAY_SIZE(phases))
-        return diag_set(diag, FARM_E_USAGE, "%s: no phase with a gate; there are bootloader, image and ukis-verity", options->phase);
+        return diag_set(diag, FARM_E_USAGE,
+                        "%s: no phase with a gate; there are bootloader, image and ukis-verity",
+                        options->phase);
     if (options->state == NULL)
-        return diag_set(diag, FARM_E_USAGE, "a phase needs a state file (--state FILE): without it an old release would pass as new");
+        return diag_set(
+            diag, FARM_E_USAGE,
+            "a phase needs a state file (--state FILE): without it an old release would pass as new");
     return 0;
 }
 
@@ -141,22 +147,28 @@ static void check_phase(struct verify_run *run)
     if (run->options->phase == NULL)
         return;
     if (strcmp(run->options->phase, "ukis-verity") == 0)
-        verify_problem(run, "seal.json", "seal-missing", "the phase ukis-verity uses what the seal covers, and there is no signed "
+        verify_problem(run, "seal.json", "seal-missing",
+                       "the phase ukis-verity uses what the seal covers, and there is no signed "
                        "seal.json; this version makes none yet"); /* S16 */
     if (run->options->root == NULL)
-        verify_note(run, "No chroot was compared (--root): what passed are the archives, not an installed system.");
+        verify_note(
+            run, "No chroot was compared (--root): what passed are the archives, not an installed system.");
 }
 
 static void add_standing_notes(struct verify_run *run)
 {
     if (run->options->state == NULL)
-        verify_note(run, "Freshness not checked: no state file (--state) was given, so an old release would look the same.");
-    verify_note(run, "Transparency log: not part of this release, so evidence that a coordinator never exported is not missed.");
+        verify_note(run, "Freshness not checked: no state file (--state) was given, so an old release would "
+                         "look the same.");
+    verify_note(run, "Transparency log: not part of this release, so evidence that a coordinator never "
+                     "exported is not missed.");
     for (size_t i = 0; run->release != NULL && i < run->release->nheld; i++)
-        verify_note(run, "Held, not released: %s (%s).", run->release->held[i].name, run->release->held[i].reason);
+        verify_note(run, "Held, not released: %s (%s).", run->release->held[i].name,
+                    run->release->held[i].reason);
     for (size_t i = 0; run->release != NULL && i < run->release->npackages; i++)
         if (strcmp(run->release->packages[i].gpu, "none") != 0)
-            verify_note(run, "%s: its GPU path is %s.", run->release->packages[i].name, run->release->packages[i].gpu);
+            verify_note(run, "%s: its GPU path is %s.", run->release->packages[i].name,
+                        run->release->packages[i].gpu);
 }
 
 static void describe_packages(struct verify_run *run)

@@ -24,22 +24,22 @@ struct verify_state {
 };
 
 struct verify_options {
-    int dirfd;                       /* the release directory */
-    const char *trust;               /* path of the trusted root.json */
+    int dirfd;                        /* the release directory */
+    const char *trust;                /* path of the trusted root.json */
     const struct verify_state *state; /* NULL: freshness is not checked, and the result says so */
     int64_t now_ms;
-    const char *phase;               /* NULL, or "bootloader", "image", "ukis-verity" */
-    const char *root;                /* a chroot to compare; may be NULL */
-    const char *tree;                /* a checkout to derive the specs from; may be NULL */
-    unsigned int threads;            /* 0: one per core */
+    const char *phase;    /* NULL, or "bootloader", "image", "ukis-verity" */
+    const char *root;     /* a chroot to compare; may be NULL */
+    const char *tree;     /* a checkout to derive the specs from; may be NULL */
+    unsigned int threads; /* 0: one per core */
 };
 
 struct verify_package {
-    char *id;                     /* tier/name */
+    char *id; /* tier/name */
     char *version;
     struct digest job, payload;
     uint32_t operators, anchors, dissent;
-    bool unverified;              /* quorum of 1 */
+    bool unverified; /* quorum of 1 */
     bool passed;
 };
 
@@ -50,7 +50,7 @@ struct verify_result {
     size_t npackages;
     char **notes; /* what was not checked, and what people should know, one sentence each */
     size_t nnotes;
-    char *name;                /* of the release; NULL if it could not be read */
+    char *name; /* of the release; NULL if it could not be read */
     struct digest release;
     int64_t sequence;
     size_t jobs, envelopes;    /* how many were checked */
@@ -58,16 +58,21 @@ struct verify_result {
     struct verify_state state; /* what to remember if it passed */
 };
 
-#define VERIFY_RESULT_INIT {0}
+#define VERIFY_RESULT_INIT                                                                                   \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 /*
  * 0: passed. FARM_E_REFUSED: problems were found, they are in the result. Any other error: could not run (the diag says why).
  */
-int verify_release(const struct verify_options *options, struct verify_result *ret, struct diag *diag) MUST_USE;
+int verify_release(const struct verify_options *options, struct verify_result *ret,
+                   struct diag *diag) MUST_USE;
 void verify_result_done(struct verify_result *result);
 
 /* The state file: JSON; an absent file is a fresh state (all zero). Written durably. */
 int verify_state_read(int dirfd, const char *path, struct verify_state *ret, struct diag *diag) MUST_USE;
-int verify_state_write(int dirfd, const char *path, const struct verify_state *state, struct diag *diag) MUST_USE;
+int verify_state_write(int dirfd, const char *path, const struct verify_state *state,
+                       struct diag *diag) MUST_USE;
 
 #endif

@@ -28,13 +28,18 @@ static void derive_spec(struct verify_run *run, const struct tree *tree, const s
     }
     for (size_t i = 0; i < spec->ndependencies; i++)
         payloads[i] = spec->dependencies[i].payload;
-    struct spec_inputs inputs = {.tree = tree, .package = tree_index(tree, package), .base = spec->base, .payloads = payloads,
-                                 .npayloads = spec->ndependencies, .epoch = spec->epoch};
+    struct spec_inputs inputs = {.tree = tree,
+                                 .package = tree_index(tree, package),
+                                 .base = spec->base,
+                                 .payloads = payloads,
+                                 .npayloads = spec->ndependencies,
+                                 .epoch = spec->epoch};
     int result = spec_write(&inputs, &text, &key, &diag);
     if (result < 0)
         verify_failure(run, job->file, "tree-spec", result, &diag);
     else if (!digest_equal(&key, &spec->key))
-        verify_problem(run, job->file, "tree-spec", "the tree gives %s the job key %s", spec->name, digest_hex(&key).text);
+        verify_problem(run, job->file, "tree-spec", "the tree gives %s the job key %s", spec->name,
+                       digest_hex(&key).text);
 }
 
 static int check_tree(struct verify_run *run, struct diag *diag)
@@ -47,12 +52,13 @@ static int check_tree(struct verify_run *run, struct diag *diag)
     if (dirfd < 0 || (result = treedigest_of_dir(dirfd, &digest, diag)) < 0)
         return dirfd < 0 ? dirfd : result;
     if (!digest_equal(&digest, &run->release->tree.sha256))
-        verify_problem(run, RELEASE_FILE, "tree-digest", "the checkout %s has tree digest %s, the release was made from %s",
-                       run->options->tree, digest_hex(&digest).text, digest_hex(&run->release->tree.sha256).text);
+        verify_problem(run, RELEASE_FILE, "tree-digest",
+                       "the checkout %s has tree digest %s, the release was made from %s", run->options->tree,
+                       digest_hex(&digest).text, digest_hex(&run->release->tree.sha256).text);
     result = tree_load(dirfd, &tree, &problems, diag);
     for (size_t i = 0; i < problems.count; i++)
-        verify_problem(run, problems.items[i].file, problems.items[i].rule, "tree: line %d: %s", problems.items[i].line,
-                       problems.items[i].text);
+        verify_problem(run, problems.items[i].file, problems.items[i].rule, "tree: line %d: %s",
+                       problems.items[i].line, problems.items[i].text);
     problems_done(&problems);
     if (result < 0)
         return result == FARM_E_REFUSED ? 0 : result;
@@ -64,12 +70,14 @@ static int check_tree(struct verify_run *run, struct diag *diag)
 
 /* --- the root --- */
 
-static void report_change(void *context, enum entry_change change, const struct entry *before, const struct entry *after)
+static void report_change(void *context, enum entry_change change, const struct entry *before,
+                          const struct entry *after)
 {
     struct verify_run *run = context;
-    static const char *const words[] = {[CHANGE_ADDED] = "is in the chroot alone",  [CHANGE_REMOVED] = "is missing in the chroot",
-                                        [CHANGE_TYPE] = "is of another type",       [CHANGE_MODE] = "has another mode",
-                                        [CHANGE_CONTENT] = "has other content",     [CHANGE_LINK] = "points elsewhere"};
+    static const char *const words[] = {
+        [CHANGE_ADDED] = "is in the chroot alone", [CHANGE_REMOVED] = "is missing in the chroot",
+        [CHANGE_TYPE] = "is of another type",      [CHANGE_MODE] = "has another mode",
+        [CHANGE_CONTENT] = "has other content",    [CHANGE_LINK] = "points elsewhere"};
     struct view path = before != NULL ? before->path : after->path;
     CLEANUP_FREE char *shown = mem_format("%s/%.*s", run->options->root, VIEW_ARG(path));
     verify_problem(run, shown, "root-entry", "%s", words[change]); /* S13 */
@@ -112,7 +120,8 @@ static int expected_root(struct verify_run *run, struct manifest *ret, struct di
         lay(places, &layers[0]);
     for (size_t i = 0; i < run->release->npackages; i++)
         map_set(released, view_text(run->release->packages[i].name), &run->release->packages[i]);
-    for (size_t i = 0; i < count && result >= 0; i++) { /* the plan's order: a package stands behind what it depends on */
+    for (size_t i = 0; i < count && result >= 0;
+         i++) { /* the plan's order: a package stands behind what it depends on */
         const struct release_package *package = map_get(released, view_text(run->plan->nodes[i].name));
         if (package == NULL)
             continue;
@@ -146,8 +155,9 @@ static int check_root(struct verify_run *run, struct diag *diag)
         verify_failure(run, run->options->root, "root-scan", result, &detail);
     else
         manifest_compare(&expected, &found, report_change, run);
-    verify_note(run, "The chroot was compared with base and payloads: what post_install steps change shows as a difference, because "
-                "this release has no agreed root manifest.");
+    verify_note(run, "The chroot was compared with base and payloads: what post_install steps change shows "
+                     "as a difference, because "
+                     "this release has no agreed root manifest.");
     return 0;
 }
 

@@ -37,8 +37,8 @@ static void know_package(struct known *known, const struct release_package *pack
 static void know_all(struct known *known)
 {
     const struct verify_run *run = known->run;
-    static const char *const fixed[] = {RELEASE_FILE, RELEASE_WORKERS, RELEASE_POLICY, RELEASE_PLAN, RELEASE_BASE,
-                                        RELEASE_ARCHIVE_MANIFEST};
+    static const char *const fixed[] = {RELEASE_FILE, RELEASE_WORKERS, RELEASE_POLICY,
+                                        RELEASE_PLAN, RELEASE_BASE,    RELEASE_ARCHIVE_MANIFEST};
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         know(known, fixed[i]);
     if (!digest_is_zero(&run->plan->lock))
@@ -57,7 +57,8 @@ static void know_all(struct known *known)
 static bool is_signature(const struct known *known, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    struct view directory = view_of(path, slash != NULL ? (size_t)(slash - path) : 0), suffix = VIEW(".sig.d");
+    struct view directory = view_of(path, slash != NULL ? (size_t)(slash - path) : 0),
+                suffix = VIEW(".sig.d");
     if (slash == NULL || !view_ends(view_text(slash), VIEW(".sig")) || !view_ends(directory, suffix))
         return false;
     return map_get(known->paths, view_of(directory.data, directory.size - suffix.size)) != NULL;
@@ -110,7 +111,8 @@ static void check_archive_manifest(struct verify_run *run)
         return;
     release_archive_manifest(run->release, &run->release->digest, &expected);
     if (!view_equal(buf_view(&text), buf_view(&expected)))
-        verify_problem(run, RELEASE_ARCHIVE_MANIFEST, "archive-manifest", "not the text that follows from release.json");
+        verify_problem(run, RELEASE_ARCHIVE_MANIFEST, "archive-manifest",
+                       "not the text that follows from release.json");
 }
 
 void verify_files(struct verify_run *run)

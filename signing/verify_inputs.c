@@ -15,14 +15,17 @@ static bool read_policy(struct verify_run *run)
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct problems problems = PROBLEMS_INIT;
     if (!digest_equal(&run->release->policy, &run->root->policy))
-        verify_problem(run, RELEASE_FILE, "policy-not-allowed", "the release was made under policy %s, the root pins %s",
+        verify_problem(run, RELEASE_FILE, "policy-not-allowed",
+                       "the release was made under policy %s, the root pins %s",
                        digest_hex(&run->release->policy).text, digest_hex(&run->root->policy).text); /* K6 */
     /* The root's policy is the one that counts, so it is the one that must be here. */
-    if (!verify_read_digest(run, RELEASE_POLICY, POLICY_FILE_MAX, &run->root->policy, "the trust root", &text))
+    if (!verify_read_digest(run, RELEASE_POLICY, POLICY_FILE_MAX, &run->root->policy, "the trust root",
+                            &text))
         return false;
     int result = policy_parse(buf_view(&text), RELEASE_POLICY, &run->policy, &problems);
     for (size_t i = 0; i < problems.count; i++)
-        verify_problem(run, RELEASE_POLICY, problems.items[i].rule, "line %d: %s", problems.items[i].line, problems.items[i].text);
+        verify_problem(run, RELEASE_POLICY, problems.items[i].rule, "line %d: %s", problems.items[i].line,
+                       problems.items[i].text);
     problems_done(&problems);
     return result >= 0;
 }
@@ -43,7 +46,8 @@ static void check_lock(struct verify_run *run)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     if (digest_is_zero(&run->plan->lock))
-        verify_note(run, "The package tree has no farm/farm.lock: its sources are pinned by the recipes alone.");
+        verify_note(run,
+                    "The package tree has no farm/farm.lock: its sources are pinned by the recipes alone.");
     else
         (void)verify_read_digest(run, RELEASE_LOCK, LOCK_FILE_MAX, &run->plan->lock, RELEASE_PLAN, &text);
 }
@@ -56,7 +60,8 @@ static void check_plan(struct verify_run *run)
         verify_problem(run, RELEASE_PLAN, "plan-policy", "planned under another policy than the release's");
     if (!digest_equal(&plan->base, &release->base))
         verify_problem(run, RELEASE_PLAN, "plan-base", "planned for another base than the release's");
-    if (strcmp(plan->tree.commit, release->tree.commit) != 0 || !digest_equal(&plan->tree.sha256, &release->tree.sha256))
+    if (strcmp(plan->tree.commit, release->tree.commit) != 0 ||
+        !digest_equal(&plan->tree.sha256, &release->tree.sha256))
         verify_problem(run, RELEASE_PLAN, "plan-tree", "planned from another tree than the release names");
     if (release->planned != plan->nnodes)
         verify_problem(run, RELEASE_FILE, "counts", "\"planned\" is %llu, the plan has %zu packages",
@@ -84,7 +89,8 @@ static bool read_plan(struct verify_run *run)
 
 static bool node_is(const struct plan_node *node, const char *tier, const char *version, const char *release)
 {
-    return strcmp(node->tier, tier) == 0 && strcmp(node->version, version) == 0 && strcmp(node->release, release) == 0;
+    return strcmp(node->tier, tier) == 0 && strcmp(node->version, version) == 0 &&
+           strcmp(node->release, release) == 0;
 }
 
 /* The closure that the plan derived from the tree is the one that was laid into the root. */
@@ -95,8 +101,8 @@ static void check_closure(struct verify_run *run, const struct verify_job *job)
     for (size_t i = 0; same && i < node->nclosure; i++)
         same = strcmp(run->plan->nodes[node->closure[i]].name, job->spec->dependencies[i].name) == 0;
     if (!same)
-        verify_problem(run, job->file, "spec-dependencies", "%s was built with other dependencies than the plan gives it",
-                       job->spec->name);
+        verify_problem(run, job->file, "spec-dependencies",
+                       "%s was built with other dependencies than the plan gives it", job->spec->name);
 }
 
 static void check_spec(struct verify_run *run, struct verify_job *job)
@@ -105,7 +111,8 @@ static void check_spec(struct verify_run *run, struct verify_job *job)
     job->node = map_get(run->nodes, view_text(spec->name));
     job->rules = policy_rules(run->policy, spec->tier, spec->name, spec->kind);
     if (!digest_equal(&spec->base, &run->release->base))
-        verify_problem(run, job->file, "spec-base", "%s was built on another base than the release's", spec->name);
+        verify_problem(run, job->file, "spec-base", "%s was built on another base than the release's",
+                       spec->name);
     if (strcmp(spec->kind, "package") != 0)
         verify_problem(run, job->file, "spec-kind", "kind \"%s\" is not known to this version", spec->kind);
     if (job->node != NULL && node_is(job->node, spec->tier, spec->version, spec->release)) {
@@ -113,8 +120,8 @@ static void check_spec(struct verify_run *run, struct verify_job *job)
         return;
     }
     job->node = NULL;
-    verify_problem(run, job->file, "spec-not-planned", "the plan has no %s/%s %s-%s", spec->tier, spec->name, spec->version,
-                   spec->release);
+    verify_problem(run, job->file, "spec-not-planned", "the plan has no %s/%s %s-%s", spec->tier, spec->name,
+                   spec->version, spec->release);
 }
 
 static void add_spec(struct verify_run *run, const char *name)
@@ -141,7 +148,8 @@ static void add_spec(struct verify_run *run, const char *name)
 
 static int by_key(const void *left, const void *right)
 {
-    return digest_compare(&((const struct verify_job *)left)->spec->key, &((const struct verify_job *)right)->spec->key);
+    return digest_compare(&((const struct verify_job *)left)->spec->key,
+                          &((const struct verify_job *)right)->spec->key);
 }
 
 static int not_dots(const struct dirent *entry)
@@ -178,15 +186,16 @@ static void check_package(struct verify_run *run, const struct release_package *
     const struct plan_node *node = map_get(run->nodes, view_text(package->name));
     const struct verify_job *job = verify_find_job(run, &package->job);
     if (node == NULL || !node_is(node, package->tier, package->version, package->release))
-        verify_problem(run, RELEASE_FILE, "not-planned", "%s/%s %s-%s is not in the plan", package->tier, package->name,
-                       package->version, package->release);
+        verify_problem(run, RELEASE_FILE, "not-planned", "%s/%s %s-%s is not in the plan", package->tier,
+                       package->name, package->version, package->release);
     if (job == NULL)
-        verify_problem(run, RELEASE_FILE, "spec-missing", "%s: there is no %s/%s.json", package->name, RELEASE_SPECS,
-                       digest_hex(&package->job).text);
-    else if (strcmp(job->spec->name, package->name) != 0 || strcmp(job->spec->version, package->version) != 0 ||
+        verify_problem(run, RELEASE_FILE, "spec-missing", "%s: there is no %s/%s.json", package->name,
+                       RELEASE_SPECS, digest_hex(&package->job).text);
+    else if (strcmp(job->spec->name, package->name) != 0 ||
+             strcmp(job->spec->version, package->version) != 0 ||
              strcmp(job->spec->release, package->release) != 0 || strcmp(job->spec->tier, package->tier) != 0)
-        verify_problem(run, RELEASE_FILE, "spec-other", "the job of %s is one of %s/%s %s-%s", package->name, job->spec->tier,
-                       job->spec->name, job->spec->version, job->spec->release);
+        verify_problem(run, RELEASE_FILE, "spec-other", "the job of %s is one of %s/%s %s-%s", package->name,
+                       job->spec->tier, job->spec->name, job->spec->version, job->spec->release);
 }
 
 /* Each package of the plan is either released or held, and says so. */
@@ -195,12 +204,13 @@ static void check_complete(struct verify_run *run)
     struct map *named = map_new();
     for (size_t i = 0; i < run->release->npackages; i++)
         if (map_set(named, view_text(run->release->packages[i].name), run->release) != NULL)
-            verify_problem(run, RELEASE_FILE, "twice", "%s is released twice", run->release->packages[i].name);
+            verify_problem(run, RELEASE_FILE, "twice", "%s is released twice",
+                           run->release->packages[i].name);
     for (size_t i = 0; i < run->release->nheld; i++) {
         const char *name = run->release->held[i].name;
-        if (map_set(named, view_text(name), run->release) != NULL)
+        if (map_set(named, view_of(name, strlen(name)), run->release) != NULL)
             verify_problem(run, RELEASE_FILE, "held", "%s is held and released at once", name);
-        if (map_get(run->nodes, view_text(name)) == NULL)
+        if (map_get(run->nodes, view_of(name, strlen(name))) == NULL)
             verify_problem(run, RELEASE_FILE, "held", "%s is held but not planned", name);
     }
     for (size_t i = 0; i < run->plan->nnodes; i++)

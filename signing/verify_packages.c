@@ -35,11 +35,15 @@ static void check_rules(const struct check *check)
     if (rules->hold)
         verify_problem(check->run, RELEASE_FILE, "hold", "the policy holds %s: it is never released", name);
     if (rules->evidence)
-        verify_problem(check->run, RELEASE_FILE, "evidence", "the policy asks for evidence from hardware for %s; this version of "
-                       "the release format carries none", name);
+        verify_problem(check->run, RELEASE_FILE, "evidence",
+                       "the policy asks for evidence from hardware for %s; this version of "
+                       "the release format carries none",
+                       name);
     if (rules->quorum == 1 && !root_allows_unverified(check->run->root, name))
-        verify_problem(check->run, RELEASE_FILE, "unverified", "%s has a quorum of 1 and the trust root does not list it under "
-                       "\"unverified\"", name);
+        verify_problem(check->run, RELEASE_FILE, "unverified",
+                       "%s has a quorum of 1 and the trust root does not list it under "
+                       "\"unverified\"",
+                       name);
 }
 
 static void check_verdict(const struct check *check)
@@ -52,13 +56,16 @@ static void check_verdict(const struct check *check)
     check->shown->unverified = job->rules.quorum == 1;
     check_rules(check);
     if (!job->agreed || !digest_equal(&job->payload, &package->payload))
-        verify_problem(check->run, RELEASE_FILE, "no-agreement", "%s: nobody agreed on the payload %s", package->name,
-                       digest_hex(&package->payload).text);
+        verify_problem(check->run, RELEASE_FILE, "no-agreement", "%s: nobody agreed on the payload %s",
+                       package->name, digest_hex(&package->payload).text);
     else if (!digest_equal(&job->tar, &package->tar))
-        verify_problem(check->run, RELEASE_FILE, "tar", "%s: the operators attested another tar than the release names", package->name);
+        verify_problem(check->run, RELEASE_FILE, "tar",
+                       "%s: the operators attested another tar than the release names", package->name);
     else if (!same_operators(package, job) || package->dissent != job->verdict.dissent)
-        verify_problem(check->run, RELEASE_FILE, "support", "%s: the release lists other operators or another dissent than the votes "
-                       "give (%u behind it, %u against)", package->name, job->verdict.operators, job->verdict.dissent);
+        verify_problem(check->run, RELEASE_FILE, "support",
+                       "%s: the release lists other operators or another dissent than the votes "
+                       "give (%u behind it, %u against)",
+                       package->name, job->verdict.operators, job->verdict.dissent);
 }
 
 static bool check_archive_digest(const struct check *check, int fd, const char *file)
@@ -72,15 +79,16 @@ static bool check_archive_digest(const struct check *check, int fd, const char *
     }
     if (digest_equal(&digest, &check->package->archive_sha256))
         return true;
-    verify_problem(check->run, file, "digest", "these bytes have SHA-256 %s, the release names %s", digest_hex(&digest).text,
-                   digest_hex(&check->package->archive_sha256).text); /* S7 */
+    verify_problem(check->run, file, "digest", "these bytes have SHA-256 %s, the release names %s",
+                   digest_hex(&digest).text, digest_hex(&check->package->archive_sha256).text); /* S7 */
     return false;
 }
 
 static int open_archive(const struct check *check, const char *file)
 {
     struct stat status;
-    int fd = openat(check->run->options->dirfd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    int fd =
+        openat(check->run->options->dirfd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
         verify_problem(check->run, file, "missing", "the archive cannot be opened as a regular file");
         if (fd >= 0)
@@ -88,8 +96,8 @@ static int open_archive(const struct check *check, const char *file)
         return -1;
     }
     if ((uint64_t)status.st_size != check->package->archive_size)
-        verify_problem(check->run, file, "size", "%lld bytes, the release names %llu", (long long)status.st_size,
-                       (unsigned long long)check->package->archive_size);
+        verify_problem(check->run, file, "size", "%lld bytes, the release names %llu",
+                       (long long)status.st_size, (unsigned long long)check->package->archive_size);
     return fd;
 }
 
@@ -102,7 +110,8 @@ static void check_archive(const struct check *check, const struct manifest *mani
     if (fd < 0 || !check_archive_digest(check, fd, file))
         return;
     pkginfo_write(check->job->spec, manifest, &pkginfo);
-    int result = payload_verify_gz(fd, manifest, buf_view(&pkginfo), check->job->spec->epoch, &check->package->tar, &diag);
+    int result = payload_verify_gz(fd, manifest, buf_view(&pkginfo), check->job->spec->epoch,
+                                   &check->package->tar, &diag);
     if (result < 0)
         verify_failure(check->run, file, "archive", result, &diag); /* A8, A9 */
 }
@@ -113,7 +122,8 @@ static void check_manifest(const struct check *check)
     CLEANUP_BUF struct buf text = BUF_INIT;
     CLEANUP(manifest_done) struct manifest manifest = MANIFEST_INIT;
     struct diag diag = DIAG_INIT;
-    if (!verify_read_digest(check->run, file, MANIFEST_SIZE_MAX, &check->package->payload, RELEASE_FILE, &text))
+    if (!verify_read_digest(check->run, file, MANIFEST_SIZE_MAX, &check->package->payload, RELEASE_FILE,
+                            &text))
         return;
     int result = manifest_parse(buf_view(&text), &manifest, &diag);
     if (result < 0)
@@ -125,7 +135,8 @@ static void check_manifest(const struct check *check)
 static void check_package(void *context, size_t index)
 {
     struct verify_run *run = context;
-    struct check check = {.run = run, .package = &run->release->packages[index], .shown = &run->result->packages[index]};
+    struct check check = {
+        .run = run, .package = &run->release->packages[index], .shown = &run->result->packages[index]};
     check.job = verify_find_job(run, &check.package->job);
     if (check.job == NULL)
         return; /* said by verify_inputs */

@@ -51,10 +51,12 @@ static bool next_section(struct cursor *at, struct section *ret)
     job = lesser(job, at->verdict < r->nverdicts ? &r->verdicts[at->verdict].job : NULL);
     if (job == NULL)
         return false;
-    *ret = (struct section){.job = *job, .leases = r->leases + at->lease, .envelopes = r->envelopes + at->envelope};
+    *ret = (struct section){
+        .job = *job, .leases = r->leases + at->lease, .envelopes = r->envelopes + at->envelope};
     for (; at->lease < r->nleases && digest_equal(&r->leases[at->lease].job, &ret->job); at->lease++)
         ret->nleases++;
-    for (; at->envelope < r->nenvelopes && digest_equal(&r->envelopes[at->envelope].job, &ret->job); at->envelope++)
+    for (; at->envelope < r->nenvelopes && digest_equal(&r->envelopes[at->envelope].job, &ret->job);
+         at->envelope++)
         ret->nenvelopes++;
     if (at->verdict < r->nverdicts && digest_equal(&r->verdicts[at->verdict].job, &ret->job))
         ret->claimed = &r->verdicts[at->verdict++];
@@ -63,8 +65,8 @@ static bool next_section(struct cursor *at, struct section *ret)
 
 static bool same_lease(const struct receipt_lease *a, const struct receipt_lease *b)
 {
-    return lease_nonce_equal(&a->nonce, &b->nonce) && a->round == b->round && a->open == b->open && a->outcome == b->outcome &&
-           a->granted_ms == b->granted_ms && strcmp(a->worker, b->worker) == 0 &&
+    return lease_nonce_equal(&a->nonce, &b->nonce) && a->round == b->round && a->open == b->open &&
+           a->outcome == b->outcome && a->granted_ms == b->granted_ms && strcmp(a->worker, b->worker) == 0 &&
            strcmp(a->operator_name, b->operator_name) == 0;
 }
 
@@ -91,13 +93,16 @@ static void take_section(struct verify_run *run, const char *file, const struct 
 {
     struct verify_job *job = verify_find_job(run, &section->job);
     if (job == NULL) {
-        verify_problem(run, file, "unknown-job", "evidence for job %s, which has no spec here", digest_hex(&section->job).text);
+        verify_problem(run, file, "unknown-job", "evidence for job %s, which has no spec here",
+                       digest_hex(&section->job).text);
         return;
     }
     if (job->receipt != NULL) {
         if (!same_evidence(job, section))
-            verify_problem(run, file, "evidence-differs", "the evidence for %s is not the same as in %s: something was left out of "
-                           "one of them", job->spec->name, job->receipt); /* K2 */
+            verify_problem(run, file, "evidence-differs",
+                           "the evidence for %s is not the same as in %s: something was left out of "
+                           "one of them",
+                           job->spec->name, job->receipt); /* K2 */
         return;
     }
     job->receipt = file;
@@ -145,23 +150,26 @@ static size_t count_sections(const struct receipt *receipt)
 }
 
 /* S15: every dependency's payload has a verdict of its own, in this receipt. */
-static void check_dependencies(struct verify_run *run, const struct verify_job *job, const struct receipt *receipt,
-                               const char *file)
+static void check_dependencies(struct verify_run *run, const struct verify_job *job,
+                               const struct receipt *receipt, const char *file)
 {
     for (size_t i = 0; i < job->spec->ndependencies; i++) {
         const struct spec_dependency *dependency = &job->spec->dependencies[i];
         struct verify_job *other = verify_find_payload(run, dependency->name, &dependency->payload);
         if (other == NULL)
-            verify_problem(run, file, "dependency-without-verdict", "%s was built with %s %s, for which there is no agreement here",
-                           job->spec->name, dependency->name, digest_hex(&dependency->payload).text);
+            verify_problem(run, file, "dependency-without-verdict",
+                           "%s was built with %s %s, for which there is no agreement here", job->spec->name,
+                           dependency->name, digest_hex(&dependency->payload).text);
         else if (!has_evidence(receipt, &other->spec->key))
-            verify_problem(run, file, "dependency-without-receipt", "the receipt of %s has no evidence for its dependency %s",
-                           job->spec->name, dependency->name);
+            verify_problem(run, file, "dependency-without-receipt",
+                           "the receipt of %s has no evidence for its dependency %s", job->spec->name,
+                           dependency->name);
         if (other != NULL)
             other->used = true;
     }
     if (count_sections(receipt) != 1 + job->spec->ndependencies)
-        verify_problem(run, file, "receipt-extent", "the receipt speaks of %zu jobs; the package and its dependencies are %zu",
+        verify_problem(run, file, "receipt-extent",
+                       "the receipt speaks of %zu jobs; the package and its dependencies are %zu",
                        count_sections(receipt), 1 + job->spec->ndependencies);
 }
 
@@ -194,7 +202,8 @@ void verify_receipts(struct verify_run *run)
         run->result->envelopes += run->jobs[i].nenvelopes;
         run->jobs[i].receipt = NULL; /* the names end here */
         if (!run->jobs[i].used)
-            verify_problem(run, run->jobs[i].file, "extra-file", "this job belongs to no released package and no dependency of one");
+            verify_problem(run, run->jobs[i].file, "extra-file",
+                           "this job belongs to no released package and no dependency of one");
     }
     for (size_t i = 0; i < count; i++)
         free(files[i]);

@@ -19,8 +19,8 @@ static json_t *state_json(const struct verify_state *state)
 {
     return json_pack("{s:s, s:I, s:o, s:I, s:o, s:I, s:o, s:o}", "format", STATE_FORMAT, "root_version",
                      (json_int_t)state->root_version, "root", json_digest(&state->root), "directory_version",
-                     (json_int_t)state->directory_version, "directory", json_digest(&state->directory), "sequence",
-                     (json_int_t)state->sequence, "release", json_digest(&state->release), "time",
+                     (json_int_t)state->directory_version, "directory", json_digest(&state->directory),
+                     "sequence", (json_int_t)state->sequence, "release", json_digest(&state->release), "time",
                      docjson_time_value(state->time_ms));
 }
 
@@ -57,8 +57,9 @@ int verify_state_read(int dirfd, const char *path, struct verify_state *ret, str
     if (result < 0)
         return result;
     if (parse(buf_view(&text), path, ret, diag) < 0)
-        return diag_wrap(diag, FARM_E_CONFIG, "the state file is damaged; restore it from a copy (without it an old release "
-                                              "could pass as new)");
+        return diag_wrap(diag, FARM_E_CONFIG,
+                         "the state file is damaged; restore it from a copy (without it an old release "
+                         "could pass as new)");
     return 0;
 }
 

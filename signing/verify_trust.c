@@ -16,7 +16,8 @@ enum { ROOT_VERSIONS_MAX = 1000 };
 static void check_expiry(struct verify_run *run, const char *file, int64_t expires_ms, const char *what)
 {
     if (expires_ms <= run->now_ms)
-        verify_problem(run, file, "expired", "the %s expired at %s (it is %s, by the highest time seen): get a newer one", what,
+        verify_problem(run, file, "expired",
+                       "the %s expired at %s (it is %s, by the highest time seen): get a newer one", what,
                        moment_format(expires_ms).text, moment_format(run->now_ms).text); /* S5, C2 */
 }
 
@@ -24,7 +25,8 @@ static int read_trust(const struct verify_options *options, struct root **ret, s
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     int result = file_read(AT_FDCWD, options->trust, ROOT_SIZE_MAX, &text, diag);
-    return result < 0 ? diag_wrap(diag, result, "trusted root") : root_parse(buf_view(&text), options->trust, ret, diag);
+    return result < 0 ? diag_wrap(diag, result, "trusted root")
+                      : root_parse(buf_view(&text), options->trust, ret, diag);
 }
 
 /* Is this link of the chain signed by its predecessor and by itself? Takes the place of *link if so. */
@@ -76,7 +78,8 @@ static bool walk_chain(struct verify_run *run, const struct root *trusted)
         run->root_versions = version;
     }
     if (run->root->version < trusted->version) {
-        verify_problem(run, "root", "root-old", "the release carries root version %lld, you trust version %lld: it is an old release",
+        verify_problem(run, "root", "root-old",
+                       "the release carries root version %lld, you trust version %lld: it is an old release",
                        (long long)run->root->version, (long long)trusted->version); /* K4 */
         return false;
     }
@@ -118,8 +121,8 @@ static void check_signatures(struct verify_run *run, struct view text)
     CLEANUP_FREE struct view *views = mem_zero(count + 1, sizeof *views);
     for (size_t i = 0; i < count; i++)
         views[i] = view_text(signatures[i]);
-    int result = role_verify(&run->root->roles[ROLE_RELEASE], "release", SSHSIG_NAMESPACE_RELEASE, text, views, count,
-                             &run->result->signers, &diag);
+    int result = role_verify(&run->root->roles[ROLE_RELEASE], "release", SSHSIG_NAMESPACE_RELEASE, text,
+                             views, count, &run->result->signers, &diag);
     if (result < 0)
         verify_failure(run, RELEASE_SIGNATURES, "release-signature", result, &diag); /* S1-S4, S8, S14 */
     docjson_free_strings(signatures, count);
@@ -133,14 +136,17 @@ static void check_sequence(struct verify_run *run)
     if (state == NULL || state->sequence == 0 || digest_equal(&release->digest, &state->release))
         return;
     if (release->sequence <= state->sequence)
-        verify_problem(run, RELEASE_FILE, "rollback", "sequence %lld was accepted before, this other release has %lld",
+        verify_problem(run, RELEASE_FILE, "rollback",
+                       "sequence %lld was accepted before, this other release has %lld",
                        (long long)state->sequence, (long long)release->sequence);
     else if (release->sequence == state->sequence + 1 && !digest_equal(&release->previous, &state->release))
-        verify_problem(run, RELEASE_FILE, "previous", "\"previous\" is not the release that was accepted before (%s)",
+        verify_problem(run, RELEASE_FILE, "previous",
+                       "\"previous\" is not the release that was accepted before (%s)",
                        digest_hex(&state->release).text);
     else if (release->sequence > state->sequence + 1)
-        verify_note(run, "Releases %lld to %lld were never seen here, so the chain of \"previous\" was not followed.",
-                    (long long)state->sequence + 1, (long long)release->sequence - 1);
+        verify_note(
+            run, "Releases %lld to %lld were never seen here, so the chain of \"previous\" was not followed.",
+            (long long)state->sequence + 1, (long long)release->sequence - 1);
 }
 
 static void check_release(struct verify_run *run, struct view text)
@@ -149,7 +155,8 @@ static void check_release(struct verify_run *run, struct view text)
     check_expiry(run, RELEASE_FILE, run->release->expires_ms, "release");
     check_sequence(run);
     if (!digest_equal(&run->release->root, &run->root->digest))
-        verify_problem(run, RELEASE_FILE, "root-digest", "the release was made under another root than root/%lld.root.json",
+        verify_problem(run, RELEASE_FILE, "root-digest",
+                       "the release was made under another root than root/%lld.root.json",
                        (long long)run->root_versions);
     if (!root_allows_base(run->root, &run->release->base))
         verify_problem(run, RELEASE_FILE, "base-not-allowed", "the root does not allow the base %s",
@@ -163,7 +170,8 @@ static bool read_directory(struct verify_run *run)
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct diag diag = DIAG_INIT;
     const struct verify_state *state = run->options->state;
-    if (!verify_read_digest(run, RELEASE_WORKERS, DIRECTORY_SIZE_MAX, &run->release->workers, RELEASE_FILE, &text))
+    if (!verify_read_digest(run, RELEASE_WORKERS, DIRECTORY_SIZE_MAX, &run->release->workers, RELEASE_FILE,
+                            &text))
         return false;
     int result = directory_parse(buf_view(&text), RELEASE_WORKERS, &run->directory, &diag);
     if (result < 0) {
@@ -179,8 +187,10 @@ static bool read_directory(struct verify_run *run)
     if (state != NULL && (run->directory->version < state->directory_version ||
                           (run->directory->version == state->directory_version &&
                            !digest_equal(&run->directory->digest, &state->directory))))
-        verify_problem(run, RELEASE_WORKERS, "rollback", "directory version %lld was accepted before; this is an older one, or "
-                       "another of the same version", (long long)state->directory_version);
+        verify_problem(run, RELEASE_WORKERS, "rollback",
+                       "directory version %lld was accepted before; this is an older one, or "
+                       "another of the same version",
+                       (long long)state->directory_version);
     return true;
 }
 
@@ -200,7 +210,8 @@ int verify_trust(struct verify_run *run, struct diag *diag)
     CLEANUP_ROOT struct root *trusted = NULL;
     CLEANUP_BUF struct buf text = BUF_INIT;
     int result;
-    if ((result = read_trust(run->options, &trusted, diag)) < 0 || (result = read_release(run, &text, diag)) < 0)
+    if ((result = read_trust(run->options, &trusted, diag)) < 0 ||
+        (result = read_release(run, &text, diag)) < 0)
         return result;
     if (!walk_chain(run, trusted))
         return 0;

@@ -21,9 +21,9 @@ struct ballot_box {
     struct verify_job *job;
     struct cast_vote *votes;
     size_t nvotes;
-    bool *answered;                  /* per lease */
+    bool *answered;                         /* per lease */
     const struct directory_entry **workers; /* per lease; NULL: does not count */
-    struct statement **statements;   /* kept: votes borrow their names */
+    struct statement **statements;          /* kept: votes borrow their names */
     size_t nstatements;
 };
 
@@ -31,14 +31,18 @@ static bool counts(struct verify_run *run, const struct verify_job *job, const s
                    const struct directory_entry *entry)
 {
     if (strcmp(entry->operator_name, lease->operator_name) != 0)
-        verify_problem(run, job->receipt, "lease-operator", "%s: the lease says that %s belongs to %s, the directory says %s",
-                       job->spec->name, lease->worker, lease->operator_name, entry->operator_name);
+        verify_problem(run, job->receipt, "lease-operator",
+                       "%s: the lease says that %s belongs to %s, the directory says %s", job->spec->name,
+                       lease->worker, lease->operator_name, entry->operator_name);
     else if (lease->granted_ms < entry->admitted_ms || lease->granted_ms >= entry->expires_ms)
-        verify_note(run, "%s: %s was not admitted when it got its lease; its answer does not count.", job->spec->name,
-                    lease->worker);
+        verify_note(run, "%s: %s was not admitted when it got its lease; its answer does not count.",
+                    job->spec->name, lease->worker);
     else if (entry->compromised_from >= 0)
-        verify_note(run, "%s: %s is marked compromised, and without a log nothing shows what it signed before; its answer does "
-                    "not count.", job->spec->name, lease->worker); /* W11 */
+        verify_note(run,
+                    "%s: %s is marked compromised, and without a log nothing shows what it signed before; "
+                    "its answer does "
+                    "not count.",
+                    job->spec->name, lease->worker); /* W11 */
     else
         return true;
     return false;
@@ -50,22 +54,23 @@ static void find_workers(struct ballot_box *box)
         const struct receipt_lease *lease = &box->job->leases[i];
         const struct directory_entry *entry = directory_find(box->run->directory, lease->worker);
         if (entry == NULL)
-            verify_note(box->run, "%s: %s is not in the worker directory; its answer does not count.", box->job->spec->name,
-                        lease->worker);
+            verify_note(box->run, "%s: %s is not in the worker directory; its answer does not count.",
+                        box->job->spec->name, lease->worker);
         box->workers[i] = entry;
     }
 }
 
 /* The statement and the lease it answers; NULL if nobody of this job's lease holders signed it. */
-static struct statement *open_envelope(struct ballot_box *box, const struct receipt_envelope *envelope, size_t *ret_lease,
-                                       struct diag *diag)
+static struct statement *open_envelope(struct ballot_box *box, const struct receipt_envelope *envelope,
+                                       size_t *ret_lease, struct diag *diag)
 {
     const struct verify_job *job = box->job;
     for (size_t i = 0; i < job->nleases; i++) {
         struct statement *statement = NULL;
         if (box->workers[i] == NULL)
             continue;
-        int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519, &statement, diag);
+        int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519,
+                                    &statement, diag);
         if (result < 0 && result != FARM_E_SIGNATURE)
             return NULL; /* signed by it, and malformed */
         if (result < 0)
@@ -75,21 +80,24 @@ static struct statement *open_envelope(struct ballot_box *box, const struct rece
             return statement;
         }
         statement_free(statement); /* the same worker may hold another lease of this job */
-        diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here", job->leases[i].worker);
+        diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
+                 job->leases[i].worker);
     }
     return NULL;
 }
 
-static int check_statement(const struct ballot_box *box, const struct statement *statement, size_t lease, struct diag *diag)
+static int check_statement(const struct ballot_box *box, const struct statement *statement, size_t lease,
+                           struct diag *diag)
 {
     const struct directory_entry *entry = box->workers[lease];
     enum lease_outcome outcome = box->job->leases[lease].outcome;
-    if (strcmp(statement->worker, entry->worker) != 0 || strcmp(statement->operator_name, entry->operator_name) != 0)
-        return diag_set(diag, FARM_E_REFUSED, "%s signed in the name of %s:%s", entry->worker, statement->operator_name,
-                        statement->worker);
+    if (strcmp(statement->worker, entry->worker) != 0 ||
+        strcmp(statement->operator_name, entry->operator_name) != 0)
+        return diag_set(diag, FARM_E_REFUSED, "%s signed in the name of %s:%s", entry->worker,
+                        statement->operator_name, statement->worker);
     if (outcome != OUTCOME_ANSWERED && outcome != OUTCOME_LATE)
-        return diag_set(diag, FARM_E_REFUSED, "the lease of %s is listed as %s, yet here is an answer", entry->worker,
-                        lease_outcome_name(outcome));
+        return diag_set(diag, FARM_E_REFUSED, "the lease of %s is listed as %s, yet here is an answer",
+                        entry->worker, lease_outcome_name(outcome));
     return statement_check_spec(statement, box->job->spec, diag);
 }
 
@@ -99,12 +107,17 @@ static void add_vote(struct ballot_box *box, const struct statement *statement, 
     const struct directory_entry *entry = box->workers[at];
     if (!counts(box->run, box->job, lease, entry))
         return;
-    box->votes[box->nvotes++] = (struct cast_vote){
-        .vote = {.operator_name = entry->operator_name, .anchor = directory_entry_is_anchor(entry, box->run->root),
-                 .open = lease->open, .failure = statement->failure, .payload = statement->payload,
-                 .cpu_vendor = entry->cpu_vendor, .kernel = entry->kernel, .site = entry->site},
-        .round = lease->round,
-        .tar = statement->tar};
+    box->votes[box->nvotes++] =
+        (struct cast_vote){.vote = {.operator_name = entry->operator_name,
+                                    .anchor = directory_entry_is_anchor(entry, box->run->root),
+                                    .open = lease->open,
+                                    .failure = statement->failure,
+                                    .payload = statement->payload,
+                                    .cpu_vendor = entry->cpu_vendor,
+                                    .kernel = entry->kernel,
+                                    .site = entry->site},
+                           .round = lease->round,
+                           .tar = statement->tar};
 }
 
 /* Whether it came from a worker that the directory does not know: then nothing can be said about it. */
@@ -123,8 +136,8 @@ static void read_envelope(struct ballot_box *box, const struct receipt_envelope 
     struct statement *statement = open_envelope(box, envelope, &lease, &diag);
     if (statement == NULL) {
         if (!has_unknown_worker(box) || diag.error == 0 || diag.error != FARM_E_SIGNATURE)
-            verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
-                           digest_hex(&envelope->digest).text,
+            verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s",
+                           box->job->spec->name, digest_hex(&envelope->digest).text,
                            diag.error != 0 ? diag.text : "no worker of the directory held a lease for it");
         return;
     }
@@ -145,8 +158,10 @@ static void check_answers(const struct ballot_box *box)
         const struct receipt_lease *lease = &box->job->leases[i];
         bool expected = lease->outcome == OUTCOME_ANSWERED || lease->outcome == OUTCOME_LATE;
         if (expected && !box->answered[i] && box->workers[i] != NULL)
-            verify_problem(box->run, box->job->receipt, "answer-missing", "%s: %s answered its lease %.16s..., but the answer is "
-                           "not in the receipt", box->job->spec->name, lease->worker,
+            verify_problem(box->run, box->job->receipt, "answer-missing",
+                           "%s: %s answered its lease %.16s..., but the answer is "
+                           "not in the receipt",
+                           box->job->spec->name, lease->worker,
                            digest_hex((const struct digest *)&lease->nonce).text); /* K2 */
     }
 }
@@ -160,7 +175,8 @@ static size_t votes_of_round(const struct ballot_box *box, uint32_t round, struc
     return n;
 }
 
-static void take_agreement(struct ballot_box *box, const struct verdict *verdict, const struct vote *votes, size_t n)
+static void take_agreement(struct ballot_box *box, const struct verdict *verdict, const struct vote *votes,
+                           size_t n)
 {
     struct verify_job *job = box->job;
     const char *names[RELEASE_OPERATORS_MAX];
@@ -178,11 +194,14 @@ static void take_agreement(struct ballot_box *box, const struct verdict *verdict
     job->agreed = true;
 }
 
-static void refuse_verdict(const struct ballot_box *box, uint32_t round, const struct verdict *verdict, const char *why)
+static void refuse_verdict(const struct ballot_box *box, uint32_t round, const struct verdict *verdict,
+                           const char *why)
 {
-    verify_problem(box->run, box->job->receipt, "verdict", "%s: round %u is %s (%u operators, %u anchors, %u dissent; needed are "
-                   "%u operators, %u anchors): %s", box->job->spec->name, round, verdict_state_name(verdict->state),
-                   verdict->operators, verdict->anchors, verdict->dissent, box->job->rules.quorum, box->job->rules.anchors, why);
+    verify_problem(box->run, box->job->receipt, "verdict",
+                   "%s: round %u is %s (%u operators, %u anchors, %u dissent; needed are "
+                   "%u operators, %u anchors): %s",
+                   box->job->spec->name, round, verdict_state_name(verdict->state), verdict->operators,
+                   verdict->anchors, verdict->dissent, box->job->rules.quorum, box->job->rules.anchors, why);
 }
 
 static void find_agreement(struct ballot_box *box, uint32_t round, struct vote *scratch)
@@ -236,14 +255,16 @@ static void check_tars(struct ballot_box *box)
     struct verify_job *job = box->job;
     for (size_t i = 0, first = SIZE_MAX; i < box->nvotes; i++) {
         const struct cast_vote *cast = &box->votes[i];
-        if (!job->agreed || cast->vote.failure != FAILURE_NONE || !digest_equal(&cast->vote.payload, &job->payload))
+        if (!job->agreed || cast->vote.failure != FAILURE_NONE ||
+            !digest_equal(&cast->vote.payload, &job->payload))
             continue;
         if (first == SIZE_MAX) {
             first = i;
             job->tar = cast->tar;
         } else if (!digest_equal(&cast->tar, &job->tar)) {
-            verify_problem(box->run, job->receipt, "tar-differs", "%s: %s attested the agreed payload with another tar",
-                           job->spec->name, cast->vote.operator_name);
+            verify_problem(box->run, job->receipt, "tar-differs",
+                           "%s: %s attested the agreed payload with another tar", job->spec->name,
+                           cast->vote.operator_name);
         }
     }
 }
@@ -253,12 +274,17 @@ static void check_claim(const struct ballot_box *box)
     const struct verify_job *job = box->job;
     const struct receipt_verdict *claimed = job->claimed;
     if (claimed == NULL)
-        verify_problem(box->run, job->receipt, "verdict-missing", "%s: the receipt claims no verdict", job->spec->name);
-    else if (job->agreed && (claimed->state != VERDICT_AGREED || !digest_equal(&claimed->payload, &job->payload) ||
-                             claimed->operators != job->verdict.operators || claimed->dissent != job->verdict.dissent))
-        verify_problem(box->run, job->receipt, "verdict-claim", "%s: the receipt claims %s by %u with %u dissent, the votes give %s by "
-                       "%u with %u dissent", job->spec->name, verdict_state_name(claimed->state), claimed->operators,
-                       claimed->dissent, verdict_state_name(job->verdict.state), job->verdict.operators, job->verdict.dissent);
+        verify_problem(box->run, job->receipt, "verdict-missing", "%s: the receipt claims no verdict",
+                       job->spec->name);
+    else if (job->agreed &&
+             (claimed->state != VERDICT_AGREED || !digest_equal(&claimed->payload, &job->payload) ||
+              claimed->operators != job->verdict.operators || claimed->dissent != job->verdict.dissent))
+        verify_problem(box->run, job->receipt, "verdict-claim",
+                       "%s: the receipt claims %s by %u with %u dissent, the votes give %s by "
+                       "%u with %u dissent",
+                       job->spec->name, verdict_state_name(claimed->state), claimed->operators,
+                       claimed->dissent, verdict_state_name(job->verdict.state), job->verdict.operators,
+                       job->verdict.dissent);
 }
 
 static uint32_t last_round(const struct ballot_box *box)
@@ -279,7 +305,8 @@ static void judge_rounds(struct ballot_box *box)
     for (uint32_t round = 1; round <= last; round++)
         check_round(box, round, round == last, scratch);
     if (last == 0)
-        verify_problem(box->run, box->job->receipt, "verdict", "%s: nobody's answer counts", box->job->spec->name);
+        verify_problem(box->run, box->job->receipt, "verdict", "%s: nobody's answer counts",
+                       box->job->spec->name);
     check_tars(box);
     check_claim(box);
 }

@@ -20,7 +20,8 @@ char *farm_fixture_sign(const struct key_pair *pair, const char *name_space, str
 void farm_fixture_add_role_key(struct role *role, const char *person, const struct key_pair *pair)
 {
     role->keys = mem_grow(role->keys, role->nkeys + 1, sizeof *role->keys);
-    role->keys[role->nkeys++] = (struct role_key){.person = mem_string(person), .key = ssh_public_key_of(pair)};
+    role->keys[role->nkeys++] =
+        (struct role_key){.person = mem_string(person), .key = ssh_public_key_of(pair)};
 }
 
 static struct root *make_root(const struct farm_fixture *fixture)

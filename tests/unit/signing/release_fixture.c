@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-static const char *const default_policy = "version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  distinct: [operator]\n";
+static const char *const default_policy =
+    "version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  distinct: [operator]\n";
 
 static void must(int result, const struct diag *diag)
 {
@@ -39,12 +40,16 @@ static void make_tree(struct release_fixture *f)
     struct diag diag = DIAG_INIT;
     struct problems problems = PROBLEMS_INIT;
     put(f->dirfd, "tree/packages/extra/liba/package.yml",
-        VIEW("name: liba\nversion: \"1.0\"\nrelease: 1\ndescription: A library\nlicense: MIT\ntier: extra\nbuild_style: custom\n"
-             "source: []\n"), 0644);
+        VIEW("name: liba\nversion: \"1.0\"\nrelease: 1\ndescription: A library\nlicense: MIT\ntier: "
+             "extra\nbuild_style: custom\n"
+             "source: []\n"),
+        0644);
     put(f->dirfd, "tree/packages/extra/liba/build.sh", VIEW("do_install() { :; }\n"), 0755);
     put(f->dirfd, "tree/packages/extra/appb/package.yml",
-        VIEW("name: appb\nversion: \"2.1\"\nrelease: 3\ndescription: A program\nlicense: MIT\ntier: extra\nbuild_style: custom\n"
-             "source: []\ndependencies:\n  build: [liba]\n  runtime: [liba]\n"), 0644);
+        VIEW("name: appb\nversion: \"2.1\"\nrelease: 3\ndescription: A program\nlicense: MIT\ntier: "
+             "extra\nbuild_style: custom\n"
+             "source: []\ndependencies:\n  build: [liba]\n  runtime: [liba]\n"),
+        0644);
     put(f->dirfd, "tree/packages/extra/appb/build.sh", VIEW("do_install() { :; }\n"), 0755);
     put(f->dirfd, "tree/farm/policy.yml", view_text(f->policy), 0644);
     CLEANUP_CLOSE int tree = file_open_dir(f->dirfd, "tree", NULL);
@@ -81,15 +86,20 @@ static void build_package(struct release_fixture *f, size_t at)
     struct diag diag = DIAG_INIT;
     for (size_t i = 0; i < node->nclosure; i++)
         payloads[i] = f->packages[node->closure[i]].payload.manifest;
-    struct spec_inputs inputs = {.tree = f->tree, .package = tree_index(f->tree, tree_find(f->tree, view_text(node->name))),
-                                 .base = f->base, .payloads = payloads, .npayloads = node->nclosure};
+    struct spec_inputs inputs = {.tree = f->tree,
+                                 .package = tree_index(f->tree, tree_find(f->tree, view_text(node->name))),
+                                 .base = f->base,
+                                 .payloads = payloads,
+                                 .npayloads = node->nclosure};
     must(spec_write(&inputs, &package->spec_text, &package->job, &diag), &diag);
     must(spec_parse(buf_view(&package->spec_text), &package->spec, &diag), &diag);
     CLEANUP_FREE char *dir = mem_format("build-%s", node->name);
     CLEANUP_FREE char *file = mem_format("%s/usr/%s", dir, node->name);
     put(f->dirfd, file, view_text(node->name), 0644);
     CLEANUP_CLOSE int dirfd = file_open_dir(f->dirfd, dir, NULL);
-    must(payload_pack(f->store, dirfd, write_pkginfo, package->spec, package->spec->epoch, &package->payload, &diag), &diag);
+    must(payload_pack(f->store, dirfd, write_pkginfo, package->spec, package->spec->epoch, &package->payload,
+                      &diag),
+         &diag);
     must(store_get(f->store, &package->payload.manifest, 1 << 20, &package->manifest_text, &diag), &diag);
 }
 
@@ -100,7 +110,8 @@ struct release_fixture *release_fixture_new(const char *policy)
     static const char *const everything[] = {"all"};
     f->policy = policy != NULL ? policy : default_policy;
     /* In memory where there is such a place: the store syncs each of its directories. */
-    strcpy(f->path, access("/dev/shm", W_OK) == 0 ? "/dev/shm/farm-test-release.XXXXXX" : "/tmp/farm-test-release.XXXXXX");
+    strcpy(f->path, access("/dev/shm", W_OK) == 0 ? "/dev/shm/farm-test-release.XXXXXX"
+                                                  : "/tmp/farm-test-release.XXXXXX");
     assert_non_null(mkdtemp(f->path));
     f->dirfd = file_open_dir(AT_FDCWD, f->path, NULL);
     f->release_dirfd = -1;
@@ -164,20 +175,35 @@ static void make_envelope(const struct release_fixture *f, size_t at, struct buf
     struct statement_dependency dependencies[RELEASE_FIXTURE_PACKAGES];
     struct diag diag = DIAG_INIT;
     for (size_t i = 0; i < spec->ndependencies; i++)
-        dependencies[i] = (struct statement_dependency){spec->dependencies[i].name, spec->dependencies[i].payload};
-    struct statement statement = {
-        .failure = vote->answer == ANSWER_FAILED ? FAILURE_BUILD : FAILURE_NONE,
-        .package = spec->name, .version = spec->version, .release = spec->release, .tier = spec->tier, .kind = spec->kind,
-        .job = package->job, .base = f->base, .tree_url = f->pin.url, .tree_commit = f->pin.commit,
-        .tree_sha256 = f->pin.sha256, .payload = package->payload.manifest, .tar = package->payload.tar,
-        .dependencies = dependencies, .ndependencies = spec->ndependencies,
-        .worker = fixture_workers[vote->operator_index], .operator_name = fixture_operators[vote->operator_index],
-        .nonce = nonce_of(at), .started_ms = FIXTURE_NOW, .finished_ms = FIXTURE_NOW + 1000, .log = digest_of(VIEW("log"))};
+        dependencies[i] =
+            (struct statement_dependency){spec->dependencies[i].name, spec->dependencies[i].payload};
+    struct statement statement = {.failure = vote->answer == ANSWER_FAILED ? FAILURE_BUILD : FAILURE_NONE,
+                                  .package = spec->name,
+                                  .version = spec->version,
+                                  .release = spec->release,
+                                  .tier = spec->tier,
+                                  .kind = spec->kind,
+                                  .job = package->job,
+                                  .base = f->base,
+                                  .tree_url = f->pin.url,
+                                  .tree_commit = f->pin.commit,
+                                  .tree_sha256 = f->pin.sha256,
+                                  .payload = package->payload.manifest,
+                                  .tar = package->payload.tar,
+                                  .dependencies = dependencies,
+                                  .ndependencies = spec->ndependencies,
+                                  .worker = fixture_workers[vote->operator_index],
+                                  .operator_name = fixture_operators[vote->operator_index],
+                                  .nonce = nonce_of(at),
+                                  .started_ms = FIXTURE_NOW,
+                                  .finished_ms = FIXTURE_NOW + 1000,
+                                  .log = digest_of(VIEW("log"))};
     if (vote->answer == ANSWER_OTHER)
         statement.payload = statement.tar = digest_of(VIEW("other bytes"));
     if (vote->answer == ANSWER_FAILED)
         statement.payload = statement.tar = (struct digest){{0}};
-    must(statement_sign(&statement, identity_keys(f->farm->workers[vote->operator_index]), ret, &diag), &diag);
+    must(statement_sign(&statement, identity_keys(f->farm->workers[vote->operator_index]), ret, &diag),
+         &diag);
 }
 
 static void add_evidence(const struct release_fixture *f, size_t package, struct receipt *receipt)
@@ -189,17 +215,22 @@ static void add_evidence(const struct release_fixture *f, size_t package, struct
         if (vote->package != package)
             continue;
         CLEANUP_BUF struct buf envelope = BUF_INIT;
-        receipt_add_lease(receipt, &(struct receipt_lease){.job = *job, .nonce = nonce_of(i), .round = vote->round,
-                                                           .open = vote->open, .outcome = vote->outcome,
-                                                           .worker = (char *)fixture_workers[vote->operator_index],
-                                                           .operator_name = (char *)fixture_operators[vote->operator_index],
-                                                           .granted_ms = FIXTURE_NOW - 1000});
+        receipt_add_lease(
+            receipt, &(struct receipt_lease){.job = *job,
+                                             .nonce = nonce_of(i),
+                                             .round = vote->round,
+                                             .open = vote->open,
+                                             .outcome = vote->outcome,
+                                             .worker = (char *)fixture_workers[vote->operator_index],
+                                             .operator_name = (char *)fixture_operators[vote->operator_index],
+                                             .granted_ms = FIXTURE_NOW - 1000});
         if (vote->answer == ANSWER_NONE || f->receipt_leaves_out == i + 1)
             continue;
         make_envelope(f, i, &envelope);
         must(receipt_add_envelope(receipt, job, buf_view(&envelope), &diag), &diag);
     }
-    receipt_add_verdict(receipt, &(struct receipt_verdict){.job = *job, .state = VERDICT_AGREED,
+    receipt_add_verdict(receipt, &(struct receipt_verdict){.job = *job,
+                                                           .state = VERDICT_AGREED,
                                                            .payload = f->packages[package].payload.manifest,
                                                            .operators = (uint32_t)f->claimed_operators,
                                                            .dissent = f->claimed_dissent});
@@ -223,18 +254,24 @@ static void write_archive(struct release_fixture *f, size_t at, struct release_p
     struct diag diag = DIAG_INIT;
     must(file_make_dirs(f->release_dirfd, RELEASE_ARTIFACTS, 0755, &diag), &diag);
     CLEANUP_CLOSE int fd = openat(f->release_dirfd, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    must(payload_export_gz(f->store, &f->packages[at].payload.tar, fd, &package->archive_sha256, &package->archive_size, &diag),
+    must(payload_export_gz(f->store, &f->packages[at].payload.tar, fd, &package->archive_sha256,
+                           &package->archive_size, &diag),
          &diag);
 }
 
 static void fill_package(struct release_fixture *f, size_t at, struct release_package *package)
 {
     const struct plan_node *node = &f->plan->nodes[at];
-    *package = (struct release_package){.name = mem_string(node->name), .version = mem_string(node->version),
-                                        .release = mem_string(node->release), .tier = mem_string(node->tier),
-                                        .phase = mem_string(node->tier), .gpu = mem_string("none"),
-                                        .job = f->packages[at].job, .payload = f->packages[at].payload.manifest,
-                                        .tar = f->packages[at].payload.tar, .dissent = f->claimed_dissent};
+    *package = (struct release_package){.name = mem_string(node->name),
+                                        .version = mem_string(node->version),
+                                        .release = mem_string(node->release),
+                                        .tier = mem_string(node->tier),
+                                        .phase = mem_string(node->tier),
+                                        .gpu = mem_string("none"),
+                                        .job = f->packages[at].job,
+                                        .payload = f->packages[at].payload.manifest,
+                                        .tar = f->packages[at].payload.tar,
+                                        .dissent = f->claimed_dissent};
     package->archive = mem_format("%s-%s.igos.tar.gz", node->name, node->version);
     package->operators = mem_zero(f->claimed_operators + 1, sizeof *package->operators);
     for (; package->noperators < f->claimed_operators; package->noperators++)
@@ -254,7 +291,8 @@ static struct digest write_root(struct release_fixture *f)
     put(f->release_dirfd, "root/1.root.json", buf_view(&text), 0644);
     put(f->dirfd, "trust.json", buf_view(&text), 0644);
     for (size_t i = 0; i < 2; i++) {
-        CLEANUP_FREE char *armored = farm_fixture_sign(f->farm->people[i], SSHSIG_NAMESPACE_ROOT, buf_view(&text));
+        CLEANUP_FREE char *armored =
+            farm_fixture_sign(f->farm->people[i], SSHSIG_NAMESPACE_ROOT, buf_view(&text));
         CLEANUP_FREE char *path = mem_format("root/1.root.json.sig.d/%s.sig", fixture_people[i]);
         put(f->release_dirfd, path, view_text(armored), 0644);
     }
@@ -329,12 +367,14 @@ void release_fixture_write(struct release_fixture *f)
     release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
 }
 
-int release_fixture_verify(struct release_fixture *f, const struct verify_state *state, int64_t now, struct verify_result *ret)
+int release_fixture_verify(struct release_fixture *f, const struct verify_state *state, int64_t now,
+                           struct verify_result *ret)
 {
     CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
     CLEANUP_FREE char *tree = mem_format("%s/tree", f->path);
     struct diag diag = DIAG_INIT;
-    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .state = state, .now_ms = now, .tree = tree};
+    struct verify_options options = {
+        .dirfd = f->release_dirfd, .trust = trust, .state = state, .now_ms = now, .tree = tree};
     int result = verify_release(&options, ret, &diag);
     if (result < 0 && result != FARM_E_REFUSED)
         fail_msg("could not run: %s", diag.text);

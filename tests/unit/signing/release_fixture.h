@@ -35,8 +35,8 @@ struct fixture_package {
 
 struct release_fixture {
     struct farm_fixture *farm;
-    char path[64];           /* everything lies below; removed at the end */
-    int dirfd;               /* of it */
+    char path[64]; /* everything lies below; removed at the end */
+    int dirfd;     /* of it */
     const char *policy;
     struct tree *tree;
     struct tree_pin pin;
@@ -49,12 +49,12 @@ struct release_fixture {
     size_t nvotes;
     int64_t sequence;
     struct digest previous;
-    uint32_t claimed_dissent; /* what release and receipts claim for both packages */
-    size_t claimed_operators; /* the first so many */
+    uint32_t claimed_dissent;  /* what release and receipts claim for both packages */
+    size_t claimed_operators;  /* the first so many */
     size_t receipt_leaves_out; /* index + 1 of a vote whose envelope is left out of the receipts; 0: none */
     bool appb_receipt_alone;   /* appb's receipt says nothing of liba */
     bool duplicate_lease_answer;
-    int release_dirfd;        /* <path>/release */
+    int release_dirfd; /* <path>/release */
 };
 
 /* 'policy': the text of policy.yml; NULL for quorum 2, one anchor. */

@@ -45,7 +45,8 @@ static void test_round_trip(void **state)
     directory_free(back);
 }
 
-static int check_signed_by(const struct farm_fixture *farm, const struct key_pair *one, const struct key_pair *two)
+static int check_signed_by(const struct farm_fixture *farm, const struct key_pair *one,
+                           const struct key_pair *two)
 {
     CLEANUP(directory_entry_done) struct directory_entry entry = farm_fixture_entry(farm, 3);
     if (one != NULL)
@@ -104,7 +105,7 @@ static void test_unique(void **state)
     entry.ed25519 = *keys_public(identity_keys(fresh));
     assert_int_equal(directory_add(farm->directory, &entry, NULL), FARM_E_REFUSED); /* the same CURVE key */
     memcpy(entry.curve, identity_curve_public(fresh), DIRECTORY_CURVE_SIZE);
-    assert_int_equal(directory_add(farm->directory, &entry, NULL), 0);              /* a second worker of gamma */
+    assert_int_equal(directory_add(farm->directory, &entry, NULL), 0); /* a second worker of gamma */
     identity_free(fresh);
     fresh = identity_generate("gamma-3", true);
     free(entry.worker);
@@ -112,10 +113,12 @@ static void test_unique(void **state)
     entry.ed25519 = *keys_public(identity_keys(fresh));
     memcpy(entry.curve, identity_curve_public(fresh), DIRECTORY_CURVE_SIZE);
     entry.operator_key = ssh_public_key_of(farm->operators[3]);
-    assert_int_equal(directory_add(farm->directory, &entry, NULL), FARM_E_REFUSED); /* gamma with delta's key */
+    assert_int_equal(directory_add(farm->directory, &entry, NULL),
+                     FARM_E_REFUSED); /* gamma with delta's key */
     entry.operator_key = ssh_public_key_of(farm->operators[2]);
     entry.ed25519 = entry.operator_key.key;
-    assert_int_equal(directory_add(farm->directory, &entry, NULL), FARM_E_REFUSED); /* signs with the operator's key */
+    assert_int_equal(directory_add(farm->directory, &entry, NULL),
+                     FARM_E_REFUSED); /* signs with the operator's key */
     identity_free(fresh);
 }
 
@@ -139,8 +142,10 @@ static void test_strict(void **state)
     struct farm_fixture *farm = *state;
     char hex[65];
     hex_encode(farm->directory->entries[0].ed25519.bytes, 32, hex);
-    refuse_changed(farm->directory, hex, "0100000000000000000000000000000000000000000000000000000000000000"); /* W4 */
-    refuse_changed(farm->directory, hex, "10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f"); /* W4 */
+    refuse_changed(farm->directory, hex,
+                   "0100000000000000000000000000000000000000000000000000000000000000"); /* W4 */
+    refuse_changed(farm->directory, hex,
+                   "10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f"); /* W4 */
     refuse_changed(farm->directory, "\"compromised_from\":-1", "\"compromised_from\":-2");
     refuse_changed(farm->directory, "\"facts\":{", "\"facts\":{\"moon\":\"full\",");
     refuse_changed(farm->directory, "\"worker\":\"alpha-1\"", "\"worker\":\"Alpha\"");
@@ -148,7 +153,8 @@ static void test_strict(void **state)
     refuse_changed(farm->directory, "\"previous\":null",
                    "\"previous\":\"0000000000000000000000000000000000000000000000000000000000000001\"");
     refuse_changed(farm->directory, "\"version\":1", "\"version\":2");
-    refuse_changed(farm->directory, "\"format\":\"intergenos-workers/1\"", "\"format\":\"intergenos-workers/1\",\"format\":1");
+    refuse_changed(farm->directory, "\"format\":\"intergenos-workers/1\"",
+                   "\"format\":\"intergenos-workers/1\",\"format\":1");
 }
 
 static void test_entry_alone(void **state)

@@ -15,18 +15,22 @@ static bool any_type_accepts(const json_t *vector, const json_t *keys)
 {
     CLEANUP_BUF struct buf envelope = BUF_INIT;
     json_write(json_object_get(vector, "envelope"), &envelope);
-    const json_t *names = json_object_get(vector, "trustedKeys"), *types = json_object_get(vector, "supportedPayloadTypes");
+    const json_t *names = json_object_get(vector, "trustedKeys"),
+                 *types = json_object_get(vector, "supportedPayloadTypes");
     struct public_key trusted[4];
     size_t ntrusted = json_array_size(names);
     assert_true(ntrusted <= ARRAY_SIZE(trusted));
     for (size_t i = 0; i < ntrusted; i++)
         assert_true(keys_public_parse(
-            view_text(json_string_value(json_object_get(keys, json_string_value(json_array_get(names, i))))), &trusted[i]));
+            view_text(json_string_value(json_object_get(keys, json_string_value(json_array_get(names, i))))),
+            &trusted[i]));
     bool accepted = false;
     for (size_t i = 0; i < json_array_size(types); i++) {
         CLEANUP_BUF struct buf payload = BUF_INIT;
-        accepted |= dsse_verify(buf_view(&envelope), json_string_value(json_array_get(types, i)), trusted, ntrusted,
-                                (unsigned int)json_integer_value(json_object_get(vector, "threshold")), &payload, NULL) == 0;
+        accepted |=
+            dsse_verify(buf_view(&envelope), json_string_value(json_array_get(types, i)), trusted, ntrusted,
+                        (unsigned int)json_integer_value(json_object_get(vector, "threshold")), &payload,
+                        NULL) == 0;
     }
     return accepted;
 }
@@ -47,7 +51,8 @@ static void test_vectors(void **state)
         const json_t *vector = json_array_get(vectors, i);
         bool expected = strcmp(json_string_value(json_object_get(vector, "expect")), "accept") == 0;
         if (any_type_accepts(vector, json_object_get(document, "keys")) != expected)
-            fail_msg("%s: expected %s", json_string_value(json_object_get(vector, "id")), expected ? "accept" : "reject");
+            fail_msg("%s: expected %s", json_string_value(json_object_get(vector, "id")),
+                     expected ? "accept" : "reject");
     }
 }
 
@@ -55,7 +60,8 @@ static void test_pae(void **state)
 {
     (void)state;
     CLEANUP_BUF struct buf pae = BUF_INIT;
-    dsse_pae(VIEW("http://example.com/HelloWorld"), VIEW("hello world"), &pae); /* the specification's own example */
+    dsse_pae(VIEW("http://example.com/HelloWorld"), VIEW("hello world"),
+             &pae); /* the specification's own example */
     assert_string_equal(pae.data, "DSSEv1 29 http://example.com/HelloWorld 11 hello world");
 }
 
@@ -72,10 +78,14 @@ static void test_round_trip(void **state)
     assert_true(dsse_is_canonical(buf_view(&envelope)));
     assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted, 3, 2, &payload, NULL), 0);
     assert_string_equal(payload.data, "{}");
-    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted, 3, 3, &payload, NULL), FARM_E_SIGNATURE);
-    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted + 1, 2, 2, &payload, NULL), FARM_E_SIGNATURE);
-    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted, 3, 0, &payload, NULL), FARM_E_REFUSED);
-    assert_int_equal(dsse_verify(buf_view(&envelope), "text/plain", trusted, 3, 1, &payload, NULL), FARM_E_REFUSED);
+    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted, 3, 3, &payload, NULL),
+                     FARM_E_SIGNATURE);
+    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted + 1, 2, 2, &payload, NULL),
+                     FARM_E_SIGNATURE);
+    assert_int_equal(dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, trusted, 3, 0, &payload, NULL),
+                     FARM_E_REFUSED);
+    assert_int_equal(dsse_verify(buf_view(&envelope), "text/plain", trusted, 3, 1, &payload, NULL),
+                     FARM_E_REFUSED);
     assert_string_equal(payload.data, "{}"); /* untouched by failures */
 }
 
@@ -111,18 +121,24 @@ static void test_malformed(void **state)
     CLEANUP_BUF struct buf bomb = BUF_INIT;
     check_refused("", FARM_E_SYNTAX);
     check_refused("[]", FARM_E_SYNTAX);
-    check_refused("{\"payload\":\"e30=\",\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}",
+    check_refused("{\"payload\":\"e30=\",\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO
+                  "\",\"signatures\":[]}",
                   FARM_E_SYNTAX); /* E4 */
-    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}{}", FARM_E_SYNTAX);
-    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}", FARM_E_SIGNATURE);
-    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[{\"sig\":\"AA==\"}]}",
+    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}{}",
                   FARM_E_SYNTAX);
-    check_refused("{\"payload\":7,\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}", FARM_E_SYNTAX);
+    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}",
+                  FARM_E_SIGNATURE);
+    check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO
+                  "\",\"signatures\":[{\"sig\":\"AA==\"}]}",
+                  FARM_E_SYNTAX);
+    check_refused("{\"payload\":7,\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}",
+                  FARM_E_SYNTAX);
     for (int i = 0; i < 100000; i++)
         buf_add_byte(&bomb, '[');
     check_refused(bomb.data, FARM_E_LIMIT);
     assert_false(dsse_is_canonical(VIEW("{ \"payload\":\"e30=\",\"payloadType\":\"t\",\"signatures\":[]}")));
-    assert_false(dsse_is_canonical(VIEW("{\"extra\":1,\"payload\":\"e30=\",\"payloadType\":\"t\",\"signatures\":[]}")));
+    assert_false(dsse_is_canonical(
+        VIEW("{\"extra\":1,\"payload\":\"e30=\",\"payloadType\":\"t\",\"signatures\":[]}")));
     assert_true(dsse_is_canonical(VIEW("{\"payload\":\"e30=\",\"payloadType\":\"t\",\"signatures\":[]}")));
 }
 

@@ -98,12 +98,19 @@ static void test_malformed(void **state)
     struct place *place = *state;
     static const char *const good = "intergenos-farm-key 1\nname alpha-1\n" SEED CURVE;
     static const char *const bad[] = {
-        "", "intergenos-farm-key 2\nname alpha-1\n" SEED, "intergenos-farm-key 1\n" SEED,
-        "intergenos-farm-key 1\nname alpha-1\n", "intergenos-farm-key 1\nname Alpha\n" SEED,
-        "intergenos-farm-key 1\nname alpha-1\n" SEED SEED, "intergenos-farm-key 1\nname alpha-1\n" SEED CURVE CURVE,
-        "intergenos-farm-key 1\nname alpha-1\n" SEED CURVE "\n", "intergenos-farm-key 1\nname alpha-1\n" CURVE SEED,
-        "intergenos-farm-key 1\nname alpha-1\ned25519-seed 4ccd\n", "intergenos-farm-key 1\nname a/b\n" SEED,
-        "intergenos-farm-key 1\nname alpha-1\ned25519-seed 4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "",
+        "intergenos-farm-key 2\nname alpha-1\n" SEED,
+        "intergenos-farm-key 1\n" SEED,
+        "intergenos-farm-key 1\nname alpha-1\n",
+        "intergenos-farm-key 1\nname Alpha\n" SEED,
+        "intergenos-farm-key 1\nname alpha-1\n" SEED SEED,
+        "intergenos-farm-key 1\nname alpha-1\n" SEED CURVE CURVE,
+        "intergenos-farm-key 1\nname alpha-1\n" SEED CURVE "\n",
+        "intergenos-farm-key 1\nname alpha-1\n" CURVE SEED,
+        "intergenos-farm-key 1\nname alpha-1\ned25519-seed 4ccd\n",
+        "intergenos-farm-key 1\nname a/b\n" SEED,
+        "intergenos-farm-key 1\nname alpha-1\ned25519-seed "
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
     };
     struct identity *read_back = NULL;
     assert_int_equal(file_write(place->dirfd, "good", view_text(good), 0600, NULL), 0);

@@ -105,10 +105,14 @@ static void test_invalid_public(void **state)
 {
     (void)state;
     struct public_key key;
-    assert_false(keys_public_parse(VIEW("0000000000000000000000000000000000000000000000000000000000000000"), &key));
-    assert_false(keys_public_parse(VIEW("0100000000000000000000000000000000000000000000000000000000000000"), &key));
-    assert_false(keys_public_parse(VIEW("10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f"), &key));
-    assert_false(keys_public_parse(VIEW("3D4017C3E843895A92B70AA74D1B7EBC9C982CCF2EC4968CC0CD55F12AF4660C"), &key));
+    assert_false(
+        keys_public_parse(VIEW("0000000000000000000000000000000000000000000000000000000000000000"), &key));
+    assert_false(
+        keys_public_parse(VIEW("0100000000000000000000000000000000000000000000000000000000000000"), &key));
+    assert_false(
+        keys_public_parse(VIEW("10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f"), &key));
+    assert_false(
+        keys_public_parse(VIEW("3D4017C3E843895A92B70AA74D1B7EBC9C982CCF2EC4968CC0CD55F12AF4660C"), &key));
     assert_true(keys_public_parse(view_text(public_hex), &key));
 }
 
@@ -117,9 +121,10 @@ static void test_names(void **state)
 {
     (void)state;
     struct public_key key = key_of(public_hex), back;
-    struct digest expected = digest_of(VIEW("{\"keytype\":\"ed25519\",\"keyval\":{\"public\":"
-                                            "\"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c\"},"
-                                            "\"scheme\":\"ed25519\"}"));
+    struct digest expected =
+        digest_of(VIEW("{\"keytype\":\"ed25519\",\"keyval\":{\"public\":"
+                       "\"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c\"},"
+                       "\"scheme\":\"ed25519\"}"));
     struct digest id = keys_id(&key);
     assert_memory_equal(&id, &expected, sizeof id);
     CLEANUP_BUF struct buf pem = BUF_INIT;
@@ -164,8 +169,8 @@ static void test_base64(void **state)
     check_base64("Zm9vYmFy", "foobar");
     check_base64("+/+/Pj8=", "\xfb\xff\xbf>?");
     check_base64("-_-_Pj8=", "\xfb\xff\xbf>?");
-    check_base64("-/+/Pj8=", NULL);  /* a mixture */
-    check_base64("Zh==", NULL);      /* set bits behind the end */
+    check_base64("-/+/Pj8=", NULL); /* a mixture */
+    check_base64("Zh==", NULL);     /* set bits behind the end */
     check_base64("Zg=", NULL);
     check_base64("Zm9v\nYmFy", NULL);
     check_base64("Z", NULL);
@@ -177,8 +182,9 @@ static void test_base64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rfc8032),        cmocka_unit_test(test_unreduced_s), cmocka_unit_test(test_cctv),
-        cmocka_unit_test(test_invalid_public), cmocka_unit_test(test_names),       cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_rfc8032), cmocka_unit_test(test_unreduced_s),
+        cmocka_unit_test(test_cctv),    cmocka_unit_test(test_invalid_public),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_generated),
         cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

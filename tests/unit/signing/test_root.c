@@ -33,14 +33,16 @@ static void test_round_trip(void **state)
         fail_msg("%s", diag.text);
     root_write(back, &again);
     assert_string_equal(text.data, again.data);
-    struct digest digest = digest_of(buf_view(&text)), base = digest_of(VIEW("base")), other = digest_of(VIEW("x"));
+    struct digest digest = digest_of(buf_view(&text)), base = digest_of(VIEW("base")),
+                  other = digest_of(VIEW("x"));
     assert_memory_equal(&back->digest, &digest, sizeof digest);
     assert_true(root_allows_base(back, &base));
     assert_false(root_allows_base(back, &other));
     assert_true(root_allows_unverified(back, "zlib"));
     assert_false(root_allows_unverified(back, "lz4"));
     assert_int_equal(role_persons(&back->roles[ROLE_RELEASE]), 3);
-    struct ssh_public_key alpha = ssh_public_key_of(farm->operators[0]), gamma = ssh_public_key_of(farm->operators[2]);
+    struct ssh_public_key alpha = ssh_public_key_of(farm->operators[0]),
+                          gamma = ssh_public_key_of(farm->operators[2]);
     assert_true(root_is_anchor(back, "alpha", &alpha));
     assert_false(root_is_anchor(back, "alpha", &gamma)); /* the name alone is nothing */
     assert_false(root_is_anchor(back, "gamma", &gamma));
@@ -86,7 +88,8 @@ static void test_shared_keys(void **state)
     assert_int_equal(parse_again(farm->root), 0);
     farm->root->anchors[1].keys[0] = farm->root->anchors[0].keys[0];
     assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
-    farm->root->anchors[1].keys[0] = ssh_public_key_of(farm->people[1]); /* an operator with a manager's key */
+    farm->root->anchors[1].keys[0] =
+        ssh_public_key_of(farm->people[1]); /* an operator with a manager's key */
     assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
 }
 
@@ -96,7 +99,8 @@ struct signing {
     size_t count;
 };
 
-static void sign(struct signing *signing, const struct key_pair *pair, const char *name_space, struct view document)
+static void sign(struct signing *signing, const struct key_pair *pair, const char *name_space,
+                 struct view document)
 {
     signing->texts[signing->count] = farm_fixture_sign(pair, name_space, document);
     signing->views[signing->count] = view_text(signing->texts[signing->count]);
@@ -121,11 +125,12 @@ static void test_signatures(void **state)
     assert_int_equal(root_parse(buf_view(&text), "root.json", &root, NULL), 0);
     assert_int_equal(root_check(NULL, root, buf_view(&text), NULL, 0, NULL), FARM_E_SIGNATURE);
     sign(&signing, farm->people[0], "root@intergenos", buf_view(&text));
-    sign(&signing, farm->people[0], "root@intergenos", buf_view(&text));     /* twice the same */
-    sign(&signing, farm->people[1], "release@intergenos", buf_view(&text));  /* S3 */
-    sign(&signing, farm->enrolment, "root@intergenos", buf_view(&text));     /* not in the role */
+    sign(&signing, farm->people[0], "root@intergenos", buf_view(&text));    /* twice the same */
+    sign(&signing, farm->people[1], "release@intergenos", buf_view(&text)); /* S3 */
+    sign(&signing, farm->enrolment, "root@intergenos", buf_view(&text));    /* not in the role */
     sign(&signing, farm->people[1], "root@intergenos", VIEW("other bytes"));
-    assert_int_equal(root_check(NULL, root, buf_view(&text), signing.views, signing.count, &diag), FARM_E_SIGNATURE); /* S1 */
+    assert_int_equal(root_check(NULL, root, buf_view(&text), signing.views, signing.count, &diag),
+                     FARM_E_SIGNATURE); /* S1 */
     assert_non_null(strstr(diag.text, "1 of 2"));
     assert_non_null(strstr(diag.text, "ann"));
     sign(&signing, farm->people[2], "root@intergenos", buf_view(&text));
@@ -144,19 +149,23 @@ static void test_one_person_two_keys(void **state)
     release->keys[1].person = mem_string("ann");
     sign(&signing, farm->people[0], "release@intergenos", VIEW("x"));
     sign(&signing, farm->people[1], "release@intergenos", VIEW("x"));
-    assert_int_equal(role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 2, &persons, NULL),
-                     FARM_E_SIGNATURE);
+    assert_int_equal(
+        role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 2, &persons, NULL),
+        FARM_E_SIGNATURE);
     sign(&signing, farm->people[2], "release@intergenos", VIEW("x"));
-    assert_int_equal(role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL), 0);
+    assert_int_equal(
+        role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL),
+        0);
     assert_int_equal(persons, 2);
     release->keys[2].verify_required = true; /* a plain key cannot have asked for a PIN */
-    assert_int_equal(role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL),
-                     FARM_E_SIGNATURE);
+    assert_int_equal(
+        role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL),
+        FARM_E_SIGNATURE);
     signing_done(&signing);
 }
 
-static int check_next(const struct root *old, int64_t version, const struct root *new_root, const struct key_pair *const *pairs,
-                      size_t npairs)
+static int check_next(const struct root *old, int64_t version, const struct root *new_root,
+                      const struct key_pair *const *pairs, size_t npairs)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct signing signing = {0};

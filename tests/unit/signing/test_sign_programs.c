@@ -68,8 +68,10 @@ static void test_verify(void **state)
 {
     struct release_fixture *f = *state;
     release_fixture_write(f);
-    ok(f, RUN(f, VERIFY, "release", "--trust", "trust.json", "--state", "state", "--phase", "image", "--tree", "tree", "-v"));
-    expect_output(f, "PASSED: release test-1, sequence 1: 2 packages, 2 jobs, 4 attestations, 2 release managers");
+    ok(f, RUN(f, VERIFY, "release", "--trust", "trust.json", "--state", "state", "--phase", "image", "--tree",
+              "tree", "-v"));
+    expect_output(
+        f, "PASSED: release test-1, sequence 1: 2 packages, 2 jobs, 4 attestations, 2 release managers");
     expect_output(f, "ok      extra/liba 1.0: 2 operators (2 anchors), 0 dissent");
     expect_output(f, "note: Transparency log: not part of this release");
     ok(f, RUN(f, VERIFY, "release", "--trust", "trust.json", "--state", "state", "--json"));
@@ -101,6 +103,20 @@ static void test_verify_cannot_run(void **state)
     ok(f, RUN(f, VERIFY, "--version"));
 }
 
+/* As a worker makes it. */
+static void write_request(const struct release_fixture *f)
+{
+    char curve[65], key[65];
+    hex_encode(identity_curve_public(f->farm->workers[0]), 32, curve);
+    hex_encode(keys_public(identity_keys(f->farm->workers[0]))->bytes, 32, key);
+    CLEANUP_FREE char *text =
+        mem_format("{\"curve\":\"%s\",\"ed25519\":\"%s\",\"facts\":{\"cpu_vendor\":\"amd\","
+                   "\"kernel\":\"5.10\",\"site\":\"oslo\"},\"operator\":\"alpha\","
+                   "\"worker\":\"alpha-1\"}\n",
+                   curve, key);
+    assert_int_equal(file_write(f->dirfd, "request.json", view_text(text), 0644, NULL), 0);
+}
+
 /* From nothing: keys, root, an entry, the directory. */
 static void test_sign(void **state)
 {
@@ -117,10 +133,12 @@ static void test_sign(void **state)
     expect_output(f, "ssh-ed25519 AAAA");
     ok(f, RUN(f, SIGN, "pubkey", "ann.pub", "--pem"));
     expect_output(f, "BEGIN PUBLIC KEY");
-    ok(f, RUN(f, SIGN, "root", "init", "--out", "root.json", "--expires", "2100-01-31", "--policy", "tree/farm/policy.yml", "--base",
-              "00000000000000000000000000000000000000000000000000000000000000aa", "--root-key", "ann=ann.pub", "--root-key",
-              "ben=ben.pub", "--root-threshold", "2", "--release-key", "ann=ann.pub", "--release-key", "ben=ben.pub",
-              "--enrolment-key", "eva=eva.pub", "--anchor", "alpha=alpha.pub"));
+    ok(f,
+       RUN(f, SIGN, "root", "init", "--out", "root.json", "--expires", "2100-01-31", "--policy",
+           "tree/farm/policy.yml", "--base",
+           "00000000000000000000000000000000000000000000000000000000000000aa", "--root-key", "ann=ann.pub",
+           "--root-key", "ben=ben.pub", "--root-threshold", "2", "--release-key", "ann=ann.pub",
+           "--release-key", "ben=ben.pub", "--enrolment-key", "eva=eva.pub", "--anchor", "alpha=alpha.pub"));
     assert_int_equal(RUN(f, SIGN, "root", "show", "root.json"), 1);
     ok(f, RUN(f, SIGN, "root", "sign", "root.json", "--key", "ann"));
     assert_int_equal(RUN(f, SIGN, "root", "show", "root.json"), 1);
@@ -128,22 +146,29 @@ static void test_sign(void **state)
     ok(f, RUN(f, SIGN, "root", "sign", "root.json", "--key", "ben"));
     ok(f, RUN(f, SIGN, "root", "show", "root.json"));
     expect_output(f, "signed as it must be");
-    ok(f, RUN(f, SIGN, "entry", "init", "--identity", "worker", "--operator", "alpha", "--operator-key", "alpha.pub", "--expires",
-              "2100-01-01", "--site", "oslo", "--out", "entry.json"));
-    assert_int_equal(RUN(f, SIGN, "directory", "--out", "workers.json", "--expires", "2100-01-01", "--trust", "root.json", "entry.json"), 1);
+    write_request(f);
+    ok(f, RUN(f, SIGN, "entry", "init", "--request", "request.json", "--operator-key", "alpha.pub",
+              "--expires", "2100-01-01", "--kernel", "6.1", "--out", "entry.json"));
+    assert_int_equal(RUN(f, SIGN, "directory", "--out", "workers.json", "--expires", "2100-01-01", "--trust",
+                         "root.json", "entry.json"),
+                     1);
     ok(f, RUN(f, SIGN, "entry", "entry.json", "--key", "alpha"));
     ok(f, RUN(f, SIGN, "entry", "entry.json", "--key", "eva"));
-    ok(f, RUN(f, SIGN, "directory", "--out", "workers.json", "--expires", "2100-01-01", "--trust", "root.json", "entry.json"));
-    ok(f, RUN(f, SIGN, "directory", "--out", "workers2.json", "--expires", "2100-01-01", "--trust", "root.json", "--previous",
-              "workers.json", "entry.json"));
+    ok(f, RUN(f, SIGN, "directory", "--out", "workers.json", "--expires", "2100-01-01", "--trust",
+              "root.json", "entry.json"));
+    ok(f, RUN(f, SIGN, "directory", "--out", "workers2.json", "--expires", "2100-01-01", "--trust",
+              "root.json", "--previous", "workers.json", "entry.json"));
     assert_int_equal(file_read(f->dirfd, "workers2.json", 1 << 20, &text, NULL), 0);
     assert_int_equal(directory_parse(buf_view(&text), "workers2.json", &directory, NULL), 0);
     assert_int_equal(directory->version, 2);
     assert_int_equal(directory->nentries, 1);
     assert_string_equal(directory->entries[0].site, "oslo");
+    assert_string_equal(directory->entries[0].kernel,
+                        "6.1"); /* what the option says goes before the request */
     directory_free(directory);
     /* the next root: what is not given is taken from the version before */
-    ok(f, RUN(f, SIGN, "root", "init", "--previous", "root.json", "--out", "root2.json", "--expires", "2101-01-01", "--unverified", "x"));
+    ok(f, RUN(f, SIGN, "root", "init", "--previous", "root.json", "--out", "root2.json", "--expires",
+              "2101-01-01", "--unverified", "x"));
     ok(f, RUN(f, SIGN, "root", "sign", "root2.json", "--key", "ann"));
     ok(f, RUN(f, SIGN, "root", "sign", "root2.json", "--key", "ben"));
     ok(f, RUN(f, SIGN, "root", "show", "root2.json", "--previous", "root.json"));
@@ -165,7 +190,8 @@ static void test_sign_release(void **state)
     assert_int_equal(fchmodat(f->dirfd, "ann", 0644, 0), 0); /* C1 */
     assert_int_equal(RUN(f, SIGN, "release", "release/release.json", "--key", "ann"), 2);
     expect_output(f, "chmod 600");
-    assert_int_equal(RUN(f, SIGN, "release", "trust.json", "--key", "ben"), farm_error_exit(FARM_E_SYNTAX)); /* not a release */
+    assert_int_equal(RUN(f, SIGN, "release", "trust.json", "--key", "ben"),
+                     farm_error_exit(FARM_E_SYNTAX)); /* not a release */
 }
 
 static void test_sign_usage(void **state)

@@ -76,7 +76,8 @@ static int check_vector(const char *name, const char *name_space)
     assert_true(ssh_public_key_equal(&wanted, &found.key));
     assert_int_equal(wanted.type, found.key.type);
     data.data[0] ^= 1;
-    assert_int_equal(sshsig_verify(buf_view(&armored), name_space, buf_view(&data), &found, NULL), FARM_E_SIGNATURE);
+    assert_int_equal(sshsig_verify(buf_view(&armored), name_space, buf_view(&data), &found, NULL),
+                     FARM_E_SIGNATURE);
     return 0;
 }
 
@@ -90,7 +91,7 @@ static void test_vectors(void **state)
     assert_int_equal(check_vector("ed25519_sk", name_space.data), 0);
     assert_int_equal(check_vector("rsa", name_space.data), FARM_E_UNSUPPORTED);
     assert_int_equal(check_vector("ecdsa", name_space.data), FARM_E_UNSUPPORTED);
-    assert_int_equal(check_vector("ed25519", "root@intergenos"), FARM_E_SIGNATURE);    /* S3 */
+    assert_int_equal(check_vector("ed25519", "root@intergenos"), FARM_E_SIGNATURE); /* S3 */
     assert_int_equal(check_vector("ed25519_sk", "unittes"), FARM_E_SIGNATURE);
 }
 
@@ -111,7 +112,8 @@ static void test_public_names(void **state)
     ssh_public_key_write(&key, &again);
     assert_true(view_starts(buf_view(&line), buf_view(&again)));
     assert_int_equal(ssh_public_key_parse(VIEW("ssh-ed25519"), "x", &key, NULL), FARM_E_SYNTAX);
-    assert_int_equal(ssh_public_key_parse(VIEW("ssh-ed25519 AAAA\nssh-ed25519 AAAA"), "x", &key, NULL), FARM_E_SYNTAX);
+    assert_int_equal(ssh_public_key_parse(VIEW("ssh-ed25519 AAAA\nssh-ed25519 AAAA"), "x", &key, NULL),
+                     FARM_E_SYNTAX);
     assert_int_equal(ssh_public_key_parse(VIEW_NONE, "x", &key, NULL), FARM_E_SYNTAX);
 }
 
@@ -121,7 +123,8 @@ static int run(const struct place *place, const char *input, const char *const *
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        int null = open("/dev/null", O_RDWR), in = input != NULL ? openat(place->dirfd, input, O_RDONLY) : null;
+        int null = open("/dev/null", O_RDWR),
+            in = input != NULL ? openat(place->dirfd, input, O_RDONLY) : null;
         if (fchdir(place->dirfd) < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
             _exit(126);
         execvp(arguments[0], (char *const *)arguments);
@@ -134,7 +137,8 @@ static int run(const struct place *place, const char *input, const char *const *
 
 static bool have_ssh_keygen(const struct place *place)
 {
-    static const char *const arguments[] = {"ssh-keygen", "-t", "ed25519", "-N", "", "-q", "-f", "probe", NULL};
+    static const char *const arguments[] = {"ssh-keygen", "-t", "ed25519", "-N", "",
+                                            "-q",         "-f", "probe",   NULL};
     if (run(place, NULL, arguments) == 0)
         return true;
     print_message("skipped: no ssh-keygen\n");
@@ -163,19 +167,22 @@ static void test_we_sign(void **state)
     assert_int_equal(file_write(place->dirfd, "doc", VIEW("the release\n"), 0644, NULL), 0);
     assert_int_equal(file_write(place->dirfd, "doc.sig", buf_view(&armored), 0644, NULL), 0);
     assert_int_equal(file_write(place->dirfd, "allowed", buf_view(&allowed), 0644, NULL), 0);
-    static const char *const verify[] = {"ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", "ann", "-n",
-                                         "release@intergenos", "-s", "doc.sig", NULL};
+    static const char *const verify[] = {
+        "ssh-keygen",         "-Y", "verify",  "-f", "allowed", "-I", "ann", "-n",
+        "release@intergenos", "-s", "doc.sig", NULL};
     assert_int_equal(run(place, "doc", verify), 0);
     static const char *const derive[] = {"ssh-keygen", "-y", "-f", "ann", NULL};
     assert_int_equal(run(place, NULL, derive), 0);
     /* and theirs over our key file, verified by us */
-    static const char *const sign[] = {"ssh-keygen", "-Y", "sign", "-f", "ann", "-n", "root@intergenos", "doc", NULL};
+    static const char *const sign[] = {"ssh-keygen",      "-Y",  "sign", "-f", "ann", "-n",
+                                       "root@intergenos", "doc", NULL};
     assert_int_equal(unlinkat(place->dirfd, "doc.sig", 0), 0);
     assert_int_equal(run(place, NULL, sign), 0);
     struct sshsig found;
     buf_clear(&armored);
     assert_int_equal(file_read(place->dirfd, "doc.sig", 8192, &armored, NULL), 0);
-    assert_int_equal(sshsig_verify(buf_view(&armored), "root@intergenos", VIEW("the release\n"), &found, NULL), 0);
+    assert_int_equal(
+        sshsig_verify(buf_view(&armored), "root@intergenos", VIEW("the release\n"), &found, NULL), 0);
     assert_true(ssh_public_key_equal(&found.key, &key));
 }
 
@@ -196,18 +203,21 @@ static void test_they_make_keys(void **state)
     assert_int_equal(ssh_public_key_parse(buf_view(&line), "probe.pub", &key, NULL), 0);
     assert_true(keys_public_equal(&key.key, keys_public(pair)));
     assert_int_equal(file_write(place->dirfd, "doc", VIEW("x"), 0644, NULL), 0);
-    static const char *const sign[] = {"ssh-keygen", "-Y", "sign", "-O", "hashalg=sha256", "-f", "probe", "-n",
+    static const char *const sign[] = {"ssh-keygen",      "-Y",  "sign",  "-O",
+                                       "hashalg=sha256",  "-f",  "probe", "-n",
                                        "root@intergenos", "doc", NULL};
     assert_int_equal(run(place, NULL, sign), 0);
     assert_int_equal(file_read(place->dirfd, "doc.sig", 8192, &armored, NULL), 0);
     assert_int_equal(sshsig_verify(buf_view(&armored), "root@intergenos", VIEW("x"), &found, NULL), 0);
 
-    static const char *const locked[] = {"ssh-keygen", "-t", "ed25519", "-N", "secret", "-q", "-f", "locked", NULL};
+    static const char *const locked[] = {"ssh-keygen", "-t", "ed25519", "-N", "secret",
+                                         "-q",         "-f", "locked",  NULL};
     assert_int_equal(run(place, NULL, locked), 0);
     CLEANUP_KEYS struct key_pair *none = NULL;
     assert_int_equal(ssh_private_key_read(place->dirfd, "locked", &none, &diag), FARM_E_UNSUPPORTED);
     assert_non_null(strstr(diag.text, "ssh-keygen -Y sign"));
-    static const char *const rsa[] = {"ssh-keygen", "-t", "rsa", "-b", "2048", "-N", "", "-q", "-f", "rsa", NULL};
+    static const char *const rsa[] = {"ssh-keygen", "-t", "rsa", "-b",  "2048", "-N",
+                                      "",           "-q", "-f",  "rsa", NULL};
     assert_int_equal(run(place, NULL, rsa), 0);
     assert_int_equal(ssh_private_key_read(place->dirfd, "rsa", &none, &diag), FARM_E_UNSUPPORTED);
     assert_int_equal(fchmodat(place->dirfd, "probe", 0644, 0), 0);
@@ -226,9 +236,11 @@ static void test_machine_key_signs(void **state)
 }
 
 /* A token in software: what it signs is built here by hand. */
-static void token_sign(const struct key_pair *pair, unsigned char flags, const char *application, struct buf *ret)
+static void token_sign(const struct key_pair *pair, unsigned char flags, const char *application,
+                       struct buf *ret)
 {
-    CLEANUP_BUF struct buf tosign = BUF_INIT, body = BUF_INIT, blob = BUF_INIT, inner = BUF_INIT, text = BUF_INIT;
+    CLEANUP_BUF struct buf tosign = BUF_INIT, body = BUF_INIT, blob = BUF_INIT, inner = BUF_INIT,
+                           text = BUF_INIT;
     struct digest message = digest_of(VIEW("message")), app = digest_of(view_text(application));
     const unsigned char state[5] = {flags, 0, 0, 0, 7};
     buf_add_text(&body, "SSHSIG");
@@ -278,7 +290,9 @@ static void test_token(void **state)
         CLEANUP_BUF struct buf armored = BUF_INIT;
         struct sshsig found = {.user_verified = false};
         token_sign(pair, cases[i].flags, cases[i].application, &armored);
-        assert_int_equal(sshsig_verify(buf_view(&armored), "release@intergenos", VIEW("message"), &found, NULL), cases[i].result);
+        assert_int_equal(
+            sshsig_verify(buf_view(&armored), "release@intergenos", VIEW("message"), &found, NULL),
+            cases[i].result);
         assert_int_equal(found.user_verified, cases[i].verified);
     }
 }
@@ -297,7 +311,8 @@ static void test_damaged(void **state)
         armored.data[i] ^= 2;
     }
     for (size_t size = 0; size + 1 < armored.size; size++)
-        assert_true(sshsig_verify(view_of(armored.data, size), "root@intergenos", VIEW("message"), &found, NULL) < 0);
+        assert_true(
+            sshsig_verify(view_of(armored.data, size), "root@intergenos", VIEW("message"), &found, NULL) < 0);
     assert_int_equal(sshsig_verify(buf_view(&armored), "root@intergenos", VIEW("message"), &found, NULL), 0);
 }
 

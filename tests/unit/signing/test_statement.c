@@ -20,19 +20,38 @@ static struct statement_fact facts[2];
 static struct statement example(void)
 {
     sources[0] = (struct statement_source){.name = "zlib-1.3.1.tar.gz", .digest = sha("archive")};
-    sources[1] = (struct statement_source){
-        .git = true, .name = "contrib", .commit = "dbc2f403d7a212fab737a3f7e1775bd9608d5496", .digest = sha("git")};
+    sources[1] = (struct statement_source){.git = true,
+                                           .name = "contrib",
+                                           .commit = "dbc2f403d7a212fab737a3f7e1775bd9608d5496",
+                                           .digest = sha("git")};
     dependencies[0] = (struct statement_dependency){"lz4", sha("lz4")};
     dependencies[1] = (struct statement_dependency){"libffi", sha("libffi")};
     facts[0] = (struct statement_fact){"cpu", "x86-64-v3"};
     facts[1] = (struct statement_fact){"kernel", "6.1"};
     struct statement s = {
-        .package = "zlib", .version = "1.3.1", .release = "1", .tier = "core", .kind = "package", .job = sha("job"),
-        .base = sha("base"), .tree_url = "https://example.org/tree.git",
-        .tree_commit = "0123456789abcdef0123456789abcdef01234567", .tree_sha256 = sha("tree"), .payload = sha("payload"),
-        .tar = sha("tar"), .sources = sources, .nsources = 2, .dependencies = dependencies, .ndependencies = 2,
-        .worker = "alpha-1", .operator_name = "alpha", .started_ms = 1795366000000, .finished_ms = 1795366065000,
-        .log = sha("log"), .facts = facts, .nfacts = 2,
+        .package = "zlib",
+        .version = "1.3.1",
+        .release = "1",
+        .tier = "core",
+        .kind = "package",
+        .job = sha("job"),
+        .base = sha("base"),
+        .tree_url = "https://example.org/tree.git",
+        .tree_commit = "0123456789abcdef0123456789abcdef01234567",
+        .tree_sha256 = sha("tree"),
+        .payload = sha("payload"),
+        .tar = sha("tar"),
+        .sources = sources,
+        .nsources = 2,
+        .dependencies = dependencies,
+        .ndependencies = 2,
+        .worker = "alpha-1",
+        .operator_name = "alpha",
+        .started_ms = 1795366000000,
+        .finished_ms = 1795366065000,
+        .log = sha("log"),
+        .facts = facts,
+        .nfacts = 2,
     };
     memset(s.nonce.bytes, 0xa5, sizeof s.nonce.bytes);
     return s;
@@ -97,25 +116,30 @@ static void test_golden(void **state)
     static const char *const expected =
         "{\"_type\":\"https://in-toto.io/Statement/v1\",\"predicate\":{\"buildDefinition\":{"
         "\"buildType\":\"urn:intergenos:farm:package-build:1\",\"externalParameters\":{"
-        "\"package\":{\"kind\":\"package\",\"name\":\"zlib\",\"release\":\"1\",\"tier\":\"core\",\"version\":\"1.3.1\"},"
+        "\"package\":{\"kind\":\"package\",\"name\":\"zlib\",\"release\":\"1\",\"tier\":\"core\",\"version\":"
+        "\"1.3.1\"},"
         "\"tree\":{\"commit\":\"0123456789abcdef0123456789abcdef01234567\",\"tree_sha256\":\"%s\","
         "\"url\":\"https://example.org/tree.git\"}},\"internalParameters\":{\"base\":\"%s\",\"job\":\"%s\"},"
         "\"resolvedDependencies\":[{\"annotations\":{\"kind\":\"source\"},\"digest\":{\"sha256\":\"%s\"},"
-        "\"name\":\"zlib-1.3.1.tar.gz\"},{\"annotations\":{\"kind\":\"dependency\"},\"digest\":{\"sha256\":\"%s\"},"
-        "\"name\":\"lz4\"}]},\"runDetails\":{\"builder\":{\"id\":\"urn:intergenos:farm:worker:alpha:alpha-1\"},"
-        "\"byproducts\":[{\"digest\":{\"sha256\":\"%s\"},\"name\":\"log\"},{\"annotations\":{\"cpu\":\"x86-64-v3\"},"
+        "\"name\":\"zlib-1.3.1.tar.gz\"},{\"annotations\":{\"kind\":\"dependency\"},\"digest\":{\"sha256\":"
+        "\"%s\"},"
+        "\"name\":\"lz4\"}]},\"runDetails\":{\"builder\":{\"id\":\"urn:intergenos:farm:worker:alpha:alpha-"
+        "1\"},"
+        "\"byproducts\":[{\"digest\":{\"sha256\":\"%s\"},\"name\":\"log\"},{\"annotations\":{\"cpu\":\"x86-"
+        "64-v3\"},"
         "\"name\":\"environment\",\"uri\":\"urn:intergenos:farm:environment:1\"}],\"metadata\":{"
         "\"finishedOn\":\"2026-11-22T16:47:45Z\",\"invocationId\":"
-        "\"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\",\"startedOn\":\"2026-11-22T16:46:40Z\"}}},"
+        "\"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\",\"startedOn\":\"2026-11-22T16:"
+        "46:40Z\"}}},"
         "\"predicateType\":\"https://slsa.dev/provenance/v1\",\"subject\":[{\"digest\":{\"sha256\":\"%s\"},"
         "\"name\":\"zlib-1.3.1.mtree\"},{\"digest\":{\"sha256\":\"%s\"},\"name\":\"zlib-1.3.1.tar\"}]}";
-    struct digest tree = sha("tree"), base = sha("base"), job = sha("job"), archive = sha("archive"), lz4 = sha("lz4"),
-                  log = sha("log"), payload = sha("payload"), tar = sha("tar");
+    struct digest tree = sha("tree"), base = sha("base"), job = sha("job"), archive = sha("archive"),
+                  lz4 = sha("lz4"), log = sha("log"), payload = sha("payload"), tar = sha("tar");
     CLEANUP_BUF struct buf wanted = BUF_INIT;
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     buf_add_format(&wanted, expected, digest_hex(&tree).text, digest_hex(&base).text, digest_hex(&job).text,
-                   digest_hex(&archive).text, digest_hex(&lz4).text, digest_hex(&log).text, digest_hex(&payload).text,
-                   digest_hex(&tar).text);
+                   digest_hex(&archive).text, digest_hex(&lz4).text, digest_hex(&log).text,
+                   digest_hex(&payload).text, digest_hex(&tar).text);
     assert_string_equal(text.data, wanted.data);
 }
 
@@ -142,14 +166,16 @@ static void refuse_changed(const char *old, const char *new_text)
 static void test_refused(void **state)
 {
     (void)state;
-    refuse_changed("zlib-1.3.1.mtree", "zlib-1.3.2.mtree");                                /* E6 */
-    refuse_changed("\"name\":\"zlib-1.3.1.tar\"", "\"name\":\"zlib-1.3.1.mtree\"");        /* W12: twice */
-    refuse_changed("\"subject\":[", "\"subject\":[{\"digest\":{\"sha256\":\"00\"},\"name\":\"x\"},"); /* W12: extra */
+    refuse_changed("zlib-1.3.1.mtree", "zlib-1.3.2.mtree");                         /* E6 */
+    refuse_changed("\"name\":\"zlib-1.3.1.tar\"", "\"name\":\"zlib-1.3.1.mtree\""); /* W12: twice */
+    refuse_changed("\"subject\":[",
+                   "\"subject\":[{\"digest\":{\"sha256\":\"00\"},\"name\":\"x\"},"); /* W12: extra */
     refuse_changed("\"subject\":[{\"digest\":{\"sha256\"", "\"subject\":[{\"digest\":{\"sha1\""); /* E7 */
     refuse_changed("\"subject\":[{\"digest\":{", "\"subject\":[{\"digest\":{\"sha1\":\"00\",");
-    refuse_changed("\"_type\":\"https://in-toto.io/Statement/v1\"", "\"_type\":\"https://in-toto.io/Statement/v0.1\"");
+    refuse_changed("\"_type\":\"https://in-toto.io/Statement/v1\"",
+                   "\"_type\":\"https://in-toto.io/Statement/v0.1\"");
     refuse_changed("package-build:1", "package-build:2");
-    refuse_changed("\"internalParameters\":{", "\"internalParameters\":{\"extra\":1,");     /* W8 */
+    refuse_changed("\"internalParameters\":{", "\"internalParameters\":{\"extra\":1,"); /* W8 */
     refuse_changed("\"kind\":\"package\",", "");
     refuse_changed("provenance/v1", "provenance/v2");
     refuse_changed("\"kind\":\"source\"", "\"kind\":\"dependency\"");
@@ -157,9 +183,9 @@ static void test_refused(void **state)
     refuse_changed("urn:intergenos:farm:worker:alpha:alpha-1", "urn:intergenos:farm:worker:alpha");
     refuse_changed("urn:intergenos:farm:worker:alpha:alpha-1", "urn:intergenos:farm:worker:alpha:../x");
     refuse_changed("a5a5a5a5", "A5A5A5A5");
-    refuse_changed("2026-11-22T16:47:45Z", "2026-11-22T16:46:39Z");                        /* ends before it began */
+    refuse_changed("2026-11-22T16:47:45Z", "2026-11-22T16:46:39Z"); /* ends before it began */
     refuse_changed("2026-11-22T16:47:45Z", "2026-11-22 16:47:45");
-    refuse_changed("\"annotations\":{\"cpu\"", "\"annotations\":{\"cpu\":\"a\",\"cpu\"");   /* E4 */
+    refuse_changed("\"annotations\":{\"cpu\"", "\"annotations\":{\"cpu\":\"a\",\"cpu\""); /* E4 */
     refuse_changed("\"tier\":\"core\"", "\"tier\":\"co/re\"");
     refuse_changed("\"version\":\"1.3.1\"}", "\"version\":\"1.3.1\",\"open\":false}");
 }
@@ -229,13 +255,22 @@ static void test_against_spec(void **state)
 {
     (void)state;
     struct statement s = example();
-    struct spec_source wanted_sources[2] = {{.kind = PIN_ARCHIVE, .digest = sha("archive"), .filename = TEXT("zlib-1.3.1.tar.gz")},
-                                            {.kind = PIN_GIT, .digest = sha("git"), .into = TEXT("contrib")}};
+    struct spec_source wanted_sources[2] = {
+        {.kind = PIN_ARCHIVE, .digest = sha("archive"), .filename = TEXT("zlib-1.3.1.tar.gz")},
+        {.kind = PIN_GIT, .digest = sha("git"), .into = TEXT("contrib")}};
     strcpy(wanted_sources[1].commit, "dbc2f403d7a212fab737a3f7e1775bd9608d5496");
     struct spec_dependency wanted[2] = {{TEXT("lz4"), sha("lz4")}, {TEXT("libffi"), sha("libffi")}};
-    struct spec spec = {.kind = TEXT("package"), .name = TEXT("zlib"), .version = TEXT("1.3.1"), .release = TEXT("1"), .tier = TEXT("core"),
-                        .base = sha("base"), .sources = wanted_sources, .nsources = 2, .dependencies = wanted,
-                        .ndependencies = 2, .key = sha("job")};
+    struct spec spec = {.kind = TEXT("package"),
+                        .name = TEXT("zlib"),
+                        .version = TEXT("1.3.1"),
+                        .release = TEXT("1"),
+                        .tier = TEXT("core"),
+                        .base = sha("base"),
+                        .sources = wanted_sources,
+                        .nsources = 2,
+                        .dependencies = wanted,
+                        .ndependencies = 2,
+                        .key = sha("job")};
     assert_int_equal(statement_check_spec(&s, &spec, NULL), 0);
     s.job = sha("another job");
     assert_int_equal(statement_check_spec(&s, &spec, NULL), FARM_E_REFUSED);
@@ -259,9 +294,10 @@ static void test_against_spec(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_failures),        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_missing_subject), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_signed),     cmocka_unit_test(test_against_spec),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_missing_subject), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_signed),          cmocka_unit_test(test_against_spec),
     };
     return cmocka_run_group_tests_name("statement", tests, NULL, NULL);
 }

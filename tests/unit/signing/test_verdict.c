@@ -121,15 +121,17 @@ static void print_verdict(const struct verdict *verdict, struct buf *out)
     buf_add_format(out, "%s", verdict_state_name(verdict->state));
     if (verdict->state == VERDICT_AGREED)
         buf_add_format(out, " %c", letter_of(&verdict->payload));
-    buf_add_format(out, "\noperators %u anchors %u dissent %u equivocators %u missing %u missing_anchors %u\n",
-                   verdict->operators, verdict->anchors, verdict->dissent, verdict->equivocators, verdict->missing,
-                   verdict->missing_anchors);
+    buf_add_format(out,
+                   "\noperators %u anchors %u dissent %u equivocators %u missing %u missing_anchors %u\n",
+                   verdict->operators, verdict->anchors, verdict->dissent, verdict->equivocators,
+                   verdict->missing, verdict->missing_anchors);
     for (size_t i = 0; i < verdict->ngroups; i++) {
         const struct verdict_group *group = &verdict->groups[i];
         if (group->is_failure)
             buf_add_format(out, "group failure %u %u\n", group->operators, group->anchors);
         else
-            buf_add_format(out, "group %c %u %u\n", letter_of(&group->payload), group->operators, group->anchors);
+            buf_add_format(out, "group %c %u %u\n", letter_of(&group->payload), group->operators,
+                           group->anchors);
     }
 }
 
@@ -263,8 +265,9 @@ static bool has_quorum(const struct scenario *scenario, char answer, uint32_t ne
                 continue;
             size++;
             anchors += vote->anchor;
-            good = answer_of(scenario, vote->operator_name, &counts) == answer && vote->failure == FAILURE_NONE &&
-                   (!vote->open || scenario->rules.open_votes) && states_facts(&scenario->rules, vote);
+            good = answer_of(scenario, vote->operator_name, &counts) == answer &&
+                   vote->failure == FAILURE_NONE && (!vote->open || scenario->rules.open_votes) &&
+                   states_facts(&scenario->rules, vote);
             for (size_t k = 0; k < i && good; k++)
                 if (set >> k & 1)
                     good = may_stand_together(&scenario->rules, &scenario->votes[k], vote);
@@ -296,7 +299,8 @@ static struct model model_of(const struct scenario *scenario)
     return model;
 }
 
-static enum verdict_state model_state(const struct scenario *scenario, const struct model *model, char *ret_winner)
+static enum verdict_state model_state(const struct scenario *scenario, const struct model *model,
+                                      char *ret_winner)
 {
     bool rival = model->twice > 0 || (model->seen[0] > 0 && model->seen[1] > 0);
     uint32_t need = scenario->rules.quorum + (rival ? scenario->rules.margin : 0);
@@ -361,8 +365,11 @@ static void test_search_ends(void **state)
         snprintf(vendors[i], sizeof vendors[i], "v%d", i % 31);
         snprintf(kernels[i], sizeof kernels[i], "k%d", i * 7 % 31);
         snprintf(sites[i], sizeof sites[i], "s%d", i * 13 % 37);
-        votes[i] = (struct vote){.operator_name = names[i], .payload = payload_of(VIEW("A")), .cpu_vendor = vendors[i],
-                                 .kernel = kernels[i], .site = sites[i]};
+        votes[i] = (struct vote){.operator_name = names[i],
+                                 .payload = payload_of(VIEW("A")),
+                                 .cpu_vendor = vendors[i],
+                                 .kernel = kernels[i],
+                                 .site = sites[i]};
     }
     struct rules rules = {.quorum = 32, .distinct = DISTINCT_CPU_VENDOR | DISTINCT_KERNEL | DISTINCT_SITE};
     struct verdict verdict = verdict_of(&rules, votes, CROWD);

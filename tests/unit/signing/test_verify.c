@@ -29,10 +29,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static const struct problem *find_problem(const struct verify_result *result, const char *rule, const char *file)
+static const struct problem *find_problem(const struct verify_result *result, const char *rule,
+                                          const char *file)
 {
     for (size_t i = 0; i < result->problems.count; i++)
-        if (strcmp(result->problems.items[i].rule, rule) == 0 && strstr(result->problems.items[i].file, file) != NULL)
+        if (strcmp(result->problems.items[i].rule, rule) == 0 &&
+            strstr(result->problems.items[i].file, file) != NULL)
             return &result->problems.items[i];
     return NULL;
 }
@@ -47,8 +49,8 @@ static void expect_pass(struct release_fixture *f)
 }
 
 /* Refused, by this rule, naming this file. */
-static void expect_refused_at(struct release_fixture *f, const struct verify_state *state, int64_t now, const char *rule,
-                              const char *file)
+static void expect_refused_at(struct release_fixture *f, const struct verify_state *state, int64_t now,
+                              const char *rule, const char *file)
 {
     CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
     assert_int_equal(release_fixture_verify(f, state, now, &result), FARM_E_REFUSED);
@@ -88,7 +90,6 @@ static void test_good(void **state)
     assert_true(says_stale && says_log);
 }
 
-
 /* Flips one bit in the middle of every file, one after the other: each must be refused. */
 static void flip_below(struct release_fixture *f, const char *path, size_t *count)
 {
@@ -110,11 +111,21 @@ static void test_one_bit(void **state)
     struct release_fixture *f = *state;
     size_t count = 0;
     release_fixture_write(f);
-    static const char *const files[] = {
-        "release.json", "release.json.sig.d/ann.sig", "root/1.root.json", "root/1.root.json.sig.d/ben.sig", "root/workers.json",
-        "inputs/policy.yml", "inputs/plan.json", "inputs/base.mtree", "artifacts/liba-1.0.igos.tar.gz",
-        "artifacts/appb-2.1.igos.tar.gz", "manifests/liba-1.0.mtree", "manifests/appb-2.1.mtree",
-        "receipts/liba-1.0.intoto.jsonl", "receipts/appb-2.1.intoto.jsonl", "intergenos-archive-manifest.txt"};
+    static const char *const files[] = {"release.json",
+                                        "release.json.sig.d/ann.sig",
+                                        "root/1.root.json",
+                                        "root/1.root.json.sig.d/ben.sig",
+                                        "root/workers.json",
+                                        "inputs/policy.yml",
+                                        "inputs/plan.json",
+                                        "inputs/base.mtree",
+                                        "artifacts/liba-1.0.igos.tar.gz",
+                                        "artifacts/appb-2.1.igos.tar.gz",
+                                        "manifests/liba-1.0.mtree",
+                                        "manifests/appb-2.1.mtree",
+                                        "receipts/liba-1.0.intoto.jsonl",
+                                        "receipts/appb-2.1.intoto.jsonl",
+                                        "intergenos-archive-manifest.txt"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         flip_below(f, files[i], &count);
     for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++) {
@@ -130,10 +141,14 @@ static void test_missing_files(void **state)
     struct release_fixture *f = *state;
     static const struct {
         const char *file, *rule;
-    } cases[] = {{"receipts/liba-1.0.intoto.jsonl", "missing"},     {"manifests/appb-2.1.mtree", "missing"},
-                 {"artifacts/appb-2.1.igos.tar.gz", "missing"},     {"inputs/policy.yml", "missing"},
-                 {"inputs/base.mtree", "missing"},                  {"inputs/plan.json", "missing"},
-                 {"root/workers.json", "missing"},                  {"root/1.root.json", "missing"},
+    } cases[] = {{"receipts/liba-1.0.intoto.jsonl", "missing"},
+                 {"manifests/appb-2.1.mtree", "missing"},
+                 {"artifacts/appb-2.1.igos.tar.gz", "missing"},
+                 {"inputs/policy.yml", "missing"},
+                 {"inputs/base.mtree", "missing"},
+                 {"inputs/plan.json", "missing"},
+                 {"root/workers.json", "missing"},
+                 {"root/1.root.json", "missing"},
                  {"intergenos-archive-manifest.txt", "missing"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         release_fixture_write(f);
@@ -151,8 +166,9 @@ static void test_missing_files(void **state)
 static void test_extra_files(void **state)
 {
     struct release_fixture *f = *state;
-    static const char *const files[] = {"artifacts/evil-1.igos.tar.gz", "README", "inputs/specs/x.json", "seal.json",
-                                        "root/2.root.json.sig.d/ann.sig", "receipts/.hidden", "root/x.sig"};
+    static const char *const files[] = {
+        "artifacts/evil-1.igos.tar.gz",   "README",           "inputs/specs/x.json", "seal.json",
+        "root/2.root.json.sig.d/ann.sig", "receipts/.hidden", "root/x.sig"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         release_fixture_write(f);
         if (strstr(files[i], "2.root.json") != NULL)
@@ -198,7 +214,8 @@ static void test_rollback(void **state)
     struct verify_state fresh = {0};
     release_fixture_write(f);
     assert_int_equal(release_fixture_verify(f, &fresh, FIXTURE_NOW + LATER, &first), 0);
-    assert_int_equal(release_fixture_verify(f, &first.state, FIXTURE_NOW + LATER, &second), 0); /* the same again */
+    assert_int_equal(release_fixture_verify(f, &first.state, FIXTURE_NOW + LATER, &second),
+                     0); /* the same again */
     f->sequence = 2;
     f->previous = digest_of(VIEW("something else"));
     release_fixture_write(f);
@@ -231,7 +248,7 @@ static void test_quorum(void **state)
     f->votes[1].outcome = OUTCOME_ANSWERED;
     release_fixture_write(f);
     expect_refused(f, "verdict", "receipts/"); /* W1 */
-    f->votes[0].operator_index = 2; /* gamma and delta: a quorum without anchors (K5, W18) */
+    f->votes[0].operator_index = 2;            /* gamma and delta: a quorum without anchors (K5, W18) */
     f->votes[1].operator_index = 3;
     f->votes[1].answer = ANSWER_GOOD;
     release_fixture_write(f);
@@ -242,7 +259,8 @@ static void test_dissent(void **state)
 {
     struct release_fixture *f = *state;
     for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++)
-        release_fixture_add_vote(f, (struct fixture_vote){.package = i, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
+        release_fixture_add_vote(
+            f, (struct fixture_vote){.package = i, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
     release_fixture_write(f);
     expect_refused(f, "support", "release.json"); /* the dissent is not listed */
     expect_refused(f, "verdict-claim", "receipts/");
@@ -258,14 +276,18 @@ static void test_evidence_differs(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP_BUF struct buf text = BUF_INIT;
-    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_NONE,
-                                                      .outcome = OUTCOME_EXPIRED, .round = 1});
+    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA,
+                                                      .operator_index = 2,
+                                                      .answer = ANSWER_NONE,
+                                                      .outcome = OUTCOME_EXPIRED,
+                                                      .round = 1});
     release_fixture_write(f);
     assert_int_equal(file_read(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", 1 << 20, &text, NULL), 0);
     f->nvotes--;
     release_fixture_write(f); /* without the third lease */
     expect_pass(f);
-    assert_int_equal(file_write(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", buf_view(&text), 0644, NULL), 0);
+    assert_int_equal(
+        file_write(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", buf_view(&text), 0644, NULL), 0);
     expect_refused(f, "evidence-differs", "receipts/");
     f->appb_receipt_alone = true; /* S15 */
     release_fixture_write(f);
@@ -276,7 +298,8 @@ static void test_evidence_differs(void **state)
 static void test_equivocation(void **state)
 {
     struct release_fixture *f = *state;
-    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 1, .answer = ANSWER_OTHER, .round = 1});
+    release_fixture_add_vote(
+        f, (struct fixture_vote){.package = LIBA, .operator_index = 1, .answer = ANSWER_OTHER, .round = 1});
     release_fixture_write(f);
     expect_refused(f, "verdict", "receipts/");
     f->votes[f->nvotes - 1].answer = ANSWER_GOOD; /* the same twice is one vote */
@@ -292,7 +315,8 @@ static void test_equivocation(void **state)
 static void test_rounds(void **state)
 {
     struct release_fixture *f = *state;
-    release_fixture_add_vote(f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_GOOD, .round = 2});
+    release_fixture_add_vote(
+        f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_GOOD, .round = 2});
     release_fixture_write(f);
     expect_pass(f); /* a comparison that is not finished and agrees so far */
     f->votes[f->nvotes - 1].answer = ANSWER_OTHER;
@@ -338,10 +362,14 @@ static void test_signed_lies(void **state)
     static const struct {
         const char *old, *new_text, *rule, *file;
     } cases[] = {{"\"planned\":2", "\"planned\":3", "counts", "release.json"},
-                 {"\"version\":\"2.1\"", "\"version\":\"2.2\"", "release-malformed", "release.json"}, /* the archive's name no longer fits */
-                 {"\"operators\":[\"alpha\",\"beta\"]", "\"operators\":[\"alpha\",\"delta\"]", "support", "release.json"},
-                 {"\"dissent\":0,\"gpu\"", "\"dissent\":1,\"gpu\"", "release-malformed", "release.json"}, /* counts are derived */
-                 {"\"waivers\":[]", "\"waivers\":[{\"package\":\"appb\"}]", "release-malformed", "release.json"}, /* S12 */
+                 {"\"version\":\"2.1\"", "\"version\":\"2.2\"", "release-malformed",
+                  "release.json"}, /* the archive's name no longer fits */
+                 {"\"operators\":[\"alpha\",\"beta\"]", "\"operators\":[\"alpha\",\"delta\"]", "support",
+                  "release.json"},
+                 {"\"dissent\":0,\"gpu\"", "\"dissent\":1,\"gpu\"", "release-malformed",
+                  "release.json"}, /* counts are derived */
+                 {"\"waivers\":[]", "\"waivers\":[{\"package\":\"appb\"}]", "release-malformed",
+                  "release.json"}, /* S12 */
                  {"\"tier\":\"extra\"", "\"tier\":\"ai\"", "not-planned", "release.json"},
                  {"\"commit\":\"01", "\"commit\":\"02", "plan-tree", "plan.json"},
                  {"\"log\":null", "\"log\":{}", "release-malformed", "release.json"}};
@@ -352,7 +380,8 @@ static void test_signed_lies(void **state)
         expect_refused(f, cases[i].rule, cases[i].file);
     }
     release_fixture_write(f);
-    replace_in(f, "release.json", digest_hex(&f->packages[APPB].payload.tar).text, digest_hex(&f->packages[LIBA].payload.tar).text);
+    replace_in(f, "release.json", digest_hex(&f->packages[APPB].payload.tar).text,
+               digest_hex(&f->packages[LIBA].payload.tar).text);
     release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
     expect_refused(f, "tar", "release.json");
     expect_refused(f, "archive", "artifacts/appb");
@@ -424,7 +453,8 @@ static void test_quorum_of_one(void **state)
 static void test_policy_holds(void **state)
 {
     (void)state;
-    struct release_fixture *f = release_fixture_new("version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  hold: [liba]\n");
+    struct release_fixture *f =
+        release_fixture_new("version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  hold: [liba]\n");
     release_fixture_write(f);
     expect_refused(f, "hold", "release.json");
     release_fixture_free(f);
@@ -435,17 +465,23 @@ static void test_tree(void **state)
     struct release_fixture *f = *state;
     release_fixture_write(f);
     CLEANUP_CLOSE int tree = file_open_dir(f->dirfd, "tree", NULL);
-    assert_int_equal(file_write(tree, "packages/extra/liba/build.sh", VIEW("do_install() { evil; }\n"), 0755, NULL), 0);
+    assert_int_equal(
+        file_write(tree, "packages/extra/liba/build.sh", VIEW("do_install() { evil; }\n"), 0755, NULL), 0);
     expect_refused(f, "tree-digest", "release.json");
     expect_refused(f, "tree-spec", "inputs/specs");
 }
 
-static int verify_root(struct release_fixture *f, struct verify_result *ret, const char *phase, const struct verify_state *state)
+static int verify_root(struct release_fixture *f, struct verify_result *ret, const char *phase,
+                       const struct verify_state *state)
 {
     CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
     CLEANUP_FREE char *root = mem_format("%s/chroot", f->path);
-    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .now_ms = FIXTURE_NOW + LATER, .root = root,
-                                     .phase = phase, .state = state};
+    struct verify_options options = {.dirfd = f->release_dirfd,
+                                     .trust = trust,
+                                     .now_ms = FIXTURE_NOW + LATER,
+                                     .root = root,
+                                     .phase = phase,
+                                     .state = state};
     return verify_release(&options, ret, NULL);
 }
 
@@ -467,10 +503,12 @@ static void test_chroot(void **state)
     static const struct {
         const char *path, *text, *words;
         mode_t mode;
-    } changes[] = {{"chroot/usr/liba", "LIBA", "other content", 0644}, {"chroot/etc/passwd", "x", "alone", 0644},
+    } changes[] = {{"chroot/usr/liba", "LIBA", "other content", 0644},
+                   {"chroot/etc/passwd", "x", "alone", 0644},
                    {"chroot/usr/appb", "appb", "another mode", 04755}};
     for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-        assert_int_equal(file_write(f->dirfd, changes[i].path, view_text(changes[i].text), changes[i].mode, NULL), 0);
+        assert_int_equal(
+            file_write(f->dirfd, changes[i].path, view_text(changes[i].text), changes[i].mode, NULL), 0);
         verify_result_done(&result);
         assert_int_equal(verify_root(f, &result, NULL, NULL), FARM_E_REFUSED);
         assert_int_equal(result.problems.count, i + 1);
@@ -488,7 +526,8 @@ static void test_phases(void **state)
     CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
     struct verify_state fresh = {0};
     release_fixture_write(f);
-    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .now_ms = FIXTURE_NOW + LATER, .phase = "image"};
+    struct verify_options options = {
+        .dirfd = f->release_dirfd, .trust = trust, .now_ms = FIXTURE_NOW + LATER, .phase = "image"};
     assert_int_equal(verify_release(&options, &result, NULL), FARM_E_USAGE); /* no state */
     options.state = &fresh;
     assert_int_equal(verify_release(&options, &result, NULL), 0);
@@ -508,8 +547,13 @@ static void test_phases(void **state)
 static void test_state_file(void **state)
 {
     struct release_fixture *f = *state;
-    struct verify_state one = {.root_version = 1, .root = digest_of(VIEW("r")), .directory_version = 3, .sequence = 7,
-                               .release = digest_of(VIEW("x")), .time_ms = FIXTURE_NOW}, back;
+    struct verify_state one = {.root_version = 1,
+                               .root = digest_of(VIEW("r")),
+                               .directory_version = 3,
+                               .sequence = 7,
+                               .release = digest_of(VIEW("x")),
+                               .time_ms = FIXTURE_NOW},
+                        back;
     assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0); /* absent is fresh */
     assert_int_equal(back.sequence, 0);
     assert_int_equal(verify_state_write(f->dirfd, "state", &one, NULL), 0);
@@ -526,12 +570,29 @@ static void test_state_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_good),         CASE(test_one_bit),        CASE(test_missing_files), CASE(test_extra_files),
-        CASE(test_signatures),   CASE(test_expiry),         CASE(test_rollback),      CASE(test_quorum),
-        CASE(test_dissent),      CASE(test_evidence_differs), CASE(test_equivocation), CASE(test_rounds),
-        CASE(test_lease_binding), CASE(test_signed_lies),   CASE(test_other_policy_and_base), CASE(test_other_root),
-        CASE(test_directory),    cmocka_unit_test(test_quorum_of_one), cmocka_unit_test(test_policy_holds), CASE(test_tree),
-        CASE(test_chroot),       CASE(test_phases),         CASE(test_state_file),
+        CASE(test_good),
+        CASE(test_one_bit),
+        CASE(test_missing_files),
+        CASE(test_extra_files),
+        CASE(test_signatures),
+        CASE(test_expiry),
+        CASE(test_rollback),
+        CASE(test_quorum),
+        CASE(test_dissent),
+        CASE(test_evidence_differs),
+        CASE(test_equivocation),
+        CASE(test_rounds),
+        CASE(test_lease_binding),
+        CASE(test_signed_lies),
+        CASE(test_other_policy_and_base),
+        CASE(test_other_root),
+        CASE(test_directory),
+        cmocka_unit_test(test_quorum_of_one),
+        cmocka_unit_test(test_policy_holds),
+        CASE(test_tree),
+        CASE(test_chroot),
+        CASE(test_phases),
+        CASE(test_state_file),
     };
     return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
 }
