@@ -25,6 +25,8 @@
 #define RELEASE_MANIFESTS        "manifests"    /* <name>-<version>.mtree */
 #define RELEASE_RECEIPTS         "receipts"     /* <name>-<version>.intoto.jsonl */
 #define RELEASE_ARCHIVE_MANIFEST "intergenos-archive-manifest.txt"
+#define RELEASE_HANDOFF          "handoff.json" /* in a hand-off: which phase it was checked for; optional */
+#define RELEASE_HANDOFF_FORMAT   "intergenos-handoff/1"
 
 enum {
     RELEASE_SIZE_MAX = 64 * 1024 * 1024,

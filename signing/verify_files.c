@@ -2,6 +2,7 @@
 /* Nothing else lies in the release: what nobody checked must not be there to be picked up by a later phase (S11). */
 #include "verify_private.h"
 
+#include "docjson.h"
 #include "file.h"
 
 #include <dirent.h>
@@ -13,6 +14,7 @@
 
 /* root/1.root.json.sig.d is the deepest. */
 enum { FILES_DEPTH_MAX = 4 };
+enum { HANDOFF_SIZE_MAX = 16 * 1024 }; /* six members */
 
 struct known {
     struct verify_run *run;
@@ -37,8 +39,8 @@ static void know_package(struct known *known, const struct release_package *pack
 static void know_all(struct known *known)
 {
     const struct verify_run *run = known->run;
-    static const char *const fixed[] = {RELEASE_FILE, RELEASE_WORKERS, RELEASE_POLICY,
-                                        RELEASE_PLAN, RELEASE_BASE,    RELEASE_ARCHIVE_MANIFEST};
+    static const char *const fixed[] = {RELEASE_FILE, RELEASE_WORKERS,          RELEASE_POLICY, RELEASE_PLAN,
+                                        RELEASE_BASE, RELEASE_ARCHIVE_MANIFEST, RELEASE_HANDOFF};
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         know(known, fixed[i]);
     if (!digest_is_zero(&run->plan->lock))
@@ -115,6 +117,44 @@ static void check_archive_manifest(struct verify_run *run)
                        "not the text that follows from release.json");
 }
 
+static int parse_handoff(struct verify_run *run, struct view text, struct diag *diag)
+{
+    CLEANUP_JSON json_t *document = NULL;
+    const char *phase, *name;
+    struct digest digest;
+    int64_t sequence, verified_ms;
+    int result;
+    if ((result = json_read(text, RELEASE_HANDOFF, HANDOFF_SIZE_MAX, &document, diag)) < 0 ||
+        (result = docjson_format(document, RELEASE_HANDOFF, RELEASE_HANDOFF_FORMAT, diag)) < 0 ||
+        (result = json_get_text(document, RELEASE_HANDOFF, "phase", &phase, diag)) < 0 ||
+        (result = json_get_text(document, RELEASE_HANDOFF, "release", &name, diag)) < 0 ||
+        (result = json_get_digest(document, RELEASE_HANDOFF, "release_sha256", &digest, diag)) < 0 ||
+        (result = json_get_number(document, RELEASE_HANDOFF, "sequence", &sequence, diag)) < 0 ||
+        (result = docjson_time(document, RELEASE_HANDOFF, "verified", &verified_ms, diag)) < 0)
+        return result;
+    const struct release *release = run->release;
+    if (!digest_equal(&digest, &release->digest) || strcmp(name, release->name) != 0 ||
+        sequence != release->sequence)
+        return diag_set(diag, FARM_E_REFUSED, "it was written for another release");
+    if (run->options->phase != NULL && strcmp(phase, run->options->phase) != 0)
+        return diag_set(diag, FARM_E_REFUSED, "it was checked for another phase than %s",
+                        run->options->phase);
+    return 0;
+}
+
+/* Only in a hand-off. It proves nothing (everything is checked again here), but it must not say something else. */
+static void check_handoff(struct verify_run *run)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    if (faccessat(run->options->dirfd, RELEASE_HANDOFF, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !verify_read(run, RELEASE_HANDOFF, HANDOFF_SIZE_MAX, &text))
+        return;
+    int result = parse_handoff(run, buf_view(&text), &diag);
+    if (result < 0)
+        verify_failure(run, RELEASE_HANDOFF, "handoff", result, &diag);
+}
+
 void verify_files(struct verify_run *run)
 {
     struct known known = {.run = run, .paths = map_new()};
@@ -122,4 +162,5 @@ void verify_files(struct verify_run *run)
     walk(&known, run->options->dirfd, "", 0);
     map_free(known.paths);
     check_archive_manifest(run);
+    check_handoff(run);
 }

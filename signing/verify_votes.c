@@ -67,21 +67,21 @@ static struct statement *open_envelope(struct ballot_box *box, const struct rece
     const struct verify_job *job = box->job;
     for (size_t i = 0; i < job->nleases; i++) {
         struct statement *statement = NULL;
+        struct diag trial = DIAG_INIT;
         if (box->workers[i] == NULL)
             continue;
         int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519,
-                                    &statement, diag);
-        if (result < 0 && result != FARM_E_SIGNATURE)
-            return NULL; /* signed by it, and malformed */
-        if (result < 0)
-            continue;
-        if (lease_nonce_equal(&statement->nonce, &job->leases[i].nonce)) {
+                                    &statement, &trial);
+        if (result >= 0 && lease_nonce_equal(&statement->nonce, &job->leases[i].nonce)) {
             *ret_lease = i;
             return statement;
         }
-        statement_free(statement); /* the same worker may hold another lease of this job */
-        diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
-                 job->leases[i].worker);
+        statement_free(statement);
+        if (result >= 0) /* the same worker may hold another lease of this job */
+            diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
+                     job->leases[i].worker);
+        else if (result != FARM_E_SIGNATURE) /* signed by it, and malformed */
+            *diag = trial;
     }
     return NULL;
 }
@@ -135,10 +135,12 @@ static void read_envelope(struct ballot_box *box, const struct receipt_envelope 
     size_t lease = 0;
     struct statement *statement = open_envelope(box, envelope, &lease, &diag);
     if (statement == NULL) {
-        if (!has_unknown_worker(box) || diag.error == 0 || diag.error != FARM_E_SIGNATURE)
+        bool known_signer = diag.error != 0;
+        if (known_signer || !has_unknown_worker(box))
             verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s",
                            box->job->spec->name, digest_hex(&envelope->digest).text,
-                           diag.error != 0 ? diag.text : "no worker of the directory held a lease for it");
+                           known_signer ? diag.text
+                                        : "no worker of the directory that held a lease signed it");
         return;
     }
     box->statements[box->nstatements++] = statement;

@@ -435,6 +435,46 @@ static void test_directory(void **state)
     expect_refused(f, "verdict", "receipts/");
 }
 
+/* W11: a worker that left the directory has no vote any more; the others decide. */
+static void test_worker_removed(void **state)
+{
+    struct release_fixture *f = *state;
+    struct directory *directory = f->farm->directory;
+    for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++)
+        release_fixture_add_vote(f, (struct fixture_vote){.package = i, .operator_index = 3, .round = 1});
+    directory_entry_done(&directory->entries[--directory->nentries]); /* delta */
+    release_fixture_write(f);
+    expect_pass(f);
+    directory_entry_done(&directory->entries[--directory->nentries]); /* gamma never voted */
+    directory_entry_done(&directory->entries[--directory->nentries]); /* beta did */
+    release_fixture_write(f);
+    expect_refused(f, "verdict", "receipts/");
+}
+
+static void put_handoff(struct release_fixture *f, const char *phase, int64_t sequence)
+{
+    CLEANUP_BUF struct buf release = BUF_INIT;
+    assert_int_equal(file_read(f->release_dirfd, "release.json", 1 << 20, &release, NULL), 0);
+    struct digest digest = digest_of(buf_view(&release));
+    CLEANUP_FREE char *text =
+        mem_format("{\"format\":\"intergenos-handoff/1\",\"phase\":\"%s\",\"release\":\"test-1\","
+                   "\"release_sha256\":\"%s\",\"sequence\":%lld,\"verified\":\"2026-11-22T17:00:00Z\"}",
+                   phase, digest_hex(&digest).text, (long long)sequence);
+    assert_int_equal(file_write(f->release_dirfd, "handoff.json", view_text(text), 0644, NULL), 0);
+}
+
+static void test_handoff(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_write(f);
+    put_handoff(f, "image", 1);
+    expect_pass(f);
+    put_handoff(f, "image", 2);
+    expect_refused(f, "handoff", "handoff.json");
+    assert_int_equal(file_write(f->release_dirfd, "handoff.json", VIEW("x"), 0644, NULL), 0);
+    expect_refused(f, "handoff", "handoff.json");
+}
+
 static void test_quorum_of_one(void **state)
 {
     (void)state;
@@ -587,6 +627,8 @@ int main(void)
         CASE(test_other_policy_and_base),
         CASE(test_other_root),
         CASE(test_directory),
+        CASE(test_worker_removed),
+        CASE(test_handoff),
         cmocka_unit_test(test_quorum_of_one),
         cmocka_unit_test(test_policy_holds),
         CASE(test_tree),
