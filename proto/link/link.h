@@ -67,7 +67,7 @@ size_t link_gate_count(struct link_gate *gate);
 struct link_server;
 
 struct link_server_options {
-    const char *endpoint;      /* "tcp://0.0.0.0:7710"; port "*" picks a free one */
+    const char *endpoint;      // "tcp://0.0.0.0:7710", "tcp://[::1]:7710", "tcp://*:7710" (both); port "*": a free one
     const unsigned char *secret_key;
     struct link_gate *gate;    /* borrowed; may serve several servers */
     size_t frame_max;          /* bytes; a peer that sends more is cut (N4) */
@@ -131,6 +131,7 @@ struct link_client_options {
     const unsigned char *secret_key;  /* our own */
     size_t frame_max;
     int queue_max;       /* 0: 64 */
+    int connect_ms;      /* for resolving, connecting and the handshake together; 0: 10000 */
     int retry_ms;        /* first wait before connecting again; 0: 200. Doubles up to retry_max_ms (0: 15000) */
     int retry_max_ms;
     int heartbeat_ms;    /* 0: 10000 */

@@ -3,8 +3,10 @@
  * The client: a DEALER socket, its monitor, and our own reconnecting.
  *
  * libzmq would reconnect by itself, but it says nothing about why it failed, and after some refusals it stops for good. So
- * each attempt is a fresh socket that never reconnects; the monitor's events drive a table of four states, and the next attempt
- * waits with a doubling delay.
+ * each attempt is a fresh socket that never reconnects; the monitor's events drive four states, and the next attempt
+ * waits with a doubling delay. An attempt has a deadline of its own, because libzmq reports nothing at all when a name
+ * cannot be resolved. Attempts alternate between IPv4 and IPv6: libzmq takes one address of a name only, and
+ * a server that listens on 0.0.0.0 is not found at the ::1 of "localhost".
  */
 #include "link_private.h"
 
@@ -16,16 +18,16 @@
 
 enum {
     ENDPOINT_MAX = 256,
-    CONNECT_TIMEOUT_MS = 10000,
+    CONNECT_DEFAULT_MS = 10000,
     RETRY_DEFAULT_MS = 200,
     RETRY_MAX_DEFAULT_MS = 15000,
     MONITOR_FRAME_MAX = 256
 };
 
 enum state {
-    WAITING,    /* no socket; retry_at_ms says when */
-    CONNECTING, /* TCP */
-    SHAKING,    /* TCP stands; CURVE and the server's gate decide */
+    WAITING,    /* no socket; until due_ms */
+    CONNECTING, /* TCP; at most until due_ms */
+    SHAKING,    /* TCP stands; CURVE and the server's gate decide; at most until due_ms */
     UP
 };
 
@@ -36,7 +38,7 @@ struct link_client {
     void *context, *socket, *monitor;
     enum state state;
     bool refused;          /* the last attempt, by the server's gate */
-    int64_t retry_at_ms;
+    int64_t due_ms;
     int delay_ms;          /* of the next wait */
     uint64_t attempts;     /* also names the monitor's address */
 };
@@ -66,10 +68,11 @@ static int set_options(struct link_client *client, struct diag *diag)
     if (r >= 0)
         r = link_set_number(socket, ZMQ_RECONNECT_IVL, -1, "ZMQ_RECONNECT_IVL", diag);
     if (r >= 0)
-        r = link_set_number(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS, "ZMQ_CONNECT_TIMEOUT", diag);
+        r = link_set_number(socket, ZMQ_CONNECT_TIMEOUT, o->connect_ms, "ZMQ_CONNECT_TIMEOUT", diag);
     if (r >= 0)
-        r = link_set_number(socket, ZMQ_HANDSHAKE_IVL, CONNECT_TIMEOUT_MS, "ZMQ_HANDSHAKE_IVL", diag);
-    return r;
+        r = link_set_number(socket, ZMQ_HANDSHAKE_IVL, o->connect_ms, "ZMQ_HANDSHAKE_IVL", diag);
+    bool six = strchr(client->endpoint, '[') != NULL || client->attempts % 2 == 0;
+    return r < 0 ? r : link_set_number(socket, ZMQ_IPV6, six, "ZMQ_IPV6", diag);
 }
 
 static int open_monitor(struct link_client *client, struct diag *diag)
@@ -101,11 +104,13 @@ static int open_sockets(struct link_client *client, struct diag *diag)
         r = open_monitor(client, diag);
     if (r >= 0 && zmq_connect(client->socket, client->endpoint) < 0)
         r = diag_wrap(diag, link_error(diag, client->endpoint), "cannot connect (expected tcp://host:port)");
-    if (r < 0)
+    if (r < 0) {
         close_sockets(client);
-    else
-        client->state = CONNECTING;
-    return r;
+        return r;
+    }
+    client->state = CONNECTING;
+    client->due_ms = moment_steady_ms() + client->options.connect_ms;
+    return 0;
 }
 
 /* ---- life ---- */
@@ -122,6 +127,8 @@ static int start(struct link_client *client, struct diag *diag)
 static void set_defaults(struct link_client *client)
 {
     struct link_client_options *o = &client->options;
+    if (o->connect_ms <= 0)
+        o->connect_ms = CONNECT_DEFAULT_MS;
     if (o->retry_ms <= 0)
         o->retry_ms = RETRY_DEFAULT_MS;
     if (o->retry_max_ms <= 0)
@@ -182,9 +189,9 @@ void *link_client_monitor(struct link_client *client)
 
 int link_client_wait_ms(const struct link_client *client, int64_t now_ms)
 {
-    if (client->state != WAITING)
+    if (client->state == UP)
         return -1;
-    return client->retry_at_ms > now_ms ? (int)(client->retry_at_ms - now_ms) : 0;
+    return client->due_ms > now_ms ? (int)(client->due_ms - now_ms) : 0;
 }
 
 /* ---- what the monitor says ---- */
@@ -214,7 +221,7 @@ static const char *reason_of(enum state state, uint16_t event)
     if (state == SHAKING)
         return "the encrypted handshake failed: the server's key is not the one in the join string, or it is no farm "
                "coordinator";
-    return state == UP ? "the connection was lost" : "nobody answers there: is the coordinator running and reachable?";
+    return state == UP ? "the connection was lost" : "nobody answers there: is the name right, and the coordinator running and reachable?";
 }
 
 static int go_down(struct link_client *client, uint16_t event, struct diag *diag)
@@ -225,7 +232,7 @@ static int go_down(struct link_client *client, uint16_t event, struct diag *diag
         client->delay_ms = client->options.retry_ms;
     close_sockets(client);
     client->state = WAITING;
-    client->retry_at_ms = moment_steady_ms() + client->delay_ms;
+    client->due_ms = moment_steady_ms() + client->delay_ms;
     client->delay_ms = client->delay_ms < client->options.retry_max_ms / 2 ? client->delay_ms * 2
                                                                              : client->options.retry_max_ms;
     return LINK_DOWN;
@@ -265,10 +272,11 @@ static int receive(struct link_client *client, struct buf *ret_frame, struct dia
     return r;
 }
 
-static int try_again(struct link_client *client, struct diag *diag)
+/* A wait or an attempt is over. */
+static int on_due(struct link_client *client, struct diag *diag)
 {
-    if (client->retry_at_ms > moment_steady_ms())
-        return LINK_NOTHING;
+    if (client->state != WAITING)
+        return go_down(client, 0, diag);
     int r = open_sockets(client, diag);
     return r < 0 ? r : LINK_NOTHING;
 }
@@ -277,12 +285,12 @@ int link_client_next(struct link_client *client, struct buf *ret_frame, struct d
 {
     uint16_t event;
     uint32_t value;
-    if (client->state == WAITING)
-        return try_again(client, diag);
     /* What was received before the connection ended is delivered before its end is. */
     int r = client->state == UP ? receive(client, ret_frame, diag) : LINK_NOTHING;
     while (r == LINK_NOTHING && client->socket != NULL && take_event(client, &event, &value))
         r = on_event(client, event, diag);
+    if (r == LINK_NOTHING && link_client_wait_ms(client, moment_steady_ms()) == 0)
+        r = on_due(client, diag);
     return r;
 }
 

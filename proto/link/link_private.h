@@ -74,7 +74,7 @@ void *link_server_socket(struct link_server *server);
 /* NULL while it waits to connect again. */
 void *link_client_socket(struct link_client *client);
 void *link_client_monitor(struct link_client *client);
-/* Milliseconds until it wants to connect again; -1: not waiting for that. */
+/* Milliseconds until it wants to connect again or to give an attempt up; -1: it waits for nothing but messages. */
 int link_client_wait_ms(const struct link_client *client, int64_t now_ms);
 /* The last attempt ended because the server's gate said no. */
 bool link_client_was_refused(const struct link_client *client);

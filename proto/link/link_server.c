@@ -91,6 +91,10 @@ static int open_socket(struct link_server *server, const char *endpoint, struct 
     int r = set_curve(server, diag);
     if (r >= 0)
         r = set_router(server, diag);
+    /* Only where it is asked for: a plain IPv4 address would be reported in its IPv6 form. "*" is both. */
+    bool six = strchr(endpoint, '[') != NULL || strstr(endpoint, "://*:") != NULL;
+    if (r >= 0)
+        r = link_set_number(server->socket, ZMQ_IPV6, six, "ZMQ_IPV6", diag);
     return r < 0 ? r : bind_socket(server, endpoint, diag);
 }
 

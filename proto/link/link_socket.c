@@ -34,7 +34,6 @@ int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat
         const char *name;
     } numbers[] = {
         {ZMQ_LINGER, 0, "ZMQ_LINGER"},
-        {ZMQ_IPV6, 1, "ZMQ_IPV6"},
         {ZMQ_SNDHWM, queue, "ZMQ_SNDHWM"},
         {ZMQ_RCVHWM, queue, "ZMQ_RCVHWM"},
         {ZMQ_HEARTBEAT_IVL, beat, "ZMQ_HEARTBEAT_IVL"},
