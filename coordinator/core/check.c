@@ -151,7 +151,7 @@ static int check_job(const struct job *job, struct diag *diag)
 {
     int r = check_leases(job, diag);
     for (const struct claim *claim = &job->claim; claim != NULL && r >= 0; claim = claim->next)
-        if (claim->rules != NULL)
+        if (claim->nodes != NULL)
             r = check_claim(job, claim, diag);
     if (r < 0)
         return r;
@@ -219,15 +219,15 @@ static int check_workers(const struct core *core, struct diag *diag)
 static int check_group(const struct core *core, const struct group *group, struct diag *diag)
 {
     for (size_t i = 0; i < group->count; i++) {
-        const struct job *job = group->heap[i];
+        const struct job *job = group->heap[i].job;
         if (job->group != group || job->group_slot != i)
             return WRONG(diag, "a waiting job is not where it thinks");
-        if (i > 0 && jobs_node_before(job->lead, group->heap[(i - 1) / 2]->lead))
+        if (i > 0 && jobs_node_before(job->lead, group->heap[(i - 1) / 4].job->lead))
             return WRONG(diag, "the ready queue is out of order at %s", job->lead->id);
     }
     for (size_t i = 0; i < core->nworkers; i++)
         if (ready_is_eligible(core, group, core->workers[i]))
-            return WRONG(diag, "worker %s is free and could take %s", core->workers[i]->name, group->heap[0]->lead->id);
+            return WRONG(diag, "worker %s is free and could take %s", core->workers[i]->name, group->heap[0].job->lead->id);
     return 0;
 }
 

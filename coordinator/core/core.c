@@ -61,6 +61,7 @@ static void free_lists(struct core *core)
     free(core->dirty_plans);
     free(core->touched);
     free(core->asked);
+    free(core->reserved);
 }
 
 struct core *core_free(struct core *core)
@@ -165,7 +166,7 @@ static int on_worker_heard(struct core *core, const struct core_event *event, st
 {
     struct worker *worker = NULL;
     int r = need_session(core, event, &worker, diag);
-    if (r < 0)
+    if (r < 0 || worker == NULL)
         return r;
     if (!worker->online)
         return diag_set(diag, FARM_E_STATE, "worker %s is offline; it must say hello first", event->name);

@@ -11,7 +11,8 @@
 
 static bool waits_for_fresh_round(const struct node *node)
 {
-    return node->fresh_round > 0 && !round_is_settled(node->job, node->fresh_round);
+    /* That round, or one that another plan opened since. */
+    return node->fresh_round > 0 && node->job->settled_rounds >> (node->fresh_round - 1) == 0;
 }
 
 static enum node_state judge_keyed(const struct node *node)

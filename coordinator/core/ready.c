@@ -2,6 +2,7 @@
 #include "ready.h"
 
 #include "jobs.h"
+#include "reserve.h"
 #include "rounds.h"
 #include "weigh.h"
 #include "workers.h"
@@ -10,61 +11,82 @@
 
 /* --- the heap of one group --- */
 
-static void put(struct group *group, size_t slot, struct job *job)
+enum { CHILDREN = 4 }; /* half the levels of a binary heap, and siblings share cache lines */
+
+/* The order of jobs_node_before() as two numbers. */
+struct waiting ready_order(struct job *job)
 {
-    group->heap[slot] = job;
-    job->group_slot = (uint32_t)slot;
+    const struct node *lead = job->lead;
+    uint32_t priority = (uint32_t)lead->priority ^ (uint32_t)1 << 31; /* signed to unsigned, order kept */
+    return (struct waiting){
+        .urgency = ~((uint64_t)priority << 32 | lead->remaining_seconds),
+        .place = lead->plan->sequence << 32 | node_index(lead),
+        .job = job,
+    };
 }
 
-static bool before(const struct job *a, const struct job *b)
+bool ready_before(const struct waiting *a, const struct waiting *b)
 {
-    return jobs_node_before(a->lead, b->lead);
+    return a->urgency != b->urgency ? a->urgency < b->urgency : a->place < b->place;
 }
 
-static size_t sift_up(struct group *group, size_t slot, struct job *job)
+static void put(struct group *group, size_t slot, const struct waiting *entry)
 {
-    while (slot > 0 && before(job, group->heap[(slot - 1) / 2])) {
-        put(group, slot, group->heap[(slot - 1) / 2]);
-        slot = (slot - 1) / 2;
+    group->heap[slot] = *entry;
+    entry->job->group_slot = (uint32_t)slot;
+}
+
+static size_t sift_up(struct group *group, size_t slot, const struct waiting *entry)
+{
+    while (slot > 0 && ready_before(entry, &group->heap[(slot - 1) / CHILDREN])) {
+        put(group, slot, &group->heap[(slot - 1) / CHILDREN]);
+        slot = (slot - 1) / CHILDREN;
     }
     return slot;
 }
 
-static size_t sift_down(struct group *group, size_t slot, struct job *job)
+static size_t first_child(const struct group *group, size_t slot)
 {
-    for (;;) {
-        size_t child = 2 * slot + 1;
-        if (child >= group->count)
-            return slot;
-        if (child + 1 < group->count && before(group->heap[child + 1], group->heap[child]))
-            child++;
-        if (!before(group->heap[child], job))
-            return slot;
-        put(group, slot, group->heap[child]);
+    size_t first = CHILDREN * slot + 1, best = first;
+    for (size_t child = first + 1; child < first + CHILDREN && child < group->count; child++)
+        if (ready_before(&group->heap[child], &group->heap[best]))
+            best = child;
+    return best;
+}
+
+static size_t sift_down(struct group *group, size_t slot, const struct waiting *entry)
+{
+    while (CHILDREN * slot + 1 < group->count) {
+        size_t child = first_child(group, slot);
+        if (!ready_before(&group->heap[child], entry))
+            break;
+        put(group, slot, &group->heap[child]);
         slot = child;
     }
+    return slot;
 }
 
 static void heap_add(struct group *group, struct job *job)
 {
-    group->heap = mem_reserve(group->heap, &group->capacity, group->count + 1, sizeof(struct job *));
+    struct waiting entry = ready_order(job);
+    group->heap = mem_reserve(group->heap, &group->capacity, group->count + 1, sizeof *group->heap);
     size_t slot = group->count++;
-    put(group, sift_up(group, slot, job), job);
+    put(group, sift_up(group, slot, &entry), &entry);
     job->group = group;
 }
 
 static void heap_remove(struct group *group, struct job *job)
 {
-    struct job *last = group->heap[--group->count];
+    struct waiting last = group->heap[--group->count];
     size_t slot = job->group_slot;
     job->group = NULL;
-    if (last != job)
-        put(group, sift_down(group, sift_up(group, slot, last), last), last);
+    if (last.job != job)
+        put(group, sift_down(group, sift_up(group, slot, &last), &last), &last);
 }
 
 struct job *ready_top(const struct group *group)
 {
-    return group->count > 0 ? group->heap[0] : NULL;
+    return group->count > 0 ? group->heap[0].job : NULL;
 }
 
 /* --- groups by key --- */
@@ -103,6 +125,7 @@ void ready_remove(struct core *core, struct job *job)
     struct group *group = job->group;
     if (group == NULL)
         return;
+    reserve_release_job(core, job);
     heap_remove(group, job);
     if (group->count == 0)
         group_drop(core, group);
@@ -208,6 +231,8 @@ void ready_place(struct core *core, struct job *job, bool relaxed)
     else
         group = group_new(core, &draft);
     heap_add(group, job);
+    /* Workers that hold out for something else may take what is more urgent. */
+    group->fresh |= core->nreserved > 0 && ready_top(group) == job;
 }
 
 void ready_worker_left(struct core *core)
@@ -256,7 +281,8 @@ static bool may_take(const struct group *group, const struct worker *worker)
 
 bool ready_is_eligible(const struct core *core, const struct group *group, const struct worker *worker)
 {
-    return workers_is_free(core, worker) && workers_fits(worker, group->demand) && may_take(group, worker);
+    return workers_is_free(core, worker) && workers_fits(worker, group->demand) && may_take(group, worker) &&
+           reserve_allows(group, worker);
 }
 
 bool ready_could_be_eligible(const struct core *core, const struct group *group, const struct worker *worker)

@@ -9,12 +9,18 @@
  * event apart from how many jobs wait and how many workers there are. There are few groups: as many as there are
  * resource classes, times the handful of jobs that are half staffed at any time.
  *
- * Within a group, a heap: priority, then the longest way to the end, then the order of plans.
+ * Within a group, a heap with four children per entry: priority, then the longest way to the end, then the order of plans.
  */
 #ifndef FARM_CORE_READY_H
 #define FARM_CORE_READY_H
 
 #include "state.h"
+
+/* A waiting job with its place in the order (smaller is earlier), beside it so that comparing touches nothing else. */
+struct waiting {
+    uint64_t urgency, place;
+    struct job *job;
+};
 
 struct group {
     const struct demand *demand;
@@ -27,7 +33,7 @@ struct group {
     size_t ntaken;
     uint32_t *excluded;        /* operator indices, ascending */
     size_t nexcluded;
-    struct job **heap;
+    struct waiting *heap;
     size_t count, capacity;
     size_t slot;               /* in core.groups */
     void *key;                 /* all of the above as bytes */
@@ -37,6 +43,9 @@ struct group {
 /* Puts the job where its wants say (after weigh_job()), or nowhere if it wants nobody. */
 void ready_place(struct core *core, struct job *job, bool relaxed);
 void ready_remove(struct core *core, struct job *job);
+/* Where the job stands in the order; false if 'b' comes first. */
+struct waiting ready_order(struct job *job);
+bool ready_before(const struct waiting *a, const struct waiting *b);
 /* The most urgent job of the group. */
 struct job *ready_top(const struct group *group);
 /* Whether the worker may take the group's jobs, now. */

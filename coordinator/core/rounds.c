@@ -193,10 +193,8 @@ static void tell(struct core *core, const struct job *job, const struct claim *c
     effect->key = digest_of_link(&job->link);
     effect->round = round;
     effect->verdict = mem_copy(verdict, sizeof *verdict);
-    if (claim->nodes != NULL) {
-        effect->plan = digest_of_link(&claim->nodes->plan->link);
-        effect->node = node_index(claim->nodes);
-    }
+    effect->plan = digest_of_link(&claim->nodes->plan->link);
+    effect->node = node_index(claim->nodes);
 }
 
 static uint16_t clip(uint32_t n)
@@ -225,13 +223,22 @@ static bool remember(struct claim *claim, const struct verdict *verdict)
            before.told_dissent != claim->told_dissent || before.told_equivocators != claim->told_equivocators;
 }
 
+/* Who was outvoted is counted once, under the rules of the first claim that anybody follows. */
+static const struct claim *first_followed(const struct job *job)
+{
+    const struct claim *claim = &job->claim;
+    while (claim != NULL && claim->nodes == NULL)
+        claim = claim->next;
+    return claim;
+}
+
 static void judge_round(struct core *core, struct job *job, struct claim *claim, uint32_t round, bool tell_it,
                         struct tally *tally)
 {
     struct verdict verdict = rounds_verdict(job, claim->rules, round);
     if (verdict.state == VERDICT_AGREED || verdict.state == VERDICT_FAILED)
         job->settled_rounds |= (uint64_t)1 << (round - 1);
-    if (claim == &job->claim)
+    if (claim == first_followed(job))
         count_outvoted(core, job, round, &verdict);
     if (round == job->round)
         tell_it = remember(claim, &verdict);
@@ -256,7 +263,7 @@ static void judge_claim(struct core *core, struct job *job, struct claim *claim,
 void rounds_judge(struct core *core, struct job *job, uint32_t told_round)
 {
     for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
-        if (claim->rules != NULL)
+        if (claim->nodes != NULL) /* else nobody could be told whose rules these are; judged when a node follows again */
             judge_claim(core, job, claim, told_round);
 }
 

@@ -4,6 +4,7 @@
 #include "jobs.h"
 #include "leases.h"
 #include "ready.h"
+#include "reserve.h"
 #include "weigh.h"
 #include "workers.h"
 
@@ -84,7 +85,7 @@ static struct group *most_urgent(const struct core *core)
     for (size_t i = 0; i < core->ngroups; i++) {
         struct group *group = core->groups[i];
         if ((group->fresh || group->offered) &&
-            (best == NULL || jobs_node_before(ready_top(group)->lead, ready_top(best)->lead)))
+            (best == NULL || ready_before(&group->heap[0], &best->heap[0])))
             best = group;
     }
     return best;
@@ -125,6 +126,11 @@ void schedule_run(struct core *core)
         struct worker *worker = group->fresh ? draw_pool(core, group) : draw_touched(core, group);
         if (worker == NULL) {
             give_up(core, group);
+            continue;
+        }
+        struct job *owed = reserve_owed(core, group, worker);
+        if (owed != NULL) {
+            reserve_make(core, worker, owed);
             continue;
         }
         struct job *job = ready_top(group);

@@ -86,6 +86,7 @@ struct worker {
     uint32_t troubles;            /* consecutive */
     int64_t heard_ms, resting_until_ms;
     struct core_timer session, rest;
+    struct job *reserved_for;     /* takes nothing less urgent (reserve.h) */
     size_t pool_slot;             /* place in its pool plus one; 0: not free */
     struct core_nonce *presented; /* nonces it named and the core does not know (yet); each occupies a slot */
     size_t npresented;
@@ -150,6 +151,7 @@ struct job {
     uint32_t round, live;
     uint32_t want, want_others;   /* operators to ask beyond the live leases; of them, who need not be anchors */
     uint64_t settled_rounds;      /* bit r-1: round r has had a verdict */
+    uint32_t reserved;            /* workers that hold out for it */
     int64_t round_started_ms;     /* first lease of the current round; 0: none */
     bool dirty;
 };
@@ -168,7 +170,7 @@ struct node {
     uint32_t wall_seconds, remaining_seconds;
     int32_t priority;
     uint32_t unsettled, broken;
-    uint32_t fresh_round;         /* agreed only when this round of the job has a verdict; 0: any */
+    uint32_t fresh_round;         /* agreed only when this or a later round of the job has a verdict; 0: any */
     enum node_state state : 8;
     uint8_t deriving;             /* CORE_DERIVE effects not answered yet; only the last answer counts */
     bool solid, bad, shaken, demanding, queued;
@@ -218,10 +220,8 @@ struct core {
     size_t ntouched, touched_capacity;
     struct group **groups;
     size_t ngroups, group_capacity;
-    struct group **candidates;    /* scratch of the scheduler */
-    size_t ncandidates, candidate_capacity;
-    struct vote *votes;           /* scratch of the judge */
-    size_t vote_capacity;
+    struct worker **reserved;     /* workers that hold out for a job */
+    size_t nreserved, reserved_capacity;
     struct operator **asked;      /* scratch of weigh.h: operators of a job's current round */
     size_t nasked, asked_capacity;
     uint64_t stamp, illegal_events, sequence;

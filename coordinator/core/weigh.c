@@ -133,6 +133,6 @@ void weigh_job(struct core *core, struct job *job)
     }
     job->want = job->want_others = 0;
     for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
-        if (claim->rules != NULL)
+        if (claim->nodes != NULL)
             weigh_claim(core, job, claim, live, live_anchors);
 }

@@ -6,6 +6,7 @@
 #include "jobs.h"
 #include "leases.h"
 #include "ready.h"
+#include "reserve.h"
 #include "rounds.h"
 
 #include <stdlib.h>
@@ -139,6 +140,8 @@ void workers_update(struct core *core, struct worker *worker)
 {
     struct pool *pool = &core->pools[worker->operator->anchor];
     bool free_now = workers_is_free(core, worker);
+    if (worker->reserved_for != NULL && !workers_is_available(core, worker))
+        reserve_release_worker(core, worker);
     if (free_now && worker->pool_slot == 0)
         pool_add(pool, worker);
     else if (!free_now && worker->pool_slot != 0)

@@ -5,7 +5,10 @@
  *   events    1,000 workers and 10,000 jobs, then ten times both: nanoseconds per event of each kind; the ratio is to the
  *             smaller farm in the same run (aim: at most 1.3). Memory per node and per worker.
  *   makespan  the ROCm graph (FARM_SHARED_DIR/data/rocm/rocm-dag.tsv, all eight GPU families), quorum 2, on 4 to 32
- *             simulated machines of 32 cores: the ratio is to max(critical path, 2 x work / cores) (aim: 1.10).
+ *             simulated machines of 16 cores: the ratio is to max(critical path, 2 x work / cores) (aim: 1.10). That bound
+ *             cannot be reached where one component is in everybody's way (amd-llvm): while it is built, most machines
+ *             have nothing to do. "_tight" is the ratio to the best bound of the form: the earliest end of a component,
+ *             plus the work of all that needs it.
  *
  * JSON lines: name, value, unit, ratio. Without the data file the makespan is skipped, by name.
  */
@@ -324,7 +327,7 @@ static void bench_events(void)
 
 /* --- the makespan of the ROCm graph --- */
 
-enum { ROWS_MAX = 128, FAMILIES = 8, MACHINE_CORES = 32 };
+enum { ROWS_MAX = 128, FAMILIES = 8, MACHINE_CORES = 16 };
 
 struct row {
     char name[40], needs[12][40];
@@ -426,6 +429,31 @@ static double lower_bound(const struct graph *graph, size_t workers)
     return longest > shared ? longest : shared;
 }
 
+/* For each component: it cannot end before its longest way, and what needs it is all still to be done. */
+static double tight_bound(const struct graph *graph, size_t workers)
+{
+    CLEANUP_FREE double *end = mem_zero(graph->n, sizeof *end);
+    CLEANUP_FREE bool *above = mem_zero(graph->n, sizeof *above);
+    double best = lower_bound(graph, workers);
+    for (size_t i = 0; i < graph->n; i++) {
+        for (size_t k = 0; k < graph->nodes[i].ndependencies; k++)
+            end[i] = end[i] > end[graph->edges[i][k]] ? end[i] : end[graph->edges[i][k]];
+        end[i] += (double)graph->seconds[i];
+        memset(above, 0, graph->n);
+        above[i] = true;
+        double work_above = 0;
+        for (size_t j = i + 1; j < graph->n; j++) {
+            for (size_t k = 0; k < graph->nodes[j].ndependencies; k++)
+                above[j] |= above[graph->edges[j][k]];
+            if (above[j])
+                work_above += 2 * (double)graph->seconds[j] * graph->nodes[j].needs.cores;
+        }
+        double bound = end[i] + work_above / (double)(workers * MACHINE_CORES);
+        best = bound > best ? bound : best;
+    }
+    return best;
+}
+
 /* Ends of running leases, by nonce; few at a time. */
 struct end {
     struct core_nonce nonce;
@@ -497,6 +525,8 @@ static void bench_makespan(void)
         double seconds = makespan(&graph, workers[i]);
         snprintf(name, sizeof name, "core_makespan_rocm_%zu_workers", workers[i]);
         print(name, seconds / 3600, "h", seconds / lower_bound(&graph, workers[i]));
+        snprintf(name, sizeof name, "core_makespan_rocm_%zu_workers_tight", workers[i]);
+        print(name, seconds / 3600, "h", seconds / tight_bound(&graph, workers[i]));
     }
     free(graph.nodes);
     free(graph.ids);

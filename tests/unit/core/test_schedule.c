@@ -78,6 +78,37 @@ static void too_big_for_the_machine(void **state)
     rig_close(rig);
 }
 
+/* An urgent job that needs the whole machine is not starved by small ones that fill every gap. */
+static void large_jobs_get_their_turn(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open();
+    rig->rules.quorum = 1;
+    add_jobs(rig, 12);
+    for (size_t i = 0; i < 12; i++)
+        rig->nodes[i].cores = 4;
+    rig->nodes[1].needs[0] = names[0];
+    rig->nodes[1].priority = 1;
+    rig->nodes[1].cores = 8;
+    rig->nodes[0].priority = 1;
+    rig_worker(rig, "a1");
+    rig_start(rig);
+    rig_answer_all(rig, "base/p0", 'x'); /* two were running; now base/p1 is wanted, and one small one still runs */
+    size_t answered = 0;
+    while (rig_live(rig, "base/p1") == 0 && answered < 10)
+        for (size_t i = 2; i < 12; i++)
+            if (rig_live(rig, names[i]) > 0) {
+                rig_answer_all(rig, names[i], 'x');
+                answered++;
+                break;
+            }
+    assert_true(answered <= 2);
+    assert_int_equal(live_of(rig, "a1"), 1);
+    rig_answer_all(rig, "base/p1", 'x');
+    assert_int_equal(live_of(rig, "a1"), 2);
+    rig_close(rig);
+}
+
 /* The last places are for anchors. */
 static void anchors_are_reserved(void **state)
 {
@@ -289,6 +320,7 @@ int main(void)
         cmocka_unit_test(slots_are_a_limit),
         cmocka_unit_test(memory_and_cores_are_limits),
         cmocka_unit_test(too_big_for_the_machine),
+        cmocka_unit_test(large_jobs_get_their_turn),
         cmocka_unit_test(anchors_are_reserved),
         cmocka_unit_test(facts_must_differ),
         cmocka_unit_test(alike_are_asked_where_nobody_differs),
