@@ -200,6 +200,8 @@ static void make_envelope(const struct release_fixture *f, size_t at, struct buf
                                   .log = digest_of(VIEW("log"))};
     if (vote->answer == ANSWER_OTHER)
         statement.payload = statement.tar = digest_of(VIEW("other bytes"));
+    if (vote->answer == ANSWER_OTHER_BASE)
+        statement.base = digest_of(VIEW("another base"));
     if (vote->answer == ANSWER_FAILED)
         statement.payload = statement.tar = (struct digest){{0}};
     must(statement_sign(&statement, identity_keys(f->farm->workers[vote->operator_index]), ret, &diag),
@@ -362,7 +364,8 @@ void release_fixture_write(struct release_fixture *f)
     release->workers = write_inputs(f, release);
     release->packages = mem_zero(RELEASE_FIXTURE_PACKAGES, sizeof *release->packages);
     for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++)
-        fill_package(f, i, &release->packages[release->npackages++]);
+        if (i != APPB || !f->leaves_out_appb)
+            fill_package(f, i, &release->packages[release->npackages++]);
     write_release_json(f, release);
     release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
 }

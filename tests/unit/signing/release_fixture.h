@@ -16,7 +16,7 @@
 enum { RELEASE_FIXTURE_PACKAGES = 2, RELEASE_FIXTURE_VOTES_MAX = 16 };
 enum { LIBA, APPB }; /* in the plan's order */
 
-enum fixture_answer { ANSWER_GOOD, ANSWER_OTHER, ANSWER_FAILED, ANSWER_NONE };
+enum fixture_answer { ANSWER_GOOD, ANSWER_OTHER, ANSWER_FAILED, ANSWER_NONE, ANSWER_OTHER_BASE };
 
 struct fixture_vote {
     size_t package, operator_index;
@@ -53,8 +53,8 @@ struct release_fixture {
     size_t claimed_operators;  /* the first so many */
     size_t receipt_leaves_out; /* index + 1 of a vote whose envelope is left out of the receipts; 0: none */
     bool appb_receipt_alone;   /* appb's receipt says nothing of liba */
-    bool duplicate_lease_answer;
-    int release_dirfd; /* <path>/release */
+    bool leaves_out_appb;      /* from release.json */
+    int release_dirfd;         /* <path>/release */
 };
 
 /* 'policy': the text of policy.yml; NULL for quorum 2, one anchor. */

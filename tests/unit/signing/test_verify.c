@@ -387,6 +387,67 @@ static void test_signed_lies(void **state)
     expect_refused(f, "archive", "artifacts/appb");
 }
 
+static void refuse_replaced(struct release_fixture *f, const struct digest *old, const char *rule,
+                            const char *file)
+{
+    struct digest other = digest_of(VIEW("something else"));
+    release_fixture_write(f);
+    replace_in(f, "release.json", digest_hex(old).text, digest_hex(&other).text);
+    release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+    expect_refused(f, rule, file);
+}
+
+/* Each digest of the release that the managers signed wrongly. */
+static void test_signed_digests(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP_BUF struct buf root = BUF_INIT;
+    release_fixture_write(f);
+    assert_int_equal(file_read(f->release_dirfd, "root/1.root.json", 1 << 20, &root, NULL), 0);
+    struct digest root_digest = digest_of(buf_view(&root));
+    struct digest policy = digest_of(view_text(f->policy));
+    refuse_replaced(f, &root_digest, "root-digest", "release.json");
+    refuse_replaced(f, &policy, "policy-not-allowed", "release.json");
+    refuse_replaced(f, &policy, "plan-policy", "plan.json");
+    refuse_replaced(f, &f->base, "plan-base", "plan.json");
+    refuse_replaced(f, &f->base, "spec-base", "inputs/specs/");
+    refuse_replaced(f, &f->base, "digest", "base.mtree");
+    refuse_replaced(f, &f->pin.sha256, "plan-tree", "plan.json");
+    refuse_replaced(f, &f->packages[LIBA].job, "spec-missing", "release.json");
+    refuse_replaced(f, &f->packages[LIBA].payload.manifest, "no-agreement", "release.json");
+    CLEANUP_CLOSE int fd = openat(f->release_dirfd, "artifacts/liba-1.0.igos.tar.gz", O_RDONLY | O_CLOEXEC);
+    struct digest archive;
+    assert_int_equal(digest_of_fd(fd, &archive, NULL), 0);
+    refuse_replaced(f, &archive, "digest", "artifacts/liba");
+}
+
+/* W8: a genuine signature over a build of something else. */
+static void test_other_build(void **state)
+{
+    struct release_fixture *f = *state;
+    f->votes[0].answer = ANSWER_OTHER_BASE;
+    release_fixture_write(f);
+    expect_refused(f, "envelope", "receipts/");
+}
+
+static void test_left_out(void **state)
+{
+    struct release_fixture *f = *state;
+    f->leaves_out_appb = true;
+    release_fixture_write(f);
+    expect_refused(f, "left-out", "release.json");
+}
+
+/* The plan that the managers saw has no edge from appb to liba. */
+static void test_other_closure(void **state)
+{
+    struct release_fixture *f = *state;
+    f->plan->nodes[APPB].nclosure = 0;
+    f->plan->nodes[APPB].ndependencies = 0;
+    release_fixture_write(f);
+    expect_refused(f, "spec-dependencies", "inputs/specs/");
+}
+
 /* K6, K7 */
 static void test_other_policy_and_base(void **state)
 {
@@ -627,6 +688,10 @@ int main(void)
         CASE(test_other_policy_and_base),
         CASE(test_other_root),
         CASE(test_directory),
+        CASE(test_signed_digests),
+        CASE(test_other_build),
+        CASE(test_left_out),
+        CASE(test_other_closure),
         CASE(test_worker_removed),
         CASE(test_handoff),
         cmocka_unit_test(test_quorum_of_one),
