@@ -41,7 +41,8 @@ struct bulk_server_options {
     uint32_t user_puts_max;  /* uploads of one user at a time; 0: 16 */
 };
 
-int bulk_server_new(const struct bulk_server_options *options, struct bulk_server **ret, struct diag *diag) MUST_USE;
+int bulk_server_new(const struct bulk_server_options *options, struct bulk_server **ret,
+                    struct diag *diag) MUST_USE;
 /* Ends the threads. Accepts NULL, returns NULL. */
 struct bulk_server *bulk_server_free(struct bulk_server *server);
 const char *bulk_server_endpoint(const struct bulk_server *server);
@@ -62,7 +63,8 @@ struct bulk_client;
 struct bulk_client_options {
     const char *endpoint;
     const unsigned char *server_key, *secret_key;
-    const char *owner; /* names partial files in the store, so that a later client of this name continues them; one
+    const char
+        *owner; /* names partial files in the store, so that a later client of this name continues them; one
                           client per name at a time. NULL: "bulk" */
     int timeout_ms; /* a call fails after this long without progress (reconnecting included); 0: 60000 */
     /* Asked about every 100 ms while waiting: true ends the call with -ECANCELED. May be NULL. */
@@ -72,7 +74,8 @@ struct bulk_client_options {
 };
 
 /* Does not connect yet: the first call does. */
-int bulk_client_new(const struct bulk_client_options *options, struct bulk_client **ret, struct diag *diag) MUST_USE;
+int bulk_client_new(const struct bulk_client_options *options, struct bulk_client **ret,
+                    struct diag *diag) MUST_USE;
 struct bulk_client *bulk_client_free(struct bulk_client *client); /* accepts NULL, returns NULL */
 /* Closes the connection until the next call: idle donors cost the coordinator nothing. */
 void bulk_client_rest(struct bulk_client *client);
@@ -84,7 +87,8 @@ void bulk_client_rest(struct bulk_client *client);
 int bulk_get(struct bulk_client *client, struct store *store, const struct digest *digest, uint64_t limit,
              struct diag *diag) MUST_USE;
 /* Sends the object unless the server has it. Returns once the server has stored it durably. */
-int bulk_put(struct bulk_client *client, struct store *store, const struct digest *digest, struct diag *diag) MUST_USE;
+int bulk_put(struct bulk_client *client, struct store *store, const struct digest *digest,
+             struct diag *diag) MUST_USE;
 /* Which of these does the server lack? Writes their indexes' flags: ret_missing[i]. Any count. */
 int bulk_missing(struct bulk_client *client, const struct digest *digests, size_t count, bool *ret_missing,
                  struct diag *diag) MUST_USE;

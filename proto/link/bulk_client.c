@@ -53,9 +53,12 @@ void bulk_client_rest(struct bulk_client *client)
 
 static int ensure_link(struct bulk_client *client, struct diag *diag)
 {
-    const struct link_client_options options = {
-        .endpoint = client->endpoint, .server_key = client->server_key, .secret_key = client->secret_key,
-        .frame_max = WIRE_BULK_MAX, .queue_max = BULK_QUEUE, .retry_max_ms = RETRY_MAX_MS};
+    const struct link_client_options options = {.endpoint = client->endpoint,
+                                                .server_key = client->server_key,
+                                                .secret_key = client->secret_key,
+                                                .frame_max = WIRE_BULK_MAX,
+                                                .queue_max = BULK_QUEUE,
+                                                .retry_max_ms = RETRY_MAX_MS};
     return client->link != NULL ? 0 : link_client_new(&options, &client->link, diag);
 }
 
@@ -94,8 +97,8 @@ void bulk_progress(struct bulk_client *client, const struct digest *digest, uint
 struct run {
     struct bulk_call *call;
     struct buf frame;
-    int64_t progress_ms;  /* when the last answer came, or the call began */
-    struct diag down;     /* why there is no connection */
+    int64_t progress_ms; /* when the last answer came, or the call began */
+    struct diag down;    /* why there is no connection */
 };
 
 /* A message arrived: it is progress if it decodes, even if it is not what was hoped for. */

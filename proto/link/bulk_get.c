@@ -16,8 +16,8 @@ struct get {
     uint64_t limit;
     struct store_partial *partial; /* NULL until the size is known */
     uint64_t size, offset;
-    uint64_t asked;                /* credit was asked for up to here */
-    bool resumed;                  /* older bytes are in it */
+    uint64_t asked; /* credit was asked for up to here */
+    bool resumed;   /* older bytes are in it */
 };
 
 static int ask(struct bulk_call *call, uint64_t offset, uint32_t credit, struct diag *diag)
@@ -42,8 +42,10 @@ static int begin(struct bulk_call *call, struct diag *diag)
 static int open_partial(struct bulk_call *call, uint64_t size, struct diag *diag)
 {
     struct get *get = call->state;
-    if (size > get->limit + get->limit / 128 + 4096) /* zstd grows what it cannot compress by less than this */
-        return diag_set(diag, FARM_E_LIMIT, "%" PRIu64 " stored bytes, the limit is %" PRIu64, size, get->limit);
+    if (size >
+        get->limit + get->limit / 128 + 4096) /* zstd grows what it cannot compress by less than this */
+        return diag_set(diag, FARM_E_LIMIT, "%" PRIu64 " stored bytes, the limit is %" PRIu64, size,
+                        get->limit);
     int r = store_partial_begin(get->store, call->client->owner, get->digest, size, &get->partial, diag);
     if (r < 0)
         return r;
@@ -79,8 +81,9 @@ static int add_chunk(struct bulk_call *call, const Wire__Chunk *chunk, struct di
     if (chunk->offset != get->offset)
         return 0; /* from before a restart */
     if (chunk->stored_size != get->size || chunk->data.len != (left < WIRE_CHUNK_MAX ? left : WIRE_CHUNK_MAX))
-        return diag_set(diag, FARM_E_SYNTAX, "a chunk of %zu bytes at %" PRIu64 " of %" PRIu64 " does not fit",
-                        chunk->data.len, chunk->offset, chunk->stored_size);
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "a chunk of %zu bytes at %" PRIu64 " of %" PRIu64 " does not fit", chunk->data.len,
+                        chunk->offset, chunk->stored_size);
     int r = store_partial_add(get->partial, get->offset, wire_view(&chunk->data), diag);
     if (r < 0)
         return r;

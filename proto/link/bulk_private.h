@@ -28,9 +28,9 @@ struct bulk_send {
     struct digest digest;
     int fd;
     uint64_t offset, stored_size;
-    uint32_t credit;     /* chunks asked for and not sent */
+    uint32_t credit; /* chunks asked for and not sent */
     int64_t touched_ms;
-    struct buf frame;    /* encoded, and not accepted by the socket yet */
+    struct buf frame; /* encoded, and not accepted by the socket yet */
 };
 
 enum bulk_take_state { TAKE_RECEIVING, TAKE_COMMITTING, TAKE_ABANDONED };
@@ -80,20 +80,23 @@ struct bulk_server {
 };
 
 /* bulk_server.c: answers. A peer that is gone or does not read loses the answer, and asks again. */
-void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int type, const ProtobufCMessage *body);
-void bulk_reply_error(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest, int error,
-                      const char *text);
+void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int type,
+                const ProtobufCMessage *body);
+void bulk_reply_error(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
+                      int error, const char *text);
 bool bulk_visible(struct bulk_server *server, const char *user, const struct digest *digest);
 
 /* bulk_send.c */
-void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get, int64_t now_ms);
+void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get,
+                 int64_t now_ms);
 /* One chunk for each transfer that has credit; true if more could be sent at once. */
 bool bulk_send_round(struct bulk_server *server, int64_t now_ms);
 void bulk_send_expire(struct bulk_server *server, int64_t now_ms);
 void bulk_send_done(struct bulk_server *server);
 
 /* bulk_take.c */
-void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put, int64_t now_ms);
+void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put,
+                 int64_t now_ms);
 void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, const Wire__PutData *data,
                       int64_t now_ms);
 void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, const Wire__PutDone *done,
@@ -129,7 +132,8 @@ struct bulk_call {
 /* Runs it to its end, over lost connections. On failure the connection is closed, so that no late answer meets another call. */
 int bulk_run(struct bulk_call *call, struct diag *diag) MUST_USE;
 /* Sends a request; -EAGAIN when the queue is full; 0 too when not connected (begin() comes again then). */
-int bulk_request(struct bulk_client *client, int type, const ProtobufCMessage *body, struct diag *diag) MUST_USE;
+int bulk_request(struct bulk_client *client, int type, const ProtobufCMessage *body,
+                 struct diag *diag) MUST_USE;
 /* The server's error as ours. */
 int bulk_error(const Wire__BulkError *error, struct diag *diag);
 /* Is this answer about this object? */

@@ -11,12 +11,12 @@ struct put {
     const struct digest *digest;
     int fd;
     uint64_t size;
-    bool ready;            /* the server said where to continue, on this connection */
+    bool ready; /* the server said where to continue, on this connection */
     bool done_sent;
-    uint64_t sent, kept;   /* offsets: sent up to here; kept by the server up to here */
+    uint64_t sent, kept; /* offsets: sent up to here; kept by the server up to here */
     uint32_t credit;
-    struct buf frame;      /* encoded and not accepted by the socket yet */
-    size_t frame_bytes;    /* object bytes in it */
+    struct buf frame;   /* encoded and not accepted by the socket yet */
+    size_t frame_bytes; /* object bytes in it */
 };
 
 /* ---- one object ---- */
@@ -102,7 +102,8 @@ static int on_ready(struct bulk_call *call, const Wire__PutReady *ready, struct 
 {
     struct put *put = call->state;
     if (ready->offset > put->size || (put->ready && ready->offset > put->sent))
-        return diag_set(diag, FARM_E_SYNTAX, "the coordinator claims to have more of the object than was sent");
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "the coordinator claims to have more of the object than was sent");
     put->kept = ready->offset;
     put->credit = ready->credit;
     if (!put->ready)
@@ -117,11 +118,13 @@ static int answer(struct bulk_call *call, const struct wire_message *message, st
     struct put *put = call->state;
     switch ((enum wire_bulk_reply)message->type) {
     case WIRE_PUT_READY:
-        return bulk_about(&message->put_ready->digest, put->digest) ? on_ready(call, message->put_ready, diag) : 0;
+        return bulk_about(&message->put_ready->digest, put->digest) ? on_ready(call, message->put_ready, diag)
+                                                                    : 0;
     case WIRE_STORED:
         return bulk_about(&message->stored->digest, put->digest) ? 1 : 0;
     case WIRE_BULK_ERROR:
-        return bulk_about(&message->bulk_error->digest, put->digest) ? bulk_error(message->bulk_error, diag) : 0;
+        return bulk_about(&message->bulk_error->digest, put->digest) ? bulk_error(message->bulk_error, diag)
+                                                                     : 0;
     case WIRE_CHUNK:
     case WIRE_MISSING:
         return 0;
@@ -166,10 +169,13 @@ static int mark(struct ask *ask, const Wire__Missing *missing, struct diag *diag
 {
     size_t next = 0;
     for (size_t i = 0; i < ask->count; i++) {
-        ask->ret_missing[i] = next < missing->n_digests && bulk_about(&missing->digests[next], &ask->digests[i]);
+        ask->ret_missing[i] =
+            next < missing->n_digests && bulk_about(&missing->digests[next], &ask->digests[i]);
         next += ask->ret_missing[i];
     }
-    return next == missing->n_digests ? 1 : diag_set(diag, FARM_E_SYNTAX, "the coordinator misses what nobody asked for");
+    return next == missing->n_digests
+               ? 1
+               : diag_set(diag, FARM_E_SYNTAX, "the coordinator misses what nobody asked for");
 }
 
 static int ask_answer(struct bulk_call *call, const struct wire_message *message, struct diag *diag)

@@ -23,8 +23,8 @@ static void remove_at(struct bulk_server *server, size_t i)
     server->sends[i] = server->sends[--server->nsends];
 }
 
-static struct bulk_send *find(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
-                              size_t *ret_of_peer)
+static struct bulk_send *find(struct bulk_server *server, const struct link_peer *peer,
+                              const struct digest *digest, size_t *ret_of_peer)
 {
     struct bulk_send *found = NULL;
     *ret_of_peer = 0;
@@ -49,7 +49,8 @@ static int open_send(struct bulk_server *server, const struct link_peer *peer, c
         return r;
     struct bulk_send *send = mem_zero(1, sizeof(*send));
     *send = (struct bulk_send){.peer = *peer, .digest = *digest, .fd = STEAL_FD(fd), .stored_size = size};
-    server->sends = mem_reserve(server->sends, &server->sends_capacity, server->nsends + 1, sizeof(*server->sends));
+    server->sends =
+        mem_reserve(server->sends, &server->sends_capacity, server->nsends + 1, sizeof(*server->sends));
     server->sends[server->nsends++] = send;
     *ret = send;
     return 0;
@@ -61,12 +62,14 @@ static int look_up(struct bulk_server *server, const struct link_peer *peer, con
     const struct bulk_server_options *o = &server->options;
     size_t of_peer;
     if (o->may_get != NULL && !o->may_get(o->context, peer->user, digest))
-        return diag_set(diag, FARM_E_REFUSED, "%s may not have object %s", peer->user, digest_hex(digest).text);
+        return diag_set(diag, FARM_E_REFUSED, "%s may not have object %s", peer->user,
+                        digest_hex(digest).text);
     *ret = find(server, peer, digest, &of_peer);
     if (*ret != NULL)
         return 0;
     if (of_peer >= BULK_GETS_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "one connection fetches at most %d objects at a time", BULK_GETS_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "one connection fetches at most %d objects at a time",
+                        BULK_GETS_MAX);
     return open_send(server, peer, digest, ret, diag);
 }
 
@@ -75,7 +78,8 @@ static uint64_t credit_end(const struct bulk_send *send)
     return send->offset + (uint64_t)send->credit * WIRE_CHUNK_MAX;
 }
 
-void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get, int64_t now_ms)
+void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get,
+                 int64_t now_ms)
 {
     struct digest digest = wire_get_digest(&get->digest);
     struct diag diag = DIAG_INIT;
@@ -109,7 +113,8 @@ static int read_chunk(const struct bulk_send *send, char *data, size_t size, str
         if (n < 0)
             return diag_errno(diag, "object %s", digest_hex(&send->digest).text);
         if (n == 0)
-            return diag_set(diag, FARM_E_CORRUPT, "object %s is shorter than it was", digest_hex(&send->digest).text);
+            return diag_set(diag, FARM_E_CORRUPT, "object %s is shorter than it was",
+                            digest_hex(&send->digest).text);
         done += (size_t)n;
     }
     return 0;

@@ -13,14 +13,15 @@
 #include <unistd.h>
 
 enum {
-    REQUESTS_PER_TURN = 64,  /* so that a flood of requests does not stop the sending */
+    REQUESTS_PER_TURN = 64, /* so that a flood of requests does not stop the sending */
     SWEEP_MS = 1000,
-    STUCK_WAIT_MS = 10       /* every peer's queue is full: look again after this */
+    STUCK_WAIT_MS = 10 /* every peer's queue is full: look again after this */
 };
 
 /* ---- answers ---- */
 
-void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int type, const ProtobufCMessage *body)
+void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int type,
+                const ProtobufCMessage *body)
 {
     struct buf frame = BUF_INIT;
     struct diag diag = DIAG_INIT;
@@ -36,11 +37,11 @@ void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int ty
 static uint32_t code_of(int error)
 {
     bool own = error >= FARM_E_USAGE && error < FARM_E_LAST;
-    return (uint32_t)-(own ? error : (int)FARM_E_UNAVAILABLE);
+    return (uint32_t) - (own ? error : (int)FARM_E_UNAVAILABLE);
 }
 
-void bulk_reply_error(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest, int error,
-                      const char *text)
+void bulk_reply_error(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
+                      int error, const char *text)
 {
     Wire__BulkError body = WIRE__BULK_ERROR__INIT;
     body.digest = wire_digest(digest);
@@ -77,7 +78,8 @@ static void on_have(struct bulk_server *server, const struct link_peer *peer, co
     bulk_reply(server, peer, WIRE_MISSING, &missing.base);
 }
 
-static void dispatch(struct bulk_server *server, const struct link_peer *peer, const struct wire_message *message)
+static void dispatch(struct bulk_server *server, const struct link_peer *peer,
+                     const struct wire_message *message)
 {
     int64_t now = moment_steady_ms();
     switch ((enum wire_bulk_request)message->type) {

@@ -30,13 +30,15 @@ static void remove_take(struct bulk_server *server, struct bulk_take *take)
     free(take);
 }
 
-static struct bulk_take *add_take(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest)
+static struct bulk_take *add_take(struct bulk_server *server, const struct link_peer *peer,
+                                  const struct digest *digest)
 {
     struct bulk_take *take = mem_zero(1, sizeof(*take));
     take->peer = *peer;
     take->digest = *digest;
     take->state = TAKE_ABANDONED;
-    server->takes = mem_reserve(server->takes, &server->takes_capacity, server->ntakes + 1, sizeof(*server->takes));
+    server->takes =
+        mem_reserve(server->takes, &server->takes_capacity, server->ntakes + 1, sizeof(*server->takes));
     server->takes[server->ntakes++] = take;
     return take;
 }
@@ -44,8 +46,8 @@ static struct bulk_take *add_take(struct bulk_server *server, const struct link_
 /* ---- Put ---- */
 
 /* Would this user's uploads stay within its quota with 'size' bytes more (beside 'except', which is replaced)? */
-static int check_quota(struct bulk_server *server, const char *user, const struct bulk_take *except, uint64_t size,
-                       struct diag *diag)
+static int check_quota(struct bulk_server *server, const char *user, const struct bulk_take *except,
+                       uint64_t size, struct diag *diag)
 {
     const struct bulk_server_options *o = &server->options;
     uint64_t bytes = size;
@@ -58,7 +60,8 @@ static int check_quota(struct bulk_server *server, const char *user, const struc
         count += take->state != TAKE_ABANDONED;
     }
     if (size > o->user_bytes_max || bytes > o->user_bytes_max)
-        return diag_set(diag, FARM_E_LIMIT, "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
+        return diag_set(diag, FARM_E_LIMIT,
+                        "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
                         (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
     if (count > o->user_puts_max)
         return diag_set(diag, FARM_E_LIMIT, "%s has %u uploads under way already", user, o->user_puts_max);
@@ -70,7 +73,8 @@ static int admit(struct bulk_server *server, const char *user, const struct bulk
 {
     const struct bulk_server_options *o = &server->options;
     if (o->may_put != NULL && !o->may_put(o->context, user, digest, size))
-        return diag_set(diag, FARM_E_REFUSED, "%s has no lease that gives object %s", user, digest_hex(digest).text);
+        return diag_set(diag, FARM_E_REFUSED, "%s has no lease that gives object %s", user,
+                        digest_hex(digest).text);
     /* zstd grows what it cannot compress by less than this. */
     if (size == 0 || size > o->object_max + o->object_max / 128 + 4096)
         return diag_set(diag, FARM_E_LIMIT, "object %s: %llu bytes; the limit for one upload is %llu",
@@ -87,7 +91,8 @@ static void reply_ready(struct bulk_server *server, const struct bulk_take *take
     bulk_reply(server, &take->peer, WIRE_PUT_READY, &ready.base);
 }
 
-static void reply_stored(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest)
+static void reply_stored(struct bulk_server *server, const struct link_peer *peer,
+                         const struct digest *digest)
 {
     Wire__Stored stored = WIRE__STORED__INIT;
     stored.digest = wire_digest(digest);
@@ -98,7 +103,8 @@ static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_
 {
     take->partial = store_partial_close(take->partial);
     take->state = TAKE_ABANDONED;
-    int r = store_partial_begin(server->options.store, take->peer.user, &take->digest, size, &take->partial, diag);
+    int r = store_partial_begin(server->options.store, take->peer.user, &take->digest, size, &take->partial,
+                                diag);
     if (r < 0)
         return r;
     take->stored_size = size;
@@ -106,8 +112,8 @@ static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_
     return 0;
 }
 
-static int begin(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest, uint64_t size,
-                 int64_t now_ms, struct diag *diag)
+static int begin(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
+                 uint64_t size, int64_t now_ms, struct diag *diag)
 {
     struct bulk_take *take = find(server, peer->user, digest);
     int r = admit(server, peer->user, take, digest, size, diag);
@@ -129,7 +135,8 @@ static int begin(struct bulk_server *server, const struct link_peer *peer, const
     return 0;
 }
 
-void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put, int64_t now_ms)
+void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put,
+                 int64_t now_ms)
 {
     struct digest digest = wire_get_digest(&put->digest);
     struct diag diag = DIAG_INIT;
@@ -154,7 +161,8 @@ static struct bulk_take *receiving(struct bulk_server *server, const struct link
     if (take != NULL && take->state == TAKE_RECEIVING && take->peer.session == peer->session)
         return take;
     if (take == NULL || take->state != TAKE_COMMITTING)
-        bulk_reply_error(server, peer, digest, FARM_E_STATE, "no upload of this object is open: begin with Put");
+        bulk_reply_error(server, peer, digest, FARM_E_STATE,
+                         "no upload of this object is open: begin with Put");
     return NULL;
 }
 
@@ -241,7 +249,8 @@ void *bulk_commit_run(void *argument)
     struct bulk_server *server = argument;
     struct bulk_commit *commit;
     while ((commit = next_commit(server)) != NULL) {
-        commit->result = store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
+        commit->result =
+            store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
         pthread_mutex_lock(&server->mutex);
         push(&server->committed, commit);
         pthread_mutex_unlock(&server->mutex);

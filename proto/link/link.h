@@ -67,28 +67,29 @@ size_t link_gate_count(struct link_gate *gate);
 struct link_server;
 
 struct link_server_options {
-    const char *endpoint;      // "tcp://0.0.0.0:7710", "tcp://[::1]:7710", "tcp://*:7710" (both); port "*": a free one
+    // "tcp://0.0.0.0:7710", "tcp://[::1]:7710", "tcp://*:7710" for both families; port "*" picks a free one
+    const char *endpoint;
     const unsigned char *secret_key;
-    struct link_gate *gate;    /* borrowed; may serve several servers */
-    size_t frame_max;          /* bytes; a peer that sends more is cut (N4) */
-    int queue_max;             /* messages queued per peer and direction; 0: 64 */
-    int handshake_ms;          /* 0: 5000. Idle connections beyond the descriptor limit spin a core until they end (N3) */
-    int heartbeat_ms;          /* 0: 10000. A silent peer is gone after three */
-    bool many;                 /* a user may have several connections at a time (bulk): answer with send_to */
+    struct link_gate *gate; /* borrowed; may serve several servers */
+    size_t frame_max;       /* bytes; a peer that sends more is cut (N4) */
+    int queue_max;          /* messages queued per peer and direction; 0: 64 */
+    int handshake_ms; /* 0: 5000. Idle connections beyond the descriptor limit spin a core until they end (N3) */
+    int heartbeat_ms; /* 0: 10000. A silent peer is gone after three */
+    bool many;        /* a user may have several connections at a time (bulk): answer with send_to */
 };
 
 /* Who sent a message, over which connection. */
 struct link_peer {
     char user[LINK_USER_MAX + 1];
     char address[LINK_ADDRESS_MAX]; /* as libzmq reports it; may be empty */
-    uint64_t session;        /* grows with each handshake: a change means that the user reconnected */
-    unsigned char route[5];  /* libzmq's name for the connection; never used as an identity */
+    uint64_t session;               /* grows with each handshake: a change means that the user reconnected */
+    unsigned char route[5];         /* libzmq's name for the connection; never used as an identity */
 };
 
 struct link_server_stats {
-    uint64_t handshakes;   /* admitted by the gate */
-    uint64_t refused;      /* handshakes with an unknown key or another mechanism or domain */
-    uint64_t frames;       /* delivered */
+    uint64_t handshakes;      /* admitted by the gate */
+    uint64_t refused;         /* handshakes with an unknown key or another mechanism or domain */
+    uint64_t frames;          /* delivered */
     uint64_t dropped_shape;   /* not exactly one frame (N8), or no user */
     uint64_t dropped_revoked; /* from a user that is no longer admitted */
     uint64_t dropped_stale;   /* from a connection that a newer one replaced */
@@ -96,7 +97,8 @@ struct link_server_stats {
 
 /* The server is running, and known to refuse strangers, when this returns. FARM_E_UNAVAILABLE: cannot listen;
  * FARM_E_REFUSED: the self-test found an open door. */
-int link_server_new(const struct link_server_options *options, struct link_server **ret, struct diag *diag) MUST_USE;
+int link_server_new(const struct link_server_options *options, struct link_server **ret,
+                    struct diag *diag) MUST_USE;
 struct link_server *link_server_free(struct link_server *server); /* accepts NULL, returns NULL */
 /* The address it listens on, with the real port. Borrowed. */
 const char *link_server_endpoint(const struct link_server *server);
@@ -110,7 +112,8 @@ int link_server_receive(struct link_server *server, struct link_peer *ret_from, 
  * To the user's newest connection that has spoken. Never blocks. FARM_E_UNKNOWN: not connected (nothing was sent), -EAGAIN: its
  * queue is full. Success means queued, not received.
  */
-int link_server_send(struct link_server *server, const char *user, struct view frame, struct diag *diag) MUST_USE;
+int link_server_send(struct link_server *server, const char *user, struct view frame,
+                     struct diag *diag) MUST_USE;
 /* To exactly this connection, if its user is still admitted. Takes the buffer's bytes without copying them: the buffer is
  * empty afterwards, but for -EAGAIN, when it is as before. Errors as link_server_send. */
 int link_server_send_to(struct link_server *server, const struct link_peer *peer, struct buf *frame,
@@ -126,15 +129,15 @@ struct link_server_stats link_server_stats(const struct link_server *server);
 struct link_client;
 
 struct link_client_options {
-    const char *endpoint;             /* "tcp://host:port" */
-    const unsigned char *server_key;  /* pinned public key */
-    const unsigned char *secret_key;  /* our own */
+    const char *endpoint;            /* "tcp://host:port" */
+    const unsigned char *server_key; /* pinned public key */
+    const unsigned char *secret_key; /* our own */
     size_t frame_max;
-    int queue_max;       /* 0: 64 */
-    int connect_ms;      /* for resolving, connecting and the handshake together; 0: 10000 */
-    int retry_ms;        /* first wait before connecting again; 0: 200. Doubles up to retry_max_ms (0: 15000) */
+    int queue_max;  /* 0: 64 */
+    int connect_ms; /* for resolving, connecting and the handshake together; 0: 10000 */
+    int retry_ms;   /* first wait before connecting again; 0: 200. Doubles up to retry_max_ms (0: 15000) */
     int retry_max_ms;
-    int heartbeat_ms;    /* 0: 10000 */
+    int heartbeat_ms; /* 0: 10000 */
 };
 
 enum link_event {
@@ -145,7 +148,8 @@ enum link_event {
     LINK_DROPPED  /* a message of a wrong shape was dropped */
 };
 
-int link_client_new(const struct link_client_options *options, struct link_client **ret, struct diag *diag) MUST_USE;
+int link_client_new(const struct link_client_options *options, struct link_client **ret,
+                    struct diag *diag) MUST_USE;
 struct link_client *link_client_free(struct link_client *client); /* accepts NULL, returns NULL */
 /* What happened: an enum link_event, or a negative error. Never blocks. With LINK_FRAME, *ret_frame is replaced. */
 int link_client_next(struct link_client *client, struct buf *ret_frame, struct diag *diag) MUST_USE;
@@ -162,8 +166,9 @@ struct link_poll_item {
     struct link_server *server;
     struct link_client *client;
     int fd;
-    short events;  /* of the fd: POLLIN, POLLOUT */
-    bool readable; /* result: the server or client may have something, or the fd has POLLIN, POLLHUP or POLLERR */
+    short events; /* of the fd: POLLIN, POLLOUT */
+    bool
+        readable; /* result: the server or client may have something, or the fd has POLLIN, POLLHUP or POLLERR */
     bool writable; /* result: the fd has POLLOUT */
 };
 

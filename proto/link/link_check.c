@@ -14,8 +14,10 @@ enum { CHECK_TIMEOUT_MS = 20000 };
 static int verdict(enum link_event event, const char *endpoint, struct diag *diag)
 {
     if (event == LINK_UP)
-        return diag_set(diag, FARM_E_REFUSED, "%s: the self-test was admitted with an unknown key: authentication does "
-                        "not work here (another libzmq?), so the server does not start", endpoint);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: the self-test was admitted with an unknown key: authentication does "
+                        "not work here (another libzmq?), so the server does not start",
+                        endpoint);
     return event == LINK_DOWN ? 1 : 0;
 }
 
@@ -37,8 +39,10 @@ static int watch(struct link_client *client, const char *endpoint, struct diag *
     }
     buf_done(&frame);
     if (r == 0)
-        return diag_set(diag, FARM_E_TIMEOUT, "%s: the self-test got no answer: is the address reachable from this "
-                        "machine?", endpoint);
+        return diag_set(diag, FARM_E_TIMEOUT,
+                        "%s: the self-test got no answer: is the address reachable from this "
+                        "machine?",
+                        endpoint);
     return r < 0 ? r : 0;
 }
 

@@ -37,10 +37,10 @@ struct link_client {
     unsigned char server_key[LINK_KEY_SIZE], secret_key[LINK_KEY_SIZE], public_key[LINK_KEY_SIZE];
     void *context, *socket, *monitor;
     enum state state;
-    bool refused;          /* the last attempt, by the server's gate */
+    bool refused; /* the last attempt, by the server's gate */
     int64_t due_ms;
-    int delay_ms;          /* of the next wait */
-    uint64_t attempts;     /* also names the monitor's address */
+    int delay_ms;      /* of the next wait */
+    uint64_t attempts; /* also names the monitor's address */
 };
 
 /* ---- one attempt ---- */
@@ -60,11 +60,14 @@ static int set_options(struct link_client *client, struct diag *diag)
     void *socket = client->socket;
     int r = link_set_common(socket, o->frame_max, o->queue_max, o->heartbeat_ms, diag);
     if (r >= 0)
-        r = link_set_bytes(socket, ZMQ_CURVE_SERVERKEY, client->server_key, LINK_KEY_SIZE, "ZMQ_CURVE_SERVERKEY", diag);
+        r = link_set_bytes(socket, ZMQ_CURVE_SERVERKEY, client->server_key, LINK_KEY_SIZE,
+                           "ZMQ_CURVE_SERVERKEY", diag);
     if (r >= 0)
-        r = link_set_bytes(socket, ZMQ_CURVE_PUBLICKEY, client->public_key, LINK_KEY_SIZE, "ZMQ_CURVE_PUBLICKEY", diag);
+        r = link_set_bytes(socket, ZMQ_CURVE_PUBLICKEY, client->public_key, LINK_KEY_SIZE,
+                           "ZMQ_CURVE_PUBLICKEY", diag);
     if (r >= 0)
-        r = link_set_bytes(socket, ZMQ_CURVE_SECRETKEY, client->secret_key, LINK_KEY_SIZE, "ZMQ_CURVE_SECRETKEY", diag);
+        r = link_set_bytes(socket, ZMQ_CURVE_SECRETKEY, client->secret_key, LINK_KEY_SIZE,
+                           "ZMQ_CURVE_SECRETKEY", diag);
     if (r >= 0)
         r = link_set_number(socket, ZMQ_RECONNECT_IVL, -1, "ZMQ_RECONNECT_IVL", diag);
     if (r >= 0)
@@ -78,9 +81,9 @@ static int set_options(struct link_client *client, struct diag *diag)
 static int open_monitor(struct link_client *client, struct diag *diag)
 {
     char address[64];
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED
-                 | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
-                 | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     snprintf(address, sizeof(address), "inproc://monitor-%" PRIu64, client->attempts);
     if (zmq_socket_monitor(client->socket, address, events) < 0)
         return link_error(diag, "monitor");
@@ -214,14 +217,19 @@ static bool take_event(struct link_client *client, uint16_t *ret_event, uint32_t
 static const char *reason_of(enum state state, uint16_t event)
 {
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-        return "the coordinator does not admit our key (not admitted yet, or revoked): ask its operator to admit this "
+        return "the coordinator does not admit our key (not admitted yet, or revoked): ask its operator to "
+               "admit this "
                "worker";
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
-        return "what answers there speaks another protocol or mechanism: check the address in the join string";
+        return "what answers there speaks another protocol or mechanism: check the address in the join "
+               "string";
     if (state == SHAKING)
-        return "the encrypted handshake failed: the server's key is not the one in the join string, or it is no farm "
+        return "the encrypted handshake failed: the server's key is not the one in the join string, or it is "
+               "no farm "
                "coordinator";
-    return state == UP ? "the connection was lost" : "nobody answers there: is the name right, and the coordinator running and reachable?";
+    return state == UP
+               ? "the connection was lost"
+               : "nobody answers there: is the name right, and the coordinator running and reachable?";
 }
 
 static int go_down(struct link_client *client, uint16_t event, struct diag *diag)
@@ -234,7 +242,7 @@ static int go_down(struct link_client *client, uint16_t event, struct diag *diag
     client->state = WAITING;
     client->due_ms = moment_steady_ms() + client->delay_ms;
     client->delay_ms = client->delay_ms < client->options.retry_max_ms / 2 ? client->delay_ms * 2
-                                                                             : client->options.retry_max_ms;
+                                                                           : client->options.retry_max_ms;
     return LINK_DOWN;
 }
 

@@ -70,8 +70,10 @@ static int admit(struct link_gate *gate, const unsigned char *key, const char *u
     if (holder != NULL && strcmp(holder->user, user) == 0)
         return 0;
     if (holder != NULL)
-        return diag_set(diag, FARM_E_EXISTS, "%s: this connection key already belongs to %s; each worker needs "
-                        "a key of its own", user, holder->user);
+        return diag_set(diag, FARM_E_EXISTS,
+                        "%s: this connection key already belongs to %s; each worker needs "
+                        "a key of its own",
+                        user, holder->user);
     struct entry *entry = mem_zero(1, sizeof(*entry));
     memcpy(entry->key, key, LINK_KEY_SIZE);
     memcpy(entry->user, user, strlen(user) + 1);
@@ -82,7 +84,8 @@ static int admit(struct link_gate *gate, const unsigned char *key, const char *u
     return 0;
 }
 
-int link_gate_admit(struct link_gate *gate, const unsigned char key[LINK_KEY_SIZE], const char *user, struct diag *diag)
+int link_gate_admit(struct link_gate *gate, const unsigned char key[LINK_KEY_SIZE], const char *user,
+                    struct diag *diag)
 {
     struct view name = view_text(user);
     if (name.size == 0 || name.size > LINK_USER_MAX || !view_is_token(name))

@@ -21,8 +21,9 @@ static size_t items_of(const struct link_poll_item *item, zmq_pollitem_t *to)
     }
     if (item->server == NULL && item->client == NULL && item->fd >= 0)
         to[n++] = (zmq_pollitem_t){NULL, item->fd,
-                                   (short)(((item->events & POLLIN) ? ZMQ_POLLIN : 0)
-                                           | ((item->events & POLLOUT) ? ZMQ_POLLOUT : 0) | ZMQ_POLLERR), 0};
+                                   (short)(((item->events & POLLIN) ? ZMQ_POLLIN : 0) |
+                                           ((item->events & POLLOUT) ? ZMQ_POLLOUT : 0) | ZMQ_POLLERR),
+                                   0};
     return n;
 }
 
@@ -48,7 +49,8 @@ static void result_of(struct link_poll_item *item, const zmq_pollitem_t *from, s
         item->readable = true;
 }
 
-static int collect(struct link_poll_item *items, size_t count, const zmq_pollitem_t *polled, const size_t *sizes)
+static int collect(struct link_poll_item *items, size_t count, const zmq_pollitem_t *polled,
+                   const size_t *sizes)
 {
     int64_t now = moment_steady_ms();
     int results = 0;

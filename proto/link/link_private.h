@@ -19,14 +19,14 @@
 #endif
 
 enum {
-    LINK_Z85_SIZE = 41,          /* a key in Z85, with its NUL */
-    LINK_ROUTE_SIZE = 5,         /* a routing id that libzmq made: a zero byte and a counter */
+    LINK_Z85_SIZE = 41,  /* a key in Z85, with its NUL */
+    LINK_ROUTE_SIZE = 5, /* a routing id that libzmq made: a zero byte and a counter */
     LINK_QUEUE_DEFAULT = 64,
     LINK_HANDSHAKE_DEFAULT_MS = 5000,
     LINK_HEARTBEAT_DEFAULT_MS = 10000,
     /* What CURVE adds to a frame (command name 8, nonce 8, authenticator 16, flags 1): MAXMSGSIZE counts it too. */
     LINK_CURVE_OVERHEAD = 33,
-    LINK_HEARTBEATS_LOST = 3,    /* a peer that was silent for so many is gone */
+    LINK_HEARTBEATS_LOST = 3, /* a peer that was silent for so many is gone */
     /* "serial:user", what the ZAP handler binds to a connection. */
     LINK_USER_ID_MAX = 20 + 1 + LINK_USER_MAX + 1
 };
@@ -58,7 +58,8 @@ int link_set_number(void *socket, int option, int value, const char *name, struc
 int link_set_bytes(void *socket, int option, const void *data, size_t size, const char *name,
                    struct diag *diag) MUST_USE;
 /* Limits, heartbeats and queue lengths that both ends set alike. */
-int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms, struct diag *diag) MUST_USE;
+int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms,
+                    struct diag *diag) MUST_USE;
 /* Drops the remaining frames of the message being received; returns how many there were. */
 size_t link_skip_frames(void *socket);
 /* Replaces the buffer's content with the message's. */
@@ -82,6 +83,7 @@ bool link_client_was_refused(const struct link_client *client);
 /* ---- link_check.c ---- */
 
 /* Connects with a key nobody knows: 0 if that is refused. */
-int link_check_refuses_strangers(const char *endpoint, const unsigned char *server_key, struct diag *diag) MUST_USE;
+int link_check_refuses_strangers(const char *endpoint, const unsigned char *server_key,
+                                 struct diag *diag) MUST_USE;
 
 #endif

@@ -18,9 +18,10 @@
 
 enum {
     ENDPOINT_MAX = 256,
-    BACKLOG = 4096,          /* the kernel's queue of connections: a flood of idle ones shall not keep workers out (N3) */
-    DROPS_PER_CALL = 64,     /* bad messages skipped before the caller gets its turn */
-    REBIND_TRIES = 100,      /* of 20 ms: libzmq closes a listening socket in the background */
+    BACKLOG =
+        4096, /* the kernel's queue of connections: a flood of idle ones shall not keep workers out (N3) */
+    DROPS_PER_CALL = 64, /* bad messages skipped before the caller gets its turn */
+    REBIND_TRIES = 100,  /* of 20 ms: libzmq closes a listening socket in the background */
     REBIND_WAIT_US = 20000
 };
 
@@ -223,7 +224,8 @@ static bool is_own_route(zmq_msg_t *route)
 static bool is_current(struct link_server *server, const struct link_peer *peer)
 {
     struct session *session = map_get(server->sessions, view_text(peer->user));
-    if (session != NULL && (peer->session < session->serial || (peer->session == session->serial && session->dropped)))
+    if (session != NULL &&
+        (peer->session < session->serial || (peer->session == session->serial && session->dropped)))
         return false;
     if (session != NULL && peer->session == session->serial)
         return true;
@@ -270,7 +272,8 @@ static int receive_one(struct link_server *server, zmq_msg_t *route, zmq_msg_t *
 }
 
 /* 1: a message; 0: nothing there; -EBADMSG: one was dropped. */
-static int receive(struct link_server *server, struct link_peer *ret_from, struct buf *ret_frame, struct diag *diag)
+static int receive(struct link_server *server, struct link_peer *ret_from, struct buf *ret_frame,
+                   struct diag *diag)
 {
     zmq_msg_t route, frame;
     struct link_peer peer = {0};
@@ -308,15 +311,16 @@ static int not_connected(struct diag *diag, const char *user)
 }
 
 /* The message is consumed on success only. */
-static int send_message(struct link_server *server, const unsigned char *route, const char *user, zmq_msg_t *message,
-                        struct diag *diag)
+static int send_message(struct link_server *server, const unsigned char *route, const char *user,
+                        zmq_msg_t *message, struct diag *diag)
 {
     /* With ROUTER_MANDATORY this call is where a missing peer or a full queue shows. */
     if (zmq_send(server->socket, route, LINK_ROUTE_SIZE, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
         int error = zmq_errno();
         if (error == EHOSTUNREACH)
             return not_connected(diag, user);
-        return diag_set(diag, error == EINTR ? -EAGAIN : -error, "sending to %s: %s", user, zmq_strerror(error));
+        return diag_set(diag, error == EINTR ? -EAGAIN : -error, "sending to %s: %s", user,
+                        zmq_strerror(error));
     }
     return zmq_msg_send(message, server->socket, ZMQ_DONTWAIT) < 0 ? link_error(diag, "sending") : 0;
 }
@@ -339,7 +343,8 @@ int link_server_send(struct link_server *server, const char *user, struct view f
     return r;
 }
 
-int link_server_send_to(struct link_server *server, const struct link_peer *peer, struct buf *frame, struct diag *diag)
+int link_server_send_to(struct link_server *server, const struct link_peer *peer, struct buf *frame,
+                        struct diag *diag)
 {
     zmq_msg_t message;
     if (!link_gate_holds(server->options.gate, peer->user, peer->session)) {

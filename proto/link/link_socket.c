@@ -11,10 +11,12 @@ int link_error(struct diag *diag, const char *what)
 {
     int error = zmq_errno();
     /* libzmq has numbers of its own above the system's; they mean "not now" to callers. */
-    return diag_set(diag, error < ZMQ_HAUSNUMERO ? -error : FARM_E_UNAVAILABLE, "%s: %s", what, zmq_strerror(error));
+    return diag_set(diag, error < ZMQ_HAUSNUMERO ? -error : FARM_E_UNAVAILABLE, "%s: %s", what,
+                    zmq_strerror(error));
 }
 
-int link_set_bytes(void *socket, int option, const void *data, size_t size, const char *name, struct diag *diag)
+int link_set_bytes(void *socket, int option, const void *data, size_t size, const char *name,
+                   struct diag *diag)
 {
     return zmq_setsockopt(socket, option, data, size) < 0 ? link_error(diag, name) : 0;
 }
@@ -91,7 +93,8 @@ void link_message_return(zmq_msg_t *message, struct buf *frame)
 
 /* ---- keys: raw outside, Z85 at libzmq's door ---- */
 
-int link_keypair(unsigned char ret_public[LINK_KEY_SIZE], unsigned char ret_secret[LINK_KEY_SIZE], struct diag *diag)
+int link_keypair(unsigned char ret_public[LINK_KEY_SIZE], unsigned char ret_secret[LINK_KEY_SIZE],
+                 struct diag *diag)
 {
     char public_text[LINK_Z85_SIZE], secret_text[LINK_Z85_SIZE];
     if (zmq_curve_keypair(public_text, secret_text) < 0)
@@ -118,8 +121,8 @@ int link_public_key(const unsigned char secret[LINK_KEY_SIZE], unsigned char ret
 void link_tune_memory(void)
 {
     enum {
-        TRIM = 64 * 1024 * 1024,    /* keep this much free memory instead of returning it after each chunk */
-        MAP_FROM = 8 * 1024 * 1024  /* chunks come from the heap; only larger blocks are mapped */
+        TRIM = 64 * 1024 * 1024,   /* keep this much free memory instead of returning it after each chunk */
+        MAP_FROM = 8 * 1024 * 1024 /* chunks come from the heap; only larger blocks are mapped */
     };
     mallopt(M_TRIM_THRESHOLD, TRIM);
     mallopt(M_MMAP_THRESHOLD, MAP_FROM);

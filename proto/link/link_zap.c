@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 enum {
-    ZAP_FRAMES = 7,      /* of a CURVE request */
-    ZAP_FRAME_MAX = 256  /* the longest that we look at: a domain or a key */
+    ZAP_FRAMES = 7,     /* of a CURVE request */
+    ZAP_FRAME_MAX = 256 /* the longest that we look at: a domain or a key */
 };
 
 struct link_zap {
@@ -58,11 +58,12 @@ static bool request_receive(void *socket, struct request *request)
     return true;
 }
 
-static bool request_admits(struct link_gate *gate, const struct request *request, char user_id[LINK_USER_ID_MAX])
+static bool request_admits(struct link_gate *gate, const struct request *request,
+                           char user_id[LINK_USER_ID_MAX])
 {
-    return request->count == ZAP_FRAMES && frame_is(request, VERSION, "1.0")
-           && frame_is(request, DOMAIN, LINK_ZAP_DOMAIN) && frame_is(request, MECHANISM, "CURVE")
-           && link_gate_handshake(gate, request->frame[CREDENTIALS], request->size[CREDENTIALS], user_id);
+    return request->count == ZAP_FRAMES && frame_is(request, VERSION, "1.0") &&
+           frame_is(request, DOMAIN, LINK_ZAP_DOMAIN) && frame_is(request, MECHANISM, "CURVE") &&
+           link_gate_handshake(gate, request->frame[CREDENTIALS], request->size[CREDENTIALS], user_id);
 }
 
 static void send_text(void *socket, const char *text, int flags)

@@ -17,6 +17,7 @@ bool address_is_public(const struct sockaddr *address);
 int address_check_host(const char *host, struct diag *diag) MUST_USE;
 
 /* "scheme://host[:port]/..." without user name or password: FARM_E_REFUSED. *ret_scheme and *ret_host are borrowed. */
-int address_split_url(const char *url, struct view *ret_scheme, struct view *ret_host, struct diag *diag) MUST_USE;
+int address_split_url(const char *url, struct view *ret_scheme, struct view *ret_host,
+                      struct diag *diag) MUST_USE;
 
 #endif

@@ -12,19 +12,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    CONNECT_TIMEOUT_MS = 30000,
-    SLOW_BYTES_PER_S = 1024,
-    SLOW_SECONDS = 60,
-    REDIRECTS_MAX = 5
-};
+enum { CONNECT_TIMEOUT_MS = 30000, SLOW_BYTES_PER_S = 1024, SLOW_SECONDS = 60, REDIRECTS_MAX = 5 };
 
 struct transfer {
     const struct download *what;
     struct store_writer *writer;
     uint64_t received, limit;
-    int error;           /* of ours: ends the transfer */
-    struct diag diag;    /* what it was */
+    int error;        /* of ours: ends the transfer */
+    struct diag diag; /* what it was */
     char curl_text[CURL_ERROR_SIZE];
 };
 
@@ -47,7 +42,8 @@ static size_t on_data(char *data, size_t size, size_t count, void *context)
     return bytes;
 }
 
-static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
+static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up_now)
 {
     const struct transfer *transfer = context;
     (void)up_total;
@@ -63,7 +59,8 @@ static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_so
     struct transfer *transfer = context;
     (void)purpose;
     if (!transfer->what->allow_private && !address_is_public(&address->addr)) {
-        transfer->error = diag_set(&transfer->diag, FARM_E_REFUSED, "leads to a private or local address: only what the "
+        transfer->error = diag_set(&transfer->diag, FARM_E_REFUSED,
+                                   "leads to a private or local address: only what the "
                                    "owner of this machine configured may lead there");
         return CURL_SOCKET_BAD;
     }
@@ -181,7 +178,8 @@ static int check_url(const struct download *what, struct diag *diag)
 
 static int run(struct store *store, const struct download *what, struct diag *diag)
 {
-    struct transfer transfer = {.what = what, .limit = what->size_limit > 0 ? what->size_limit : STORE_OBJECT_MAX};
+    struct transfer transfer = {.what = what,
+                                .limit = what->size_limit > 0 ? what->size_limit : STORE_OBJECT_MAX};
     struct digest found;
     uint64_t size;
     int r = check_url(what, diag);

@@ -16,10 +16,10 @@
 struct download {
     const char *url;
     const struct digest *sha256;
-    uint64_t size_limit;       /* bytes; the pin's size when it has one; 0: STORE_OBJECT_MAX */
-    bool allow_http;           /* plain http is allowed for digest-pinned archives only when configured */
-    bool allow_private;        /* private, loopback and link-local addresses are refused otherwise */
-    int64_t timeout_ms;        /* of connecting (0: 30 s); a transfer below 1 KiB/s for 60 s ends too */
+    uint64_t size_limit; /* bytes; the pin's size when it has one; 0: STORE_OBJECT_MAX */
+    bool allow_http;     /* plain http is allowed for digest-pinned archives only when configured */
+    bool allow_private;  /* private, loopback and link-local addresses are refused otherwise */
+    int64_t timeout_ms;  /* of connecting (0: 30 s); a transfer below 1 KiB/s for 60 s ends too */
     void (*progress)(void *context, uint64_t received, uint64_t total);
     void *context;
 };

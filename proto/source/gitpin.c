@@ -19,7 +19,8 @@
 int gitpin_error(struct diag *diag, int error, const char *what)
 {
     const git_error *last = git_error_last();
-    return diag_set(diag, error, "%s: %s", what, last != NULL ? last->message : "libgit2 failed without a message");
+    return diag_set(diag, error, "%s: %s", what,
+                    last != NULL ? last->message : "libgit2 failed without a message");
 }
 
 int gitpin_error_of(struct diag *diag, int git_result, int error, const char *what)
@@ -95,8 +96,9 @@ static void *alloc_array(size_t count, size_t size, const char *file, int line)
 
 static int set_options(void)
 {
-    static git_allocator allocator = {alloc_plain, alloc_zero,       alloc_string, alloc_string_n, alloc_substring,
-                                      alloc_grow,  alloc_grow_array, alloc_array,  free};
+    static git_allocator allocator = {alloc_plain,      alloc_zero,      alloc_string,
+                                      alloc_string_n,   alloc_substring, alloc_grow,
+                                      alloc_grow_array, alloc_array,     free};
     static const git_config_level_t levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
                                                 GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL};
     if (git_libgit2_opts(GIT_OPT_SET_ALLOCATOR, &allocator) < 0 || git_libgit2_init() < 0)
@@ -104,11 +106,12 @@ static int set_options(void)
     for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
         if (git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "") < 0)
             return -1;
-    if (git_libgit2_opts(GIT_OPT_SET_TEMPLATE_PATH, "") < 0
-        || git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) < 0
-        || git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1) < 0)
+    if (git_libgit2_opts(GIT_OPT_SET_TEMPLATE_PATH, "") < 0 ||
+        git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) < 0 ||
+        git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1) < 0)
         return -1;
-    return git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS, (size_t)20 * 1000 * 1000); /* on fetching; llvm-project has 6 million */
+    return git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS,
+                            (size_t)20 * 1000 * 1000); /* on fetching; llvm-project has 6 million */
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -122,8 +125,10 @@ static void set_once(void)
 int gitpin_setup(struct diag *diag)
 {
     pthread_once(&once, set_once);
-    return setup_result < 0 ? diag_set(diag, FARM_E_UNSUPPORTED, "libgit2 does not accept its options (1.5 or newer is "
-                                       "needed)") : 0;
+    return setup_result < 0 ? diag_set(diag, FARM_E_UNSUPPORTED,
+                                       "libgit2 does not accept its options (1.5 or newer is "
+                                       "needed)")
+                            : 0;
 }
 
 /* ---- opening ---- */
@@ -134,8 +139,8 @@ int gitrepo_adopt(git_repository *repo, struct gitrepo **ret, struct diag *diag)
     git_config *nothing = NULL;
     opened->repo = repo;
     /* From here on no setting of the repository's own reaches libgit2: no filters, hooks, fsmonitor (G4, G7). */
-    if (git_config_new(&nothing) < 0 || git_repository_set_config(repo, nothing) < 0
-        || git_repository_odb(&opened->odb, repo) < 0) {
+    if (git_config_new(&nothing) < 0 || git_repository_set_config(repo, nothing) < 0 ||
+        git_repository_odb(&opened->odb, repo) < 0) {
         git_config_free(nothing);
         gitrepo_close(opened);
         return gitpin_error(diag, FARM_E_FAILED, "opening the repository");
@@ -163,7 +168,8 @@ int gitrepo_open(const char *path, struct gitrepo **ret, struct diag *diag)
     if (r < 0)
         return r;
     if ((r = open_any(path, &repo)) < 0)
-        return diag_wrap(diag, gitpin_error_of(diag, r, FARM_E_UNAVAILABLE, "not a git repository"), "%s", path);
+        return diag_wrap(diag, gitpin_error_of(diag, r, FARM_E_UNAVAILABLE, "not a git repository"), "%s",
+                         path);
     return gitrepo_adopt(repo, ret, diag);
 }
 
@@ -197,7 +203,8 @@ int gitrepo_resolve(struct gitrepo *repo, const char *revision, char ret_commit[
     git_object *object = NULL, *commit = NULL;
     int r = find_object(repo->repo, revision, &object);
     if (r == GIT_EAMBIGUOUS)
-        return diag_set(diag, FARM_E_REFUSED, "revision \"%s\" is ambiguous: give more digits of the commit id", revision);
+        return diag_set(diag, FARM_E_REFUSED,
+                        "revision \"%s\" is ambiguous: give more digits of the commit id", revision);
     if (r < 0)
         return diag_set(diag, FARM_E_UNKNOWN, "revision \"%s\" is not known in this repository", revision);
     r = git_object_peel(&commit, object, GIT_OBJECT_COMMIT);

@@ -14,7 +14,7 @@
 #include "view.h"
 
 struct gitpin_limits {
-    uint64_t bytes;   /* of all blobs of one tree */
+    uint64_t bytes; /* of all blobs of one tree */
     uint64_t entries;
 };
 /* llvm-project is 1.6 GB in 140 k files. */
@@ -28,7 +28,7 @@ struct gitpin_limits {
 struct gitpin_info {
     char commit[65];
     struct digest tree_sha256;
-    int64_t epoch;        /* committer time, seconds */
+    int64_t epoch; /* committer time, seconds */
     uint64_t entries, bytes;
     uint64_t gitlinks, lfs_pointers; /* reported, never followed */
 };
@@ -44,15 +44,16 @@ struct gitrepo;
 int gitrepo_open(const char *path, struct gitrepo **ret, struct diag *diag) MUST_USE;
 struct gitrepo *gitrepo_close(struct gitrepo *repo);
 /* A full or abbreviated commit id, or a ref name ("refs/tags/x", "x"): for people at planning time only. FARM_E_UNKNOWN. */
-int gitrepo_resolve(struct gitrepo *repo, const char *revision, char ret_commit[65], struct diag *diag) MUST_USE;
+int gitrepo_resolve(struct gitrepo *repo, const char *revision, char ret_commit[65],
+                    struct diag *diag) MUST_USE;
 /*
  * Walks the commit's tree and computes both digests: libgit2 recomputes the SHA-1 of every object it reads, and we the SHA-256
  * of every blob. FARM_E_MISSING if the commit or one of its objects is absent; FARM_E_REFUSED, naming the path, for
  * what no honest tree holds (G5): ".", "..", names with '/', ".git" and everything that some file system takes for it,
  * duplicate or unsorted entries, unknown modes, a .gitmodules that is a symlink or holds options in disguise.
  */
-int gitrepo_inspect(struct gitrepo *repo, const char *commit, struct gitpin_limits limits, struct gitpin_info *ret,
-                    struct diag *diag) MUST_USE;
+int gitrepo_inspect(struct gitrepo *repo, const char *commit, struct gitpin_limits limits,
+                    struct gitpin_info *ret, struct diag *diag) MUST_USE;
 /*
  * Writes the tree's files below dirfd, which must be an empty directory: raw blobs, modes 0644 and 0755 whatever the
  * umask, symlinks as they are, submodules as empty directories, every time set to mtime (seconds). Inspects first and compares with
@@ -68,7 +69,8 @@ int gitrepo_pack(struct gitrepo *repo, const char *commit, int out_fd, struct di
  * removed; removed on close). Every object id is recomputed while indexing. FARM_E_SYNTAX for what is no whole pack, FARM_E_LIMIT for
  * a bomb (G8): more objects than twice GITPIN_LIMITS.entries, more bytes than .bytes, an object over GITPIN_BLOB_MAX.
  */
-int gitrepo_open_pack(const char *pack_path, const char *scratch_dir, struct gitrepo **ret, struct diag *diag) MUST_USE;
+int gitrepo_open_pack(const char *pack_path, const char *scratch_dir, struct gitrepo **ret,
+                      struct diag *diag) MUST_USE;
 /*
  * Fetches from a URL into a bare repository at 'path' (created if absent, with its parents): the ref (may be NULL) as a hint,
  * else all heads and tags, until the commit is there; without network if it is there already. 'commit' may also be a
@@ -78,7 +80,7 @@ int gitrepo_open_pack(const char *pack_path, const char *scratch_dir, struct git
  * FARM_E_REFUSED: the URL. libgit2 1.5 knows no time-out for a server that falls silent; callers run this where it may wait.
  */
 int gitrepo_fetch(const char *url, const char *ref, const char *commit, const char *path, bool allow_file,
-                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes), void *context,
-                  struct diag *diag) MUST_USE;
+                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes),
+                  void *context, struct diag *diag) MUST_USE;
 
 #endif

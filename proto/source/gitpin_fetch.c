@@ -56,8 +56,8 @@ static bool has_commit(struct gitrepo *repo, const char *commit)
     git_oid id;
     git_object_t type;
     size_t size;
-    return git_oid_fromstr(&id, commit) == 0 && git_odb_read_header(&size, &type, repo->odb, &id) == 0
-           && type == GIT_OBJECT_COMMIT;
+    return git_oid_fromstr(&id, commit) == 0 && git_odb_read_header(&size, &type, repo->odb, &id) == 0 &&
+           type == GIT_OBJECT_COMMIT;
 }
 
 /* After fetching: is what was asked for there? */
@@ -109,7 +109,8 @@ static git_fetch_options fetch_options(struct fetch *fetch)
     return options;
 }
 
-static int fetch_specs(struct gitrepo *repo, struct fetch *fetch, char **specs, size_t count, struct diag *diag)
+static int fetch_specs(struct gitrepo *repo, struct fetch *fetch, char **specs, size_t count,
+                       struct diag *diag)
 {
     const git_strarray list = {specs, count};
     const git_fetch_options options = fetch_options(fetch);
@@ -119,7 +120,8 @@ static int fetch_specs(struct gitrepo *repo, struct fetch *fetch, char **specs, 
         r = git_remote_fetch(remote, &list, &options, NULL);
     git_remote_free(remote);
     if (fetch->too_much)
-        return diag_set(diag, FARM_E_LIMIT, "%s: more than %llu bytes", fetch->url, (unsigned long long)RECEIVED_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "%s: more than %llu bytes", fetch->url,
+                        (unsigned long long)RECEIVED_MAX);
     return r < 0 ? diag_wrap(diag, gitpin_error(diag, FARM_E_UNAVAILABLE, "fetching"), "%s", fetch->url) : 0;
 }
 
@@ -160,13 +162,15 @@ static int run(struct gitrepo *repo, struct fetch *fetch, struct diag *diag)
         return r;
     if (is_satisfied(repo, fetch))
         return 0;
-    return diag_set(diag, FARM_E_MISSING, "%s: \"%s\" is on no branch or tag there: was the ref moved or the history "
-                    "rewritten?", fetch->url, fetch->commit != NULL ? fetch->commit : fetch->ref);
+    return diag_set(diag, FARM_E_MISSING,
+                    "%s: \"%s\" is on no branch or tag there: was the ref moved or the history "
+                    "rewritten?",
+                    fetch->url, fetch->commit != NULL ? fetch->commit : fetch->ref);
 }
 
 int gitrepo_fetch(const char *url, const char *ref, const char *commit, const char *path, bool allow_file,
-                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes), void *context,
-                  struct diag *diag)
+                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes),
+                  void *context, struct diag *diag)
 {
     struct fetch fetch = {.url = url, .ref = ref, .commit = commit, .progress = progress, .context = context};
     struct gitrepo *repo = NULL;

@@ -7,8 +7,8 @@
 #include "file.h"
 #include "treedigest.h"
 
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,8 +62,8 @@ static int inspect_step(void *context, const struct gitpin_visit *at, struct dia
     return 0;
 }
 
-static int inspect(struct gitrepo *repo, git_commit *commit, struct gitpin_limits limits, struct gitpin_info *ret,
-                   struct diag *diag)
+static int inspect(struct gitrepo *repo, git_commit *commit, struct gitpin_limits limits,
+                   struct gitpin_info *ret, struct diag *diag)
 {
     struct inspection inspection = {.repo = repo, .tree = treedigest_new()};
     int r = gitpin_walk(repo, commit, limits, inspect_step, &inspection, diag);
@@ -77,8 +77,8 @@ static int inspect(struct gitrepo *repo, git_commit *commit, struct gitpin_limit
     return r;
 }
 
-int gitrepo_inspect(struct gitrepo *repo, const char *commit, struct gitpin_limits limits, struct gitpin_info *ret,
-                    struct diag *diag)
+int gitrepo_inspect(struct gitrepo *repo, const char *commit, struct gitpin_limits limits,
+                    struct gitpin_info *ret, struct diag *diag)
 {
     git_commit *object = NULL;
     int r = gitpin_commit(repo, commit, &object, diag);
@@ -106,10 +106,12 @@ static int set_time(const struct checkout *checkout, const char *path, struct di
     return 0;
 }
 
-static int write_link(const struct checkout *checkout, const char *path, struct view target, struct diag *diag)
+static int write_link(const struct checkout *checkout, const char *path, struct view target,
+                      struct diag *diag)
 {
     if (target.size == 0 || memchr(target.data, '\0', target.size) != NULL)
-        return diag_set(diag, FARM_E_REFUSED, "\"%s\": a symlink to nothing, or with a NUL in its target", path);
+        return diag_set(diag, FARM_E_REFUSED, "\"%s\": a symlink to nothing, or with a NUL in its target",
+                        path);
     CLEANUP_FREE char *text = view_string(target);
     if (symlinkat(text, checkout->dirfd, path) < 0)
         return diag_errno(diag, "\"%s\": making the symlink", path);
@@ -119,7 +121,8 @@ static int write_link(const struct checkout *checkout, const char *path, struct 
 static int write_file(const struct checkout *checkout, const char *path, mode_t mode, struct view content,
                       struct diag *diag)
 {
-    CLEANUP_CLOSE int fd = openat(checkout->dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    CLEANUP_CLOSE int fd =
+        openat(checkout->dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return diag_errno(diag, "\"%s\": creating", path);
     int r = file_write_all(fd, content.data, content.size);
@@ -205,8 +208,10 @@ static int checkout_verified(struct checkout *checkout, git_commit *commit, cons
     if (r < 0)
         return r;
     if (!digest_equal(&info.tree_sha256, tree_sha256))
-        return diag_set(diag, FARM_E_DIGEST, "the tree has SHA-256 %s, the pin says %s: check the pin, and suspect the "
-                        "repository", digest_hex(&info.tree_sha256).text, digest_hex(tree_sha256).text);
+        return diag_set(diag, FARM_E_DIGEST,
+                        "the tree has SHA-256 %s, the pin says %s: check the pin, and suspect the "
+                        "repository",
+                        digest_hex(&info.tree_sha256).text, digest_hex(tree_sha256).text);
     return gitpin_walk(checkout->repo, commit, limits, checkout_step, checkout, diag);
 }
 

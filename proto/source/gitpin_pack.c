@@ -32,7 +32,8 @@ static int insert_step(void *context, const struct gitpin_visit *at, struct diag
     CLEANUP_FREE char *path = view_string(at->path);
     /* Objects that are there already are skipped by libgit2. */
     return git_packbuilder_insert(packing->builder, at->id, path) < 0
-               ? gitpin_error(diag, FARM_E_FAILED, "collecting the objects of a commit") : 0;
+               ? gitpin_error(diag, FARM_E_FAILED, "collecting the objects of a commit")
+               : 0;
 }
 
 static int write_part(void *data, size_t size, void *context)
@@ -113,8 +114,8 @@ int gitrepo_pack(struct gitrepo *repo, const char *commit, int out_fd, struct di
 /* ---- reading (G8) ---- */
 
 enum {
-    SLICE = 1024 * 1024,             /* given to libgit2 at a time; the time is looked at in between */
-    INDEX_MS_MAX = 15 * 60 * 1000    /* llvm-project's 200 MB take less than a minute */
+    SLICE = 1024 * 1024,          /* given to libgit2 at a time; the time is looked at in between */
+    INDEX_MS_MAX = 15 * 60 * 1000 /* llvm-project's 200 MB take less than a minute */
 };
 
 /* The header's count comes before libgit2 makes tables for it. Every tree entry may bring a tree or a blob of its own. */
@@ -122,9 +123,11 @@ static int check_header(int fd, struct diag *diag)
 {
     unsigned char header[12];
     uint64_t max = 2 * GITPIN_LIMITS.entries;
-    if (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) || memcmp(header, "PACK\0\0\0\2", 8) != 0)
+    if (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+        memcmp(header, "PACK\0\0\0\2", 8) != 0)
         return diag_set(diag, FARM_E_SYNTAX, "not a git pack of version 2");
-    uint64_t count = (uint64_t)header[8] << 24 | (uint64_t)header[9] << 16 | (uint64_t)header[10] << 8 | header[11];
+    uint64_t count =
+        (uint64_t)header[8] << 24 | (uint64_t)header[9] << 16 | (uint64_t)header[10] << 8 | header[11];
     if (count > max)
         return diag_set(diag, FARM_E_LIMIT, "the pack announces %llu objects, the limit is %llu",
                         (unsigned long long)count, (unsigned long long)max);

@@ -36,8 +36,8 @@ struct gitpin_entry {
  * The entries of one tree object, all checked; *ret_entries is owned, the names are borrowed from 'data'. 'directory' is for
  * the message.
  */
-int gitpin_tree_parse(struct view data, struct view directory, struct gitpin_entry **ret_entries, size_t *ret_count,
-                      struct diag *diag) MUST_USE;
+int gitpin_tree_parse(struct view data, struct view directory, struct gitpin_entry **ret_entries,
+                      size_t *ret_count, struct diag *diag) MUST_USE;
 /* Would some file system take this name for ".git"? */
 bool gitpin_name_is_dotgit(struct view name);
 /* The text of a .gitmodules: FARM_E_REFUSED with the line. */
@@ -60,10 +60,11 @@ typedef int gitpin_visitor(void *context, const struct gitpin_visit *visit, stru
 /* Looks the commit up; FARM_E_SYNTAX for what is no full id. *ret is owned (git_commit_free). */
 int gitpin_commit(struct gitrepo *repo, const char *commit, git_commit **ret, struct diag *diag) MUST_USE;
 /* Visits everything below the commit's tree, within the limits. */
-int gitpin_walk(struct gitrepo *repo, const git_commit *commit, struct gitpin_limits limits, gitpin_visitor *visit,
-                void *context, struct diag *diag) MUST_USE;
+int gitpin_walk(struct gitrepo *repo, const git_commit *commit, struct gitpin_limits limits,
+                gitpin_visitor *visit, void *context, struct diag *diag) MUST_USE;
 /* Reads a blob that the walk visited; *ret is owned (git_odb_object_free). */
-int gitpin_blob(struct gitrepo *repo, const struct gitpin_visit *visit, git_odb_object **ret, struct diag *diag) MUST_USE;
+int gitpin_blob(struct gitrepo *repo, const struct gitpin_visit *visit, git_odb_object **ret,
+                struct diag *diag) MUST_USE;
 static inline struct view gitpin_content(git_odb_object *object)
 {
     return view_of(git_odb_object_data(object), git_odb_object_size(object));

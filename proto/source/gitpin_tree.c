@@ -122,8 +122,12 @@ static bool comes_before(const struct gitpin_entry *a, const struct gitpin_entry
     int order = memcmp(a->name.data, b->name.data, common);
     if (order != 0)
         return order < 0;
-    unsigned char end_a = a->name.size > common ? (unsigned char)a->name.data[common] : a->mode == TREE_DIR ? '/' : 0;
-    unsigned char end_b = b->name.size > common ? (unsigned char)b->name.data[common] : b->mode == TREE_DIR ? '/' : 0;
+    unsigned char end_a = a->name.size > common ? (unsigned char)a->name.data[common]
+                          : a->mode == TREE_DIR ? '/'
+                                                : 0;
+    unsigned char end_b = b->name.size > common ? (unsigned char)b->name.data[common]
+                          : b->mode == TREE_DIR ? '/'
+                                                : 0;
     return end_a < end_b;
 }
 
@@ -162,8 +166,8 @@ static int parse(struct view data, struct view directory, struct map *names, str
     return 0;
 }
 
-int gitpin_tree_parse(struct view data, struct view directory, struct gitpin_entry **ret_entries, size_t *ret_count,
-                      struct diag *diag)
+int gitpin_tree_parse(struct view data, struct view directory, struct gitpin_entry **ret_entries,
+                      size_t *ret_count, struct diag *diag)
 {
     struct gitpin_entry *entries = NULL;
     struct map *names = map_new();

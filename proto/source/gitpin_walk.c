@@ -29,9 +29,12 @@ int gitpin_commit(struct gitrepo *repo, const char *commit, git_commit **ret, st
 {
     git_oid id;
     if (strlen(commit) != GIT_OID_HEXSZ || git_oid_fromstr(&id, commit) < 0)
-        return diag_set(diag, FARM_E_SYNTAX, "\"%s\" is not a full commit id of %d hex digits", commit, GIT_OID_HEXSZ);
+        return diag_set(diag, FARM_E_SYNTAX, "\"%s\" is not a full commit id of %d hex digits", commit,
+                        GIT_OID_HEXSZ);
     int r = git_commit_lookup(ret, repo->repo, &id);
-    return r < 0 ? diag_wrap(diag, gitpin_error_of(diag, r, FARM_E_CORRUPT, "cannot be read"), "commit %s", commit) : 0;
+    return r < 0 ? diag_wrap(diag, gitpin_error_of(diag, r, FARM_E_CORRUPT, "cannot be read"), "commit %s",
+                             commit)
+                 : 0;
 }
 
 static int over(const struct walk *walk, struct diag *diag, const char *what, uint64_t limit)
@@ -40,7 +43,8 @@ static int over(const struct walk *walk, struct diag *diag, const char *what, ui
                     (unsigned long long)limit, what);
 }
 
-static int read_object(struct walk *walk, const git_oid *id, git_object_t type, git_odb_object **ret, struct diag *diag)
+static int read_object(struct walk *walk, const git_oid *id, git_object_t type, git_odb_object **ret,
+                       struct diag *diag)
 {
     int r = git_odb_read(ret, walk->repo->odb, id);
     if (r < 0)
@@ -68,8 +72,8 @@ static int look_at(struct walk *walk, const git_oid *id, git_object_t type, uint
         return diag_set(diag, FARM_E_REFUSED, "\"%.*s\": the object has another type than its entry says",
                         VIEW_ARG(walk->path));
     if (size > max)
-        return diag_set(diag, FARM_E_LIMIT, "\"%.*s\": %zu bytes, the limit is %llu", VIEW_ARG(walk->path), size,
-                        (unsigned long long)max);
+        return diag_set(diag, FARM_E_LIMIT, "\"%.*s\": %zu bytes, the limit is %llu", VIEW_ARG(walk->path),
+                        size, (unsigned long long)max);
     *ret_size = size;
     return 0;
 }
@@ -103,10 +107,12 @@ static int walk_entry(struct walk *walk, const struct gitpin_entry *entry, struc
         return over(walk, diag, "bytes in a path", PATH_SIZE_MAX);
     if (entry->mode == TREE_DIR)
         return walk_tree(walk, entry, diag);
-    return entry->mode == TREE_GITLINK ? visit(walk, STEP_GITLINK, entry, 0, diag) : walk_blob(walk, entry, diag);
+    return entry->mode == TREE_GITLINK ? visit(walk, STEP_GITLINK, entry, 0, diag)
+                                       : walk_blob(walk, entry, diag);
 }
 
-static int walk_entries(struct walk *walk, const struct gitpin_entry *entries, size_t count, struct diag *diag)
+static int walk_entries(struct walk *walk, const struct gitpin_entry *entries, size_t count,
+                        struct diag *diag)
 {
     size_t base = walk->path.size;
     int r = 0;
@@ -147,10 +153,11 @@ static int walk_tree(struct walk *walk, const struct gitpin_entry *tree, struct 
     return r;
 }
 
-int gitpin_walk(struct gitrepo *repo, const git_commit *commit, struct gitpin_limits limits, gitpin_visitor *visitor,
-                void *context, struct diag *diag)
+int gitpin_walk(struct gitrepo *repo, const git_commit *commit, struct gitpin_limits limits,
+                gitpin_visitor *visitor, void *context, struct diag *diag)
 {
-    struct walk walk = {.repo = repo, .limits = limits, .visit = visitor, .context = context, .path = BUF_INIT};
+    struct walk walk = {
+        .repo = repo, .limits = limits, .visit = visitor, .context = context, .path = BUF_INIT};
     struct gitpin_entry root = {.mode = TREE_DIR, .id = *git_commit_tree_id(commit)};
     buf_add_text(&walk.path, ""); /* NUL-terminated from the start */
     int r = walk_tree(&walk, &root, diag);

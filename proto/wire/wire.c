@@ -11,7 +11,8 @@
 #include <stdlib.h>
 
 /* The catalogue's enums and ours are the same numbers. */
-_Static_assert((int)WIRE_REFUSE_UNSUPPORTED == (int)WIRE__REFUSE_REASON__REFUSE_UNSUPPORTED, "refuse reasons");
+_Static_assert((int)WIRE_REFUSE_UNSUPPORTED == (int)WIRE__REFUSE_REASON__REFUSE_UNSUPPORTED,
+               "refuse reasons");
 _Static_assert((int)WIRE_PHASE_REPORT == (int)WIRE__PHASE__PHASE_REPORT, "phases");
 _Static_assert((int)WIRE_ACK_AGAIN == (int)WIRE__ACK_CODE__ACK_AGAIN, "acknowledgements");
 _Static_assert((int)WIRE_ORDER_STOP == (int)WIRE__ORDER_CODE__ORDER_STOP, "orders");
@@ -126,8 +127,10 @@ static int take_envelope(struct view frame, int *ret_type, struct view *ret_body
     if (!take_varint(&frame, &tag) || (tag & 7) != LENGTH_DELIMITED || tag >> 3 > INT16_MAX)
         return diag_set(diag, FARM_E_SYNTAX, "a frame that does not begin with a message of the catalogue");
     if (!take_varint(&frame, &length) || length != frame.size)
-        return diag_set(diag, FARM_E_SYNTAX, "%s: the body has another length than the frame says (truncated, "
-                        "or bytes behind it)", wire_type_name((int)(tag >> 3)));
+        return diag_set(diag, FARM_E_SYNTAX,
+                        "%s: the body has another length than the frame says (truncated, "
+                        "or bytes behind it)",
+                        wire_type_name((int)(tag >> 3)));
     *ret_type = (int)(tag >> 3);
     *ret_body = frame;
     return 0;
@@ -176,10 +179,11 @@ static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMes
 {
     struct budget budget = {BUDGET_FACTOR * body.size + BUDGET_BASE, false};
     ProtobufCAllocator allocator = budget_allocator(&budget);
-    ProtobufCMessage *message = protobuf_c_message_unpack(entry->body.descriptor, &allocator, body.size,
-                                                          (const uint8_t *)body.data);
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(entry->body.descriptor, &allocator, body.size, (const uint8_t *)body.data);
     if (message == NULL && budget.exceeded)
-        return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes would take more memory than a message of that size may",
+        return diag_set(diag, FARM_E_LIMIT,
+                        "%s: %zu bytes would take more memory than a message of that size may",
                         wire_type_name(entry->type), body.size);
     if (message == NULL)
         return diag_set(diag, FARM_E_SYNTAX, "%s: malformed", wire_type_name(entry->type));
@@ -194,7 +198,8 @@ static void free_body(ProtobufCMessage *body)
     protobuf_c_message_free_unpacked(body, &allocator);
 }
 
-int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret, struct diag *diag)
+int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret,
+                struct diag *diag)
 {
     struct view body = VIEW_NONE;
     ProtobufCMessage *message = NULL;
@@ -228,7 +233,8 @@ struct wire_message *wire_free(struct wire_message *message)
     return NULL;
 }
 
-int wire_take_prefixed(enum wire_direction direction, struct view stream, struct view *ret_frame, struct diag *diag)
+int wire_take_prefixed(enum wire_direction direction, struct view stream, struct view *ret_frame,
+                       struct diag *diag)
 {
     if (stream.size < WIRE_CTL_PREFIX)
         return 0;

@@ -97,8 +97,20 @@ enum wire_phase {
     WIRE_PHASE_COLLECT,
     WIRE_PHASE_REPORT
 };
-enum wire_ack { WIRE_ACK_UNSPECIFIED, WIRE_ACK_ACCEPTED, WIRE_ACK_EVIDENCE, WIRE_ACK_REFUSED, WIRE_ACK_AGAIN };
-enum wire_order { WIRE_ORDER_UNSPECIFIED, WIRE_ORDER_PAUSE, WIRE_ORDER_RESUME, WIRE_ORDER_DRAIN, WIRE_ORDER_STOP };
+enum wire_ack {
+    WIRE_ACK_UNSPECIFIED,
+    WIRE_ACK_ACCEPTED,
+    WIRE_ACK_EVIDENCE,
+    WIRE_ACK_REFUSED,
+    WIRE_ACK_AGAIN
+};
+enum wire_order {
+    WIRE_ORDER_UNSPECIFIED,
+    WIRE_ORDER_PAUSE,
+    WIRE_ORDER_RESUME,
+    WIRE_ORDER_DRAIN,
+    WIRE_ORDER_STOP
+};
 enum wire_ctl_kind { WIRE_CTL_UNSPECIFIED, WIRE_CTL_PROGRESS, WIRE_CTL_ITEM, WIRE_CTL_FINAL };
 
 /* Limits that callers share with the tables. Sizes in bytes. */
@@ -117,10 +129,10 @@ enum {
     WIRE_CTL_REPLY_MAX = 16 * 1024 * 1024,
     WIRE_CTL_PREFIX = 4, /* u32, big endian, in front of each farmctl frame */
 
-    WIRE_NAME_MAX = 128,     /* workers, operators, sessions, facts: tokens */
-    WIRE_NODE_MAX = 256,     /* "tier/name" */
+    WIRE_NAME_MAX = 128, /* workers, operators, sessions, facts: tokens */
+    WIRE_NODE_MAX = 256, /* "tier/name" */
     WIRE_URL_MAX = 2048,
-    WIRE_TEXT_MAX = 2048,    /* sentences for people */
+    WIRE_TEXT_MAX = 2048, /* sentences for people */
     WIRE_LOG_TAIL_MAX = 16 * 1024,
     WIRE_ENVELOPE_MAX = 48 * 1024,
     WIRE_RUNNING_MAX = 256,  /* leases of one worker */
@@ -171,7 +183,8 @@ int wire_encode(int type, const ProtobufCMessage *body, struct buf *ret, struct 
  * content), FARM_E_LIMIT (frame, field, list or heap too large), FARM_E_UNSUPPORTED (a type that does not travel in
  * this direction, or an unknown one).
  */
-int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret, struct diag *diag) MUST_USE;
+int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret,
+                struct diag *diag) MUST_USE;
 struct wire_message *wire_free(struct wire_message *message); /* accepts NULL, returns NULL */
 
 /* Longest frame of a direction: what sockets are told. */

@@ -14,14 +14,17 @@ enum {
     CODE_MAX = 65535,
     EXIT_MAX = 255
 };
-#define SIZE_LIMIT ((uint64_t)1 << 56)          /* bytes of memory, disk or an object */
-#define MS_LIMIT   ((uint64_t)30 * 86400 * 1000) /* a lease of a month */
-#define CLOCK_LIMIT ((uint64_t)1 << 53)         /* milliseconds since 1970, exact in JSON too */
+#define SIZE_LIMIT  ((uint64_t)1 << 56)           /* bytes of memory, disk or an object */
+#define MS_LIMIT    ((uint64_t)30 * 86400 * 1000) /* a lease of a month */
+#define CLOCK_LIMIT ((uint64_t)1 << 53)           /* milliseconds since 1970, exact in JSON too */
 
 static const struct wire_rule facts[] = {
-    {"cpu_vendor", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0}, {"cpu_level", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},
-    {"kernel", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},     {"cores", WIRE_NUMBER, CORES_MAX, 0},
-    {"memory_bytes", WIRE_NUMBER, SIZE_LIMIT, 0},          {"disk_bytes", WIRE_NUMBER, SIZE_LIMIT, 0},
+    {"cpu_vendor", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},
+    {"cpu_level", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},
+    {"kernel", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},
+    {"cores", WIRE_NUMBER, CORES_MAX, 0},
+    {"memory_bytes", WIRE_NUMBER, SIZE_LIMIT, 0},
+    {"disk_bytes", WIRE_NUMBER, SIZE_LIMIT, 0},
 };
 static const struct wire_rule running[] = {
     {"nonce", WIRE_DIGEST, 0, 0},
@@ -53,9 +56,12 @@ static const struct wire_rule progress[] = {
     {"log_tail", WIRE_BYTES, WIRE_LOG_TAIL_MAX, 0},
 };
 static const struct wire_rule result[] = {
-    {"nonce", WIRE_DIGEST, 0, 0},        {"job_key", WIRE_DIGEST, 0, 0},
-    {"envelope", WIRE_BYTES, WIRE_ENVELOPE_MAX, 0}, {"manifest", WIRE_DIGEST_OPTIONAL, 0, 0},
-    {"tar", WIRE_DIGEST_OPTIONAL, 0, 0}, {"log", WIRE_DIGEST_OPTIONAL, 0, 0},
+    {"nonce", WIRE_DIGEST, 0, 0},
+    {"job_key", WIRE_DIGEST, 0, 0},
+    {"envelope", WIRE_BYTES, WIRE_ENVELOPE_MAX, 0},
+    {"manifest", WIRE_DIGEST_OPTIONAL, 0, 0},
+    {"tar", WIRE_DIGEST_OPTIONAL, 0, 0},
+    {"log", WIRE_DIGEST_OPTIONAL, 0, 0},
 };
 static const struct wire_rule status[] = {
     {"paused", WIRE_FLAG, 0, 0},
@@ -65,12 +71,9 @@ static const struct wire_rule status[] = {
 static const struct wire_rule goodbye[] = {{"reason", WIRE_TEXT, WIRE_TEXT_MAX, 0}};
 
 static const struct wire_rule welcome[] = {
-    {"protocol_version", WIRE_NUMBER, UINT32_MAX, 0},
-    {"session", WIRE_TOKEN, WIRE_NAME_MAX, 0},
-    {"heartbeat_ms", WIRE_NUMBER, HEARTBEAT_MS_MAX, 0},
-    {"server_time_ms", WIRE_NUMBER, CLOCK_LIMIT, 0},
-    {"bulk_endpoint", WIRE_TOKEN, WIRE_NAME_MAX, 0},
-    {"software", WIRE_TEXT, WIRE_NAME_MAX, 0},
+    {"protocol_version", WIRE_NUMBER, UINT32_MAX, 0},   {"session", WIRE_TOKEN, WIRE_NAME_MAX, 0},
+    {"heartbeat_ms", WIRE_NUMBER, HEARTBEAT_MS_MAX, 0}, {"server_time_ms", WIRE_NUMBER, CLOCK_LIMIT, 0},
+    {"bulk_endpoint", WIRE_TOKEN, WIRE_NAME_MAX, 0},    {"software", WIRE_TEXT, WIRE_NAME_MAX, 0},
 };
 static const struct wire_rule tree[] = {
     {"url", WIRE_TOKEN, WIRE_URL_MAX, 0},
@@ -168,11 +171,14 @@ static const struct wire_rule ctl_reply[] = {
     {"error", WIRE_TEXT, WIRE_TEXT_MAX, 0},
 };
 
-#define BODY(message, table) {&wire__##message##__descriptor, table, ARRAY_SIZE(table)}
+#define BODY(message, table)                                                                                 \
+    {                                                                                                        \
+        &wire__##message##__descriptor, table, ARRAY_SIZE(table)                                             \
+    }
 
 static const struct wire_body nested[] = {
-    BODY(facts, facts),   BODY(running, running), BODY(tree, tree),
-    BODY(payload, payload), BODY(source, source), BODY(resources, resources),
+    BODY(facts, facts),     BODY(running, running), BODY(tree, tree),
+    BODY(payload, payload), BODY(source, source),   BODY(resources, resources),
 };
 
 static const struct wire_entry entries[] = {
@@ -297,8 +303,8 @@ static int check_number(const struct place *at, const struct wire_rule *rule, ui
 }
 
 /* One value of a field: the element of a list, or the member itself. */
-static int check_value(const struct place *at, const struct wire_rule *rule, const ProtobufCFieldDescriptor *field,
-                       const void *value)
+static int check_value(const struct place *at, const struct wire_rule *rule,
+                       const ProtobufCFieldDescriptor *field, const void *value)
 {
     switch (rule->kind) {
     case WIRE_DIGEST:
@@ -311,8 +317,9 @@ static int check_value(const struct place *at, const struct wire_rule *rule, con
     case WIRE_COMMIT:
         return check_string(at, rule, *(const char *const *)value);
     case WIRE_NUMBER:
-        return check_number(at, rule, field->type == PROTOBUF_C_TYPE_UINT32 ? *(const uint32_t *)value
-                                                                           : *(const uint64_t *)value);
+        return check_number(at, rule,
+                            field->type == PROTOBUF_C_TYPE_UINT32 ? *(const uint32_t *)value
+                                                                  : *(const uint64_t *)value);
     case WIRE_FLAG:
         return 0;
     case WIRE_ENUM:
@@ -331,8 +338,8 @@ static size_t element_size(const ProtobufCFieldDescriptor *field)
     return field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : sizeof(void *);
 }
 
-static int check_list(const struct place *at, const struct wire_rule *rule, const ProtobufCFieldDescriptor *field,
-                      const void *message)
+static int check_list(const struct place *at, const struct wire_rule *rule,
+                      const ProtobufCFieldDescriptor *field, const void *message)
 {
     size_t count = *(const size_t *)((const char *)message + field->quantifier_offset);
     const char *list = *(const char *const *)((const char *)message + field->offset);

@@ -8,17 +8,17 @@
 #include "wire.h"
 
 enum wire_kind {
-    WIRE_DIGEST,           /* exactly 32 bytes */
-    WIRE_DIGEST_OPTIONAL,  /* 32 bytes or none */
-    WIRE_BYTES,            /* at most max */
-    WIRE_TOKEN,            /* 1..max printable characters without space */
-    WIRE_TOKEN_OPTIONAL,   /* 0..max */
-    WIRE_TEXT,             /* 0..max bytes of UTF-8; of the control characters only tab and newline */
-    WIRE_COMMIT,           /* 40 or 64 lower-case hex digits */
-    WIRE_NUMBER,           /* 0..max */
+    WIRE_DIGEST,          /* exactly 32 bytes */
+    WIRE_DIGEST_OPTIONAL, /* 32 bytes or none */
+    WIRE_BYTES,           /* at most max */
+    WIRE_TOKEN,           /* 1..max printable characters without space */
+    WIRE_TOKEN_OPTIONAL,  /* 0..max */
+    WIRE_TEXT,            /* 0..max bytes of UTF-8; of the control characters only tab and newline */
+    WIRE_COMMIT,          /* 40 or 64 lower-case hex digits */
+    WIRE_NUMBER,          /* 0..max */
     WIRE_FLAG,
-    WIRE_ENUM,             /* a listed value */
-    WIRE_MESSAGE,          /* must be there */
+    WIRE_ENUM,    /* a listed value */
+    WIRE_MESSAGE, /* must be there */
     WIRE_MESSAGE_OPTIONAL
 };
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "bulk.h"
@@ -40,7 +41,8 @@ struct farm {
     struct bulk_server *server;
     struct bulk_client *client;
     struct rules rules;
-    unsigned char server_open[LINK_KEY_SIZE], server_secret[LINK_KEY_SIZE], open[LINK_KEY_SIZE], secret[LINK_KEY_SIZE];
+    unsigned char server_open[LINK_KEY_SIZE], server_secret[LINK_KEY_SIZE], open[LINK_KEY_SIZE],
+        secret[LINK_KEY_SIZE];
 };
 
 static bool may_get(void *context, const char *user, const struct digest *digest)
@@ -79,8 +81,13 @@ static void start_server(struct farm *farm, uint64_t object_max, uint64_t user_b
     struct diag diag = DIAG_INIT;
     const struct bulk_server_options options = {
         .link = {.endpoint = "tcp://127.0.0.1:*", .secret_key = farm->server_secret, .gate = farm->gate},
-        .store = farm->there, .may_get = may_get, .may_put = may_put, .present = present, .context = &farm->rules,
-        .object_max = object_max, .user_bytes_max = user_bytes_max};
+        .store = farm->there,
+        .may_get = may_get,
+        .may_put = may_put,
+        .present = present,
+        .context = &farm->rules,
+        .object_max = object_max,
+        .user_bytes_max = user_bytes_max};
     must(bulk_server_new(&options, &farm->server, &diag), &diag);
 }
 
@@ -88,8 +95,10 @@ static struct bulk_client *client_to(struct farm *farm, const char *endpoint, in
 {
     struct bulk_client *client = NULL;
     struct diag diag = DIAG_INIT;
-    const struct bulk_client_options options = {.endpoint = endpoint, .server_key = farm->server_open,
-                                                .secret_key = farm->secret, .timeout_ms = timeout_ms};
+    const struct bulk_client_options options = {.endpoint = endpoint,
+                                                .server_key = farm->server_open,
+                                                .secret_key = farm->secret,
+                                                .timeout_ms = timeout_ms};
     must(bulk_client_new(&options, &client, &diag), &diag);
     return client;
 }
@@ -302,8 +311,10 @@ static void waiting_can_be_cancelled(void **state)
     struct bulk_client *client = NULL;
     struct diag diag = DIAG_INIT;
     /* Port 9 of loopback: nobody answers there. */
-    const struct bulk_client_options options = {.endpoint = "tcp://127.0.0.1:9", .server_key = farm->server_open,
-                                                .secret_key = farm->secret, .cancelled = always};
+    const struct bulk_client_options options = {.endpoint = "tcp://127.0.0.1:9",
+                                                .server_key = farm->server_open,
+                                                .secret_key = farm->secret,
+                                                .cancelled = always};
     must(bulk_client_new(&options, &client, &diag), &diag);
     assert_int_equal(bulk_get(client, farm->here, &digest, BIG, &diag), -ECANCELED);
     bulk_client_free(client);
@@ -315,7 +326,8 @@ static void waiting_can_be_cancelled(void **state)
 static void spoil(struct farm *farm, const char *store, const struct digest *digest)
 {
     struct digest_hex hex = digest_hex(digest);
-    CLEANUP_FREE char *path = mem_format("%s/%s/objects/%.2s/%s", farm->directory, store, hex.text, hex.text + 2);
+    CLEANUP_FREE char *path =
+        mem_format("%s/%s/objects/%.2s/%s", farm->directory, store, hex.text, hex.text + 2);
     struct buf content = BUF_INIT;
     struct diag diag = DIAG_INIT;
     must(file_read(AT_FDCWD, path, 64 * MEBI, &content, &diag), &diag);
@@ -345,7 +357,8 @@ static struct link_client *raw_client(struct farm *farm)
     struct diag diag = DIAG_INIT;
     struct buf frame = BUF_INIT;
     const struct link_client_options options = {.endpoint = bulk_server_endpoint(farm->server),
-                                                .server_key = farm->server_open, .secret_key = farm->secret,
+                                                .server_key = farm->server_open,
+                                                .secret_key = farm->secret,
                                                 .frame_max = WIRE_BULK_MAX};
     must(link_client_new(&options, &raw, &diag), &diag);
     int64_t end = moment_steady_ms() + PATIENCE_MS;
@@ -498,8 +511,11 @@ static void a_lying_server_is_found_out(void **state)
     CLEANUP_FREE char *path = mem_format("%s/there/objects/%.2s/%s", farm->directory, hex.text, hex.text + 2);
     struct diag diag = DIAG_INIT;
     must(file_read(AT_FDCWD, path, MEBI, &liar.stored, &diag), &diag);
-    const struct link_server_options options = {.endpoint = "tcp://127.0.0.1:*", .secret_key = farm->server_secret,
-                                                .gate = farm->gate, .frame_max = WIRE_BULK_MAX, .many = true};
+    const struct link_server_options options = {.endpoint = "tcp://127.0.0.1:*",
+                                                .secret_key = farm->server_secret,
+                                                .gate = farm->gate,
+                                                .frame_max = WIRE_BULK_MAX,
+                                                .many = true};
     must(link_server_new(&options, &liar.server, &diag), &diag);
     assert_int_equal(pthread_create(&liar.thread, NULL, liar_run, &liar), 0);
     struct bulk_client *client = client_to(farm, link_server_endpoint(liar.server), PATIENCE_MS);
@@ -537,7 +553,7 @@ static void n8_junk_is_counted_and_survived(void **state)
 struct proxy {
     int listener, stop[2];
     int target_port;
-    size_t cut_after;      /* bytes, both directions together */
+    size_t cut_after; /* bytes, both directions together */
     atomic_int cuts_left;
     atomic_int connections;
     pthread_t thread;
@@ -607,7 +623,8 @@ static void proxy_start(struct proxy *proxy, struct farm *farm, size_t cut_after
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
-    *proxy = (struct proxy){.target_port = port_of(bulk_server_endpoint(farm->server)), .cut_after = cut_after};
+    *proxy =
+        (struct proxy){.target_port = port_of(bulk_server_endpoint(farm->server)), .cut_after = cut_after};
     atomic_store(&proxy->cuts_left, cuts);
     proxy->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(proxy->listener, (struct sockaddr *)&address, size), 0);
@@ -697,8 +714,10 @@ static void *slot_run(void *argument)
     struct slot *slot = argument;
     struct bulk_client *client = NULL;
     const struct bulk_client_options options = {.endpoint = bulk_server_endpoint(slot->farm->server),
-                                                .server_key = slot->farm->server_open, .owner = slot->owner,
-                                                .secret_key = slot->farm->secret, .timeout_ms = PATIENCE_MS};
+                                                .server_key = slot->farm->server_open,
+                                                .owner = slot->owner,
+                                                .secret_key = slot->farm->secret,
+                                                .timeout_ms = PATIENCE_MS};
     slot->result = bulk_client_new(&options, &client, NULL);
     if (slot->result >= 0)
         slot->result = bulk_get(client, slot->farm->here, &slot->digest, BIG, NULL);
@@ -712,7 +731,8 @@ static void slots_of_one_worker_share_the_server(void **state)
     struct farm *farm = *state;
     struct slot slots[SLOTS];
     for (int i = 0; i < SLOTS; i++) { /* two of them want the same object */
-        slots[i] = (struct slot){.farm = farm, .digest = put_noise(farm->there, 5 * MEBI, (uint64_t)(i / 2 + 1))};
+        slots[i] =
+            (struct slot){.farm = farm, .digest = put_noise(farm->there, 5 * MEBI, (uint64_t)(i / 2 + 1))};
         snprintf(slots[i].owner, sizeof(slots[i].owner), "slot-%d", i);
         assert_int_equal(pthread_create(&slots[i].thread, NULL, slot_run, &slots[i]), 0);
     }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "link_private.h"
@@ -17,8 +18,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,8 +42,11 @@ static void make_keys(struct keys *keys)
 
 static struct link_server_options server_options(struct farm *farm)
 {
-    return (struct link_server_options){.endpoint = "tcp://127.0.0.1:*", .secret_key = farm->server_keys.secret,
-                                        .gate = farm->gate, .frame_max = FRAME_MAX, .handshake_ms = 1000};
+    return (struct link_server_options){.endpoint = "tcp://127.0.0.1:*",
+                                        .secret_key = farm->server_keys.secret,
+                                        .gate = farm->gate,
+                                        .frame_max = FRAME_MAX,
+                                        .handshake_ms = 1000};
 }
 
 static int setup(void **state)
@@ -71,12 +75,16 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct link_client *client_with(struct farm *farm, const struct keys *keys, const unsigned char *server_key)
+static struct link_client *client_with(struct farm *farm, const struct keys *keys,
+                                       const unsigned char *server_key)
 {
     struct link_client *client = NULL;
     const struct link_client_options options = {.endpoint = link_server_endpoint(farm->server),
-                                                .server_key = server_key, .secret_key = keys->secret,
-                                                .frame_max = FRAME_MAX, .retry_ms = 50, .retry_max_ms = 200};
+                                                .server_key = server_key,
+                                                .secret_key = keys->secret,
+                                                .frame_max = FRAME_MAX,
+                                                .retry_ms = 50,
+                                                .retry_max_ms = 200};
     assert_int_equal(link_client_new(&options, &client, NULL), 0);
     return client;
 }
@@ -248,8 +256,11 @@ static void expect_reachable(struct farm *farm, const char *bind_to, const char 
     options.endpoint = bind_to;
     assert_int_equal(link_server_new(&options, &server, NULL), 0);
     snprintf(endpoint, sizeof(endpoint), "tcp://%s%s", host, strrchr(link_server_endpoint(server), ':'));
-    const struct link_client_options to = {.endpoint = endpoint, .server_key = farm->server_keys.open,
-                                           .secret_key = farm->alice.secret, .frame_max = FRAME_MAX, .retry_ms = 10};
+    const struct link_client_options to = {.endpoint = endpoint,
+                                           .server_key = farm->server_keys.open,
+                                           .secret_key = farm->alice.secret,
+                                           .frame_max = FRAME_MAX,
+                                           .retry_ms = 10};
     assert_int_equal(link_client_new(&to, &client, NULL), 0);
     while ((event = next_event(client, &frame, NULL)) == LINK_DOWN)
         ;
@@ -287,8 +298,10 @@ static void an_unknown_name_is_reported(void **state)
     struct link_client *client = NULL;
     struct buf frame = BUF_INIT;
     struct diag diag = DIAG_INIT;
-    const struct link_client_options to = {.endpoint = "tcp://farm.invalid:7710", .server_key = farm->server_keys.open,
-                                           .secret_key = farm->alice.secret, .frame_max = FRAME_MAX,
+    const struct link_client_options to = {.endpoint = "tcp://farm.invalid:7710",
+                                           .server_key = farm->server_keys.open,
+                                           .secret_key = farm->alice.secret,
+                                           .frame_max = FRAME_MAX,
                                            .connect_ms = 300};
     assert_int_equal(link_client_new(&to, &client, NULL), 0);
     assert_int_equal(next_event(client, &frame, &diag), LINK_DOWN);
@@ -554,8 +567,10 @@ static void n8_the_client_drops_several_frames(void **state)
     assert_int_equal(zmq_bind(raw.socket, "tcp://127.0.0.1:*"), 0);
     assert_int_equal(zmq_getsockopt(raw.socket, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
     struct link_client *client = NULL;
-    const struct link_client_options options = {.endpoint = endpoint, .server_key = farm->server_keys.open,
-                                                .secret_key = farm->alice.secret, .frame_max = FRAME_MAX};
+    const struct link_client_options options = {.endpoint = endpoint,
+                                                .server_key = farm->server_keys.open,
+                                                .secret_key = farm->alice.secret,
+                                                .frame_max = FRAME_MAX};
     assert_int_equal(link_client_new(&options, &client, NULL), 0);
     expect_event(client, LINK_UP);
     say(client, "x");
@@ -630,8 +645,11 @@ static void n3_descriptors_come_back_after_the_handshake_interval(void **state)
     struct rlimit old, low;
     struct link_client *client = NULL;
     const struct link_client_options options = {.endpoint = link_server_endpoint(farm->server),
-                                                .server_key = farm->server_keys.open, .secret_key = farm->bob.secret,
-                                                .frame_max = FRAME_MAX, .retry_ms = 50, .retry_max_ms = 200};
+                                                .server_key = farm->server_keys.open,
+                                                .secret_key = farm->bob.secret,
+                                                .frame_max = FRAME_MAX,
+                                                .retry_ms = 50,
+                                                .retry_max_ms = 200};
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
     low = (struct rlimit){open_descriptors() + SPARE, old.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
@@ -689,8 +707,10 @@ static void n2_without_a_handler_nobody_is_admitted(void **state)
     assert_int_equal(zmq_bind(shut.socket, "tcp://127.0.0.1:*"), 0);
     assert_int_equal(zmq_getsockopt(shut.socket, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
     struct link_client *client = NULL;
-    const struct link_client_options options = {.endpoint = endpoint, .server_key = farm->server_keys.open,
-                                                .secret_key = farm->alice.secret, .frame_max = FRAME_MAX};
+    const struct link_client_options options = {.endpoint = endpoint,
+                                                .server_key = farm->server_keys.open,
+                                                .secret_key = farm->alice.secret,
+                                                .frame_max = FRAME_MAX};
     assert_int_equal(link_client_new(&options, &client, NULL), 0);
     int event = next_event(client, &frame, NULL);
     assert_int_not_equal(event, LINK_UP);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "address.h"
@@ -40,7 +41,6 @@ static void must(int r, const struct diag *diag)
 }
 
 /* ---- the server: what it answers depends on the path ---- */
-
 static void send_text(int fd, const char *text)
 {
     (void)!file_write_all(fd, text, strlen(text));
@@ -49,7 +49,8 @@ static void send_text(int fd, const char *text)
 static void redirect(int fd, const char *where)
 {
     CLEANUP_FREE char *text = mem_format("HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n"
-                                         "Connection: close\r\n\r\n", where);
+                                         "Connection: close\r\n\r\n",
+                                         where);
     send_text(fd, text);
 }
 
@@ -155,11 +156,16 @@ static struct digest right(void)
     return digest_of(VIEW(CONTENT));
 }
 
-static int get(struct site *site, const char *path, const struct digest *digest, uint64_t limit, struct diag *diag)
+static int get(struct site *site, const char *path, const struct digest *digest, uint64_t limit,
+               struct diag *diag)
 {
     CLEANUP_FREE char *url = mem_format("http://127.0.0.1:%d%s", site->port, path);
-    const struct download what = {.url = url, .sha256 = digest, .size_limit = limit, .allow_http = true,
-                                  .allow_private = true, .timeout_ms = 5000};
+    const struct download what = {.url = url,
+                                  .sha256 = digest,
+                                  .size_limit = limit,
+                                  .allow_http = true,
+                                  .allow_private = true,
+                                  .timeout_ms = 5000};
     return download_archive(site->store, &what, diag);
 }
 
@@ -216,16 +222,18 @@ static void g9_redirects_to_other_schemes_are_refused(void **state)
 static int try_url(struct site *site, const char *url, bool allow_http, struct diag *diag)
 {
     struct digest digest = right();
-    const struct download what = {.url = url, .sha256 = &digest, .size_limit = 1000, .allow_http = allow_http,
-                                  .timeout_ms = 2000};
+    const struct download what = {
+        .url = url, .sha256 = &digest, .size_limit = 1000, .allow_http = allow_http, .timeout_ms = 2000};
     return download_archive(site->store, &what, diag);
 }
 
 static void g9_urls_are_refused_unless_configured(void **state)
 {
-    static const char *const urls[] = {"http://example.org/x", "file:///etc/passwd", "ftp://example.org/x",
-                                       "https://user:secret@example.org/x", "example.org/x", "https:///x",
-                                       "https://example.org/a b", "-o/tmp/x", "gopher://127.0.0.1/x", "dict://x/y"};
+    static const char *const urls[] = {"http://example.org/x",    "file:///etc/passwd",
+                                       "ftp://example.org/x",     "https://user:secret@example.org/x",
+                                       "example.org/x",           "https:///x",
+                                       "https://example.org/a b", "-o/tmp/x",
+                                       "gopher://127.0.0.1/x",    "dict://x/y"};
     struct site *site = *state;
     for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
         struct diag diag = DIAG_INIT;
@@ -256,8 +264,11 @@ static void nobody_there_is_unavailable(void **state)
     struct site *site = *state;
     struct digest digest = right();
     struct diag diag = DIAG_INIT;
-    const struct download what = {.url = "http://127.0.0.1:9/x", .sha256 = &digest, .allow_http = true,
-                                  .allow_private = true, .timeout_ms = 2000};
+    const struct download what = {.url = "http://127.0.0.1:9/x",
+                                  .sha256 = &digest,
+                                  .allow_http = true,
+                                  .allow_private = true,
+                                  .timeout_ms = 2000};
     assert_int_equal(download_archive(site->store, &what, &diag), FARM_E_UNAVAILABLE);
 }
 
@@ -275,12 +286,30 @@ static bool is_public(const char *text)
 
 static void addresses_are_sorted_right(void **state)
 {
-    static const char *const open[] = {"8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "192.167.1.1",
-                                       "2606:4700::1", "2a00::1", "::ffff:8.8.8.8", "2002:0808:0808::1"};
-    static const char *const closed[] = {
-        "0.0.0.0", "127.0.0.1", "127.255.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-        "100.64.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1",
-        "64:ff9b::10.0.0.1", "2002:0a00:0001::1", "2001:db8::1", "2001::1"};
+    static const char *const open[] = {"8.8.8.8",        "172.15.0.1",       "172.32.0.1",   "100.63.0.1",
+                                       "100.128.0.1",    "192.167.1.1",      "2606:4700::1", "2a00::1",
+                                       "::ffff:8.8.8.8", "2002:0808:0808::1"};
+    static const char *const closed[] = {"0.0.0.0",
+                                         "127.0.0.1",
+                                         "127.255.0.1",
+                                         "10.0.0.1",
+                                         "172.16.0.1",
+                                         "172.31.255.255",
+                                         "192.168.1.1",
+                                         "169.254.169.254",
+                                         "100.64.0.1",
+                                         "224.0.0.1",
+                                         "255.255.255.255",
+                                         "::",
+                                         "::1",
+                                         "fe80::1",
+                                         "fd00::1",
+                                         "ff02::1",
+                                         "::ffff:127.0.0.1",
+                                         "64:ff9b::10.0.0.1",
+                                         "2002:0a00:0001::1",
+                                         "2001:db8::1",
+                                         "2001::1"};
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(open); i++)
         if (!is_public(open[i]))

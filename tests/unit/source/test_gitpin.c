@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "file.h"
@@ -65,7 +66,8 @@ static git_oid put_blob(struct place *place, struct view content)
 {
     git_oid id;
     assert_int_equal(git_odb_write(&id, place->odb, content.data != NULL ? content.data : "", content.size,
-                                   GIT_OBJECT_BLOB), 0);
+                                   GIT_OBJECT_BLOB),
+                     0);
     return id;
 }
 
@@ -79,7 +81,8 @@ static void add_entry(struct buf *tree, const char *mode, const char *name, cons
 static git_oid put_tree(struct place *place, const struct buf *tree)
 {
     git_oid id;
-    assert_int_equal(git_odb_write(&id, place->odb, tree->data != NULL ? tree->data : "", tree->size, GIT_OBJECT_TREE), 0);
+    assert_int_equal(
+        git_odb_write(&id, place->odb, tree->data != NULL ? tree->data : "", tree->size, GIT_OBJECT_TREE), 0);
     return id;
 }
 
@@ -90,15 +93,18 @@ static void put_commit(struct place *place, const git_oid *tree, char ret[65])
     char hex[GIT_OID_HEXSZ + 1];
     git_oid id;
     git_oid_tostr(hex, sizeof(hex), tree);
-    buf_add_format(&text, "tree %s\nauthor A <a@example.org> 1656438637 +0200\n"
-                   "committer C <c@example.org> 1656438637 +0200\n\nmessage\n", hex);
+    buf_add_format(&text,
+                   "tree %s\nauthor A <a@example.org> 1656438637 +0200\n"
+                   "committer C <c@example.org> 1656438637 +0200\n\nmessage\n",
+                   hex);
     assert_int_equal(git_odb_write(&id, place->odb, text.data, text.size, GIT_OBJECT_COMMIT), 0);
     git_oid_tostr(ret, GIT_OID_HEXSZ + 1, &id);
     buf_done(&text);
 }
 
 /* A commit whose root holds one entry. */
-static void commit_of_entry(struct place *place, const char *mode, const char *name, struct view content, char ret[65])
+static void commit_of_entry(struct place *place, const char *mode, const char *name, struct view content,
+                            char ret[65])
 {
     struct buf tree = BUF_INIT;
     git_oid blob = put_blob(place, content);
@@ -128,10 +134,12 @@ static int inspect(const struct place *place, const char *commit, struct gitpin_
 static void honest_commit(struct place *place, char ret[65])
 {
     struct buf root = BUF_INIT, sub = BUF_INIT, empty = BUF_INIT;
-    git_oid text = put_blob(place, VIEW("line\r\n$Id$ $Format:%H$\n")), script = put_blob(place, VIEW("#!/bin/sh\n"));
+    git_oid text = put_blob(place, VIEW("line\r\n$Id$ $Format:%H$\n")),
+            script = put_blob(place, VIEW("#!/bin/sh\n"));
     git_oid link = put_blob(place, VIEW("../outside")), nothing = put_blob(place, VIEW(""));
     git_oid attributes = put_blob(place, VIEW("* text=auto eol=lf ident export-subst filter=evil\n"));
-    git_oid lfs = put_blob(place, VIEW("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"));
+    git_oid lfs =
+        put_blob(place, VIEW("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"));
     git_oid module = put_blob(place, VIEW("stands for a commit"));
     add_entry(&sub, "100755", "run.sh", &script);
     add_entry(&sub, "120000", "way", &link);
@@ -218,8 +226,8 @@ static void g4_checkout_writes_raw_bytes(void **state)
 /* Runs git(1) without anybody's configuration; the first line of its output. */
 static bool run_git(const char *script, char *ret_line, size_t size)
 {
-    CLEANUP_FREE char *command = mem_format("env -i PATH=\"$PATH\" HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 sh -ec '%s'",
-                                            script);
+    CLEANUP_FREE char *command =
+        mem_format("env -i PATH=\"$PATH\" HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 sh -ec '%s'", script);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     bool any = fgets(ret_line, (int)size, pipe) != NULL;
@@ -244,10 +252,11 @@ static void tree_digest_is_gits_own(void **state)
     struct gitrepo *repo = opened(place);
     must(gitrepo_checkout(repo, commit, &info.tree_sha256, GITPIN_LIMITS, dirfd, 0, &diag), &diag);
     gitrepo_close(repo);
-    CLEANUP_FREE char *script = mem_format(
-        "cd %s/out; git init -q --object-format=sha256 .; "
-        "echo \"* -text -filter -ident -working-tree-encoding\" > .git/info/attributes; "
-        "git -c core.autocrlf=false add -A -f 2>/dev/null; git write-tree", place->directory);
+    CLEANUP_FREE char *script =
+        mem_format("cd %s/out; git init -q --object-format=sha256 .; "
+                   "echo \"* -text -filter -ident -working-tree-encoding\" > .git/info/attributes; "
+                   "git -c core.autocrlf=false add -A -f 2>/dev/null; git write-tree",
+                   place->directory);
     assert_true(run_git(script, line, sizeof(line)));
     assert_string_equal(line, digest_hex(&info.tree_sha256).text);
 }
@@ -270,7 +279,8 @@ static void rocr_runtime_has_the_documented_digest(void **state)
         print_message("skipped: set FARM_TEST_REPOS to a directory with ROCR-Runtime\n");
         skip();
     }
-    must(gitrepo_inspect(repo, "dbc2f403d7a212fab737a3f7e1775bd9608d5496", GITPIN_LIMITS, &info, &diag), &diag);
+    must(gitrepo_inspect(repo, "dbc2f403d7a212fab737a3f7e1775bd9608d5496", GITPIN_LIMITS, &info, &diag),
+         &diag);
     assert_string_equal(digest_hex(&info.tree_sha256).text,
                         "d6781a21ac7c056e415d94e0b7164aadf80379b7f1ee92e971890690a6c36599");
     assert_int_equal(info.epoch, 1656438637);
@@ -305,8 +315,8 @@ static void g1_a_moved_ref_changes_nothing(void **state)
     assert_true(digest_equal(&before.tree_sha256, &after.tree_sha256));
 }
 
-static int checkout_with(struct place *place, const char *commit, const struct digest *digest, const char *name,
-                         struct diag *diag)
+static int checkout_with(struct place *place, const char *commit, const struct digest *digest,
+                         const char *name, struct diag *diag)
 {
     CLEANUP_CLOSE int dirfd = new_dir(place, name);
     struct stat status;
@@ -314,7 +324,8 @@ static int checkout_with(struct place *place, const char *commit, const struct d
     int r = gitrepo_checkout(repo, commit, digest, GITPIN_LIMITS, dirfd, 0, diag);
     gitrepo_close(repo);
     if (r < 0) /* refused means: nothing written */
-        assert_true(fstat(dirfd, &status) == 0 && status.st_nlink == 2 && fstatat(dirfd, "a", &status, 0) < 0);
+        assert_true(fstat(dirfd, &status) == 0 && status.st_nlink == 2 &&
+                    fstatat(dirfd, "a", &status, 0) < 0);
     return r;
 }
 
@@ -345,7 +356,8 @@ static void checkout_wants_an_empty_directory(void **state)
     CLEANUP_CLOSE int dirfd = new_dir(place, "out");
     assert_int_equal(symlinkat("/tmp", dirfd, "a"), 0);
     struct gitrepo *repo = opened(place);
-    assert_int_equal(gitrepo_checkout(repo, commit, &info.tree_sha256, GITPIN_LIMITS, dirfd, 0, &diag), FARM_E_STATE);
+    assert_int_equal(gitrepo_checkout(repo, commit, &info.tree_sha256, GITPIN_LIMITS, dirfd, 0, &diag),
+                     FARM_E_STATE);
     gitrepo_close(repo);
 }
 
@@ -354,7 +366,8 @@ static void absent_and_malformed_commits_are_named(void **state)
     struct place *place = *state;
     struct gitpin_info info;
     struct diag diag = DIAG_INIT;
-    assert_int_equal(inspect(place, "dbc2f403d7a212fab737a3f7e1775bd9608d5496", &info, &diag), FARM_E_MISSING);
+    assert_int_equal(inspect(place, "dbc2f403d7a212fab737a3f7e1775bd9608d5496", &info, &diag),
+                     FARM_E_MISSING);
     assert_non_null(strstr(diag.text, "dbc2f403"));
     assert_int_equal(inspect(place, "main", &info, &diag), FARM_E_SYNTAX);
 }
@@ -372,9 +385,22 @@ static void expect_refused(struct place *place, const char *commit, const char *
 
 static void g5_hostile_names_are_refused(void **state)
 {
-    static const char *const names[] = {
-        ".git", ".GIT", ".Git", "git~1", "GIT~2", "..", ".", "", "a/b", ".git.", ".git ", ".git . .", ".git::$INDEX_ALLOCATION",
-        ".g\xe2\x80\x8cit", "\xef\xbb\xbf.git", ".gi\xe2\x81\xaft"};
+    static const char *const names[] = {".git",
+                                        ".GIT",
+                                        ".Git",
+                                        "git~1",
+                                        "GIT~2",
+                                        "..",
+                                        ".",
+                                        "",
+                                        "a/b",
+                                        ".git.",
+                                        ".git ",
+                                        ".git . .",
+                                        ".git::$INDEX_ALLOCATION",
+                                        ".g\xe2\x80\x8cit",
+                                        "\xef\xbb\xbf.git",
+                                        ".gi\xe2\x81\xaft"};
     struct place *place = *state;
     char commit[65];
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -387,7 +413,8 @@ static void g5_hostile_names_are_refused(void **state)
 
 static void names_that_only_look_alike_are_fine(void **state)
 {
-    static const char *const names[] = {".gitignore", ".github", "git", "git~", "git~x", ".git2", "...", "a:b"};
+    static const char *const names[] = {".gitignore", ".github", "git", "git~",
+                                        "git~x",      ".git2",   "...", "a:b"};
     struct place *place = *state;
     struct gitpin_info info;
     struct diag diag = DIAG_INIT;
@@ -446,9 +473,9 @@ static void g5_unknown_modes_and_swapped_types_are_refused(void **state)
 
 static void g5_hostile_gitmodules_are_refused(void **state)
 {
-    static const char *const texts[] = {"[submodule \"a\"]\n\tpath = a\n\turl = -u./payload\n",
-                                        "[submodule \"a\"]\n\tpath = \"-x\"\n", "[submodule \"../../x\"]\n\tpath = x\n",
-                                        "[submodule \"a\"]\n\tupdate = !touch /tmp/x\n"};
+    static const char *const texts[] = {
+        "[submodule \"a\"]\n\tpath = a\n\turl = -u./payload\n", "[submodule \"a\"]\n\tpath = \"-x\"\n",
+        "[submodule \"../../x\"]\n\tpath = x\n", "[submodule \"a\"]\n\tupdate = !touch /tmp/x\n"};
     struct place *place = *state;
     struct gitpin_info info;
     struct diag diag = DIAG_INIT;
@@ -484,8 +511,10 @@ static void g8_limits_hold_for_bytes_entries_and_depth(void **state)
     }
     put_commit(place, &id, commit);
     struct gitrepo *repo = opened(place);
-    assert_int_equal(gitrepo_inspect(repo, commit, (struct gitpin_limits){1 << 20, 5000}, &info, NULL), FARM_E_LIMIT);
-    assert_int_equal(gitrepo_inspect(repo, commit, (struct gitpin_limits){4096, 1 << 20}, &info, NULL), FARM_E_LIMIT);
+    assert_int_equal(gitrepo_inspect(repo, commit, (struct gitpin_limits){1 << 20, 5000}, &info, NULL),
+                     FARM_E_LIMIT);
+    assert_int_equal(gitrepo_inspect(repo, commit, (struct gitpin_limits){4096, 1 << 20}, &info, NULL),
+                     FARM_E_LIMIT);
     for (int level = 0; level < 200; level++) {
         struct buf tree = BUF_INIT;
         add_entry(&tree, "40000", "d", &id);
@@ -622,10 +651,11 @@ static void g7_hooks_and_configured_programs_never_run(void **state)
     must(file_make_dirs(AT_FDCWD, hooks, 0755, &diag), &diag);
     write_script(place, "hooks/post-checkout", marker);
     write_script(place, "hooks/evil", marker);
-    CLEANUP_FREE char *text = mem_format("[core]\n\tbare = true\n\tfsmonitor = %s/hooks/evil\n\tsshCommand = %s/hooks/evil\n"
-                                         "\tautocrlf = true\n[filter \"evil\"]\n\tsmudge = %s/hooks/evil\n\trequired\n"
-                                         "[include]\n\tpath = /nonexistent\n[uploadpack]\n\tpackObjectsHook = %s/hooks/evil\n",
-                                         place->path, place->path, place->path, place->path);
+    CLEANUP_FREE char *text =
+        mem_format("[core]\n\tbare = true\n\tfsmonitor = %s/hooks/evil\n\tsshCommand = %s/hooks/evil\n"
+                   "\tautocrlf = true\n[filter \"evil\"]\n\tsmudge = %s/hooks/evil\n\trequired\n"
+                   "[include]\n\tpath = /nonexistent\n[uploadpack]\n\tpackObjectsHook = %s/hooks/evil\n",
+                   place->path, place->path, place->path, place->path);
     must(file_write(AT_FDCWD, config, view_text(text), 0644, &diag), &diag);
     must(inspect(place, commit, &info, &diag), &diag);
     must(checkout_with(place, commit, &info.tree_sha256, "out", &diag), &diag);
@@ -666,7 +696,8 @@ static void a_work_tree_is_opened_by_its_directory(void **state)
     CLEANUP_FREE char *work = mem_format("%s/work", place->directory);
     CLEANUP_FREE char *script = mem_format(
         "git init -q %s; cd %s; echo hi > f; git add f; git -c user.name=a -c user.email=a@b commit -q -m x; "
-        "git worktree add -q -b side ../side; git rev-parse HEAD", work, work);
+        "git worktree add -q -b side ../side; git rev-parse HEAD",
+        work, work);
     assert_true(run_git(script, commit, sizeof(commit)));
     must(gitrepo_open(work, &repo, &diag), &diag);
     must(gitrepo_resolve(repo, "HEAD", found, &diag), &diag);
@@ -683,11 +714,23 @@ static void a_work_tree_is_opened_by_its_directory(void **state)
 
 static void g9_urls_are_refused_unless_configured(void **state)
 {
-    static const char *const urls[] = {
-        "file:///srv/repo", "/srv/repo", "ext::sh -c touch% /tmp/x", "ssh://git@example.org/x", "git://example.org/x",
-        "http://example.org/x", "https://user:password@example.org/x", "https:///x", "https://127.0.0.1/x",
-        "https://localhost/x", "https://10.1.2.3/x", "https://[::1]/x", "https://169.254.169.254/latest", "-uhttps://x/y",
-        "https://example.org/\nx", "https://192.168.0.1:443/x", "HTTPS://example.org/x"};
+    static const char *const urls[] = {"file:///srv/repo",
+                                       "/srv/repo",
+                                       "ext::sh -c touch% /tmp/x",
+                                       "ssh://git@example.org/x",
+                                       "git://example.org/x",
+                                       "http://example.org/x",
+                                       "https://user:password@example.org/x",
+                                       "https:///x",
+                                       "https://127.0.0.1/x",
+                                       "https://localhost/x",
+                                       "https://10.1.2.3/x",
+                                       "https://[::1]/x",
+                                       "https://169.254.169.254/latest",
+                                       "-uhttps://x/y",
+                                       "https://example.org/\nx",
+                                       "https://192.168.0.1:443/x",
+                                       "HTTPS://example.org/x"};
     struct place *place = *state;
     CLEANUP_FREE char *copy = mem_format("%s/copy", place->directory);
     struct stat status;
@@ -724,10 +767,12 @@ static void fetching_finds_the_commit_by_ref_or_without(void **state)
     must(gitrepo_fetch(url, "topic", "topic", copy, true, NULL, NULL, &diag), &diag);
     /* It is there: no network, so a dead URL does not matter. */
     must(gitrepo_fetch("file:///nowhere", NULL, commit, copy, true, NULL, NULL, &diag), &diag);
-    assert_int_equal(gitrepo_fetch(url, NULL, "1111111111111111111111111111111111111111", copy, true, NULL, NULL, &diag),
-                     FARM_E_MISSING);
+    assert_int_equal(
+        gitrepo_fetch(url, NULL, "1111111111111111111111111111111111111111", copy, true, NULL, NULL, &diag),
+        FARM_E_MISSING);
     assert_non_null(strstr(diag.text, "on no branch or tag"));
-    assert_int_equal(gitrepo_fetch("file:///nowhere", NULL, NULL, copy, true, NULL, NULL, &diag), FARM_E_UNAVAILABLE);
+    assert_int_equal(gitrepo_fetch("file:///nowhere", NULL, NULL, copy, true, NULL, NULL, &diag),
+                     FARM_E_UNAVAILABLE);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "wire_rules.h"
@@ -301,8 +302,10 @@ static void n4_frames_over_the_cap_are_refused(void **state)
     struct diag diag = DIAG_INIT;
     struct view frame;
     (void)state;
-    assert_int_equal(wire_decode(WIRE_FROM_WORKER, view_of(big, WIRE_CONTROL_MAX + 1), &message, NULL), FARM_E_LIMIT);
-    assert_int_equal(wire_decode(WIRE_BULK_REQUEST, view_of(big, WIRE_BULK_MAX + 1), &message, &diag), FARM_E_LIMIT);
+    assert_int_equal(wire_decode(WIRE_FROM_WORKER, view_of(big, WIRE_CONTROL_MAX + 1), &message, NULL),
+                     FARM_E_LIMIT);
+    assert_int_equal(wire_decode(WIRE_BULK_REQUEST, view_of(big, WIRE_BULK_MAX + 1), &message, &diag),
+                     FARM_E_LIMIT);
     assert_int_equal(wire_take_prefixed(WIRE_FROM_CTL, VIEW("\x7f\xff\xff\xff"), &frame, NULL), FARM_E_LIMIT);
     assert_null(message);
 }
@@ -315,7 +318,7 @@ static void raw_frame(int type, struct view body, struct buf *ret)
         ret->data[ret->size - 1] |= (char)0x80;
         buf_add_byte(ret, (char)(type >> 4));
     }
-    for (size_t size = body.size; ; size >>= 7) {
+    for (size_t size = body.size;; size >>= 7) {
         buf_add_byte(ret, (char)((size & 0x7f) | (size > 0x7f ? 0x80 : 0)));
         if (size <= 0x7f)
             break;
