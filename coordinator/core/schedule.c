@@ -71,8 +71,13 @@ static void place_dirty(struct core *core)
     }
 }
 
+/* Marks the groups that some touched worker could take from. Done once a step, unless a grant frees workers that held
+ * out for the granted job. */
 static void offer_touched(struct core *core)
 {
+    if (!core->offer_again)
+        return;
+    core->offer_again = false;
     for (size_t i = 0; i < core->ntouched; i++)
         for (size_t k = 0; k < core->ngroups && core->touched[i]->pool_slot != 0; k++)
             if (!core->groups[k]->offered && ready_is_eligible(core, core->groups[k], core->touched[i]))
@@ -137,6 +142,7 @@ void schedule_run(struct core *core)
         ready_remove(core, job);
         leases_grant(core, job, worker);
         place_dirty(core);
+        offer_touched(core);
     }
     for (size_t i = 0; i < core->ntouched; i++)
         core->touched[i]->touched = false;

@@ -222,6 +222,7 @@ struct core {
     size_t ngroups, group_capacity;
     struct worker **reserved;     /* workers that hold out for a job */
     size_t nreserved, reserved_capacity;
+    bool offer_again;             /* a touched worker may take still more than when it was last offered work */
     struct operator **asked;      /* scratch of weigh.h: operators of a job's current round */
     size_t nasked, asked_capacity;
     uint64_t stamp, illegal_events, sequence;

@@ -151,6 +151,7 @@ void workers_update(struct core *core, struct worker *worker)
 void workers_touch(struct core *core, struct worker *worker)
 {
     workers_update(core, worker);
+    core->offer_again = true;
     if (worker->touched)
         return;
     worker->touched = true;

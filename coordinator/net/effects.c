@@ -278,9 +278,9 @@ static const struct {
 
 static void record_vote(struct farm *farm, const struct core_effect *effect, bool open)
 {
-    struct db_vote row = {.job = effect->key,
+    struct db_vote row = {.job = effect->lease.key,
                           .attestation = effect->answer.envelope,
-                          .round = effect->round,
+                          .round = effect->lease.round,
                           .operator_name = effect->lease.operator_name,
                           .open = open};
     db_put_vote(farm_write(farm), &row);
@@ -300,7 +300,7 @@ static void on_answered(struct farm *farm, const struct core_effect *effect)
     if (fates[fate].vote)
         record_vote(farm, effect, fates[fate].open);
     if (fate == ANSWER_EQUIVOCAL)
-        db_drop_vote(farm_write(farm), &effect->key, effect->round, effect->lease.operator_name);
+        db_drop_vote(farm_write(farm), &effect->lease.key, effect->lease.round, effect->lease.operator_name);
     forget_live(farm, &nonce);
     Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
     ack.nonce = wire_digest(&nonce);

@@ -65,6 +65,7 @@ static int check_outputs(const struct intake *intake, const struct statement *st
     if (result >= 0) {
         struct payload payload = {.manifest = statement->payload, .tar = statement->tar};
         pkginfo_write(spec, &manifest, &pkginfo);
+        payload.tar_size = canontar_size(&manifest, buf_view(&pkginfo));
         result = payload_verify(intake->store, &payload, buf_view(&pkginfo), spec->epoch, diag);
     }
     manifest_done(&manifest);
@@ -160,6 +161,18 @@ static void feed(struct farm *farm, const struct intake *intake)
         log_warning("answer of %s: %s", intake->worker, diag_text(&diag, result));
 }
 
+/* An answer that broke a rule is none: its lease ends, and somebody else is asked. */
+static void refuse(struct farm *farm, const struct intake *intake)
+{
+    const char *text = diag_text(&intake->diag, intake->result);
+    CLEANUP_FREE char *reason = mem_format("its answer was refused: %s", text);
+    struct core_event event = {.type = CORE_LEASE_REFUSED, .name = intake->worker, .text = reason};
+    memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
+    log_warning("answer of %s refused: %s", intake->worker, text);
+    acknowledge(farm, intake, WIRE_ACK_REFUSED, text);
+    (void)farm_feed(farm, &event, NULL);
+}
+
 static void intake_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
@@ -172,8 +185,7 @@ static void intake_done(struct pool_task *task, void *context)
     } else if (intake->result == FARM_E_MISSING) {
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result));
     } else if (intake->result < 0) {
-        log_warning("answer of %s refused: %s", intake->worker, diag_text(&intake->diag, intake->result));
-        acknowledge(farm, intake, WIRE_ACK_REFUSED, diag_text(&intake->diag, intake->result));
+        refuse(farm, intake);
     } else {
         feed(farm, intake);
     }

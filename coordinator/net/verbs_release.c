@@ -114,9 +114,10 @@ struct previous {
 static int visit_previous(void *context, const struct db_release *row)
 {
     struct previous *previous = context;
-    previous->sequence = row->sequence; /* rows come by sequence */
-    if (strcmp(row->state, "signed") == 0)
+    if (strcmp(row->state, "signed") == 0) { /* rows come by sequence */
+        previous->sequence = row->sequence;
         previous->signed_digest = row->digest;
+    }
     previous->exists = previous->exists || strcmp(row->name, previous->name) == 0;
     return 0;
 }
@@ -337,9 +338,15 @@ static int submit(struct farm *farm, const struct release_row *row, struct view 
 {
     struct sshsig signature;
     struct signature_list list = {.count = 0};
+    struct previous previous = {.name = row->name};
     if (farm->root == NULL)
         return diag_set(diag, FARM_E_STATE, "no trust root is installed");
-    int result = check_signature(farm, armored, text, &signature, diag);
+    int result = db_each_release(farm->db, visit_previous, &previous, diag);
+    if (result >= 0 && strcmp(row->state, "signed") != 0 && row->sequence != previous.sequence + 1)
+        return diag_set(diag, FARM_E_STALE, "another release was signed as number %lld meanwhile; draft this one again",
+                        (long long)row->sequence);
+    if (result >= 0)
+        result = check_signature(farm, armored, text, &signature, diag);
     if (result < 0)
         return result;
     char signer[2 * KEYS_PUBLIC_SIZE + 1];

@@ -80,6 +80,7 @@ test_begin() { # NAME
     chmod 700 "$work/coordinator"
     chmod 755 "$work"
     trap test_end EXIT
+    trap 'exit 143' TERM INT
     export FARM_SOCKET=$work/coordinator/control.sock
     printf 'version: 1\nsources:\n' >"$work/tree/farm/farm.lock"
     say "$1 in $work"

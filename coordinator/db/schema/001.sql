@@ -133,12 +133,15 @@ CREATE TABLE journal (
 
 CREATE TABLE release (
     name       TEXT    NOT NULL PRIMARY KEY,
-    sequence   INTEGER NOT NULL UNIQUE,
+    sequence   INTEGER NOT NULL,
     digest     BLOB    NOT NULL CHECK (length(digest) = 32),  -- of release.json, which is the object of that name
     plan       BLOB    NOT NULL REFERENCES plan (id),
     state      TEXT    NOT NULL CHECK (state IN ('draft', 'signed')),
     created_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Drafts may compete for a place in the chain; one of them is signed into it.
+CREATE UNIQUE INDEX release_chain ON release (sequence) WHERE state = 'signed';
 
 CREATE TABLE release_signature (
     release   TEXT NOT NULL REFERENCES release (name),
