@@ -157,7 +157,7 @@ static int on_worker_offline(struct core *core, const struct core_event *event, 
 {
     struct worker *worker = NULL;
     int r = need_session(core, event, &worker, diag);
-    if (r >= 0 && worker->online)
+    if (r >= 0 && worker != NULL && worker->online)
         workers_offline(core, worker);
     return r;
 }
@@ -178,7 +178,7 @@ static int on_worker_pause(struct core *core, const struct core_event *event, st
 {
     struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
-    if (r >= 0 && worker->paused != event->flag)
+    if (worker != NULL && worker->paused != event->flag)
         workers_pause(core, worker, event->flag);
     return r;
 }
