@@ -6,7 +6,8 @@ target_compile_definitions(farm_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
 target_compile_options(farm_flags INTERFACE
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
     -Wundef -Wformat=2 -Wvla -Wswitch-enum -Wnull-dereference -Wimplicit-fallthrough
-    -fstack-protector-strong -fno-common -fPIE)
+    -fstack-protector-strong -fno-common -fPIE
+    -UNDEBUG) # asserts are contracts between programmers, and stay on in release builds
 target_link_options(farm_flags INTERFACE -pie -Wl,-z,relro -Wl,-z,now)
 if(FARM_WERROR)
     target_compile_options(farm_flags INTERFACE -Werror)

@@ -5,7 +5,6 @@
 #include "farmlog.h"
 
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -72,6 +71,7 @@ static int run(struct coordinator_config *config)
         return fail(result, &diag);
     }
     log_set_level((enum log_level)level);
+    farm_block_signals();
     int result = farm_open(config, &farm, &diag);
     if (result < 0)
         return fail(result, &diag);
@@ -112,7 +112,6 @@ int main(int argc, char **argv)
     int result = config_read(path, &config, &diag);
     if (result < 0)
         return fail(result, &diag);
-    signal(SIGPIPE, SIG_IGN);
     if (check) {
         printf("%s: good\n", path);
         config_done(&config);

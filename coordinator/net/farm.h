@@ -110,6 +110,8 @@ void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMes
 void farm_allow_get(struct farm *farm, const struct digest *object);
 
 /* loop.c */
+/* Before any thread exists: the signals that stop the loop must not reach another one. Also ignores SIGPIPE. */
+void farm_block_signals(void);
 int farm_run(struct farm *farm, struct diag *diag) MUST_USE;
 
 /* sessions.c: what workers say. */

@@ -17,13 +17,25 @@ enum {
     WATCH_INTERVAL_MS = 500 /* watchers see time pass */
 };
 
-static int open_signals(struct diag *diag)
+static sigset_t stop_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    return set;
+}
+
+void farm_block_signals(void)
+{
+    sigset_t set = stop_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int open_signals(struct diag *diag)
+{
+    sigset_t set = stop_signals();
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : diag_errno(diag, "signalfd");
 }

@@ -29,4 +29,4 @@ expect_text "extra/three" "$work/out"
 expect_status 2 farm-verify "$work/handoff" --trust "$work/root.json" --phase image
 expect_status 0 farmctl release export second "$work/export"
 expect_status 0 farm-verify "$work/export" --trust "$work/root.json"
-expect_text "freshness not checked" "$work/out"
+expect_text "Freshness not checked" "$work/out"

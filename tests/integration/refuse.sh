@@ -21,8 +21,8 @@ worker_run alder-1
 wait_for 30 "the worker is online" workers_online 1
 farm_plan
 farmctl build "$plan" >/dev/null
-wait_for 60 "the worker refuses" grep -q "refused" "$work/log/worker-alder-1.log"
-expect_text "spec" "$work/log/worker-alder-1.log"
+wait_for 60 "the worker refuses" grep -q "the lease names the job" "$work/log/worker-alder-1.log"
+expect_text "gives" "$work/log/worker-alder-1.log"
 expect "nothing was built" test "$(find "$work/worker-alder-1/spool" -type f | wc -l)" = 0
 farmctl why one >"$work/why"
 expect_text "refused" "$work/why"
