@@ -70,7 +70,7 @@ static int migrate_step(struct db *db, size_t version, struct diag *diag)
 
 static int migrate(struct db *db, const char *path, struct diag *diag)
 {
-    int64_t version;
+    int64_t version = 0;
     int result = pragma_number(db, "PRAGMA user_version", &version, diag);
     if (result >= 0 && (version < 0 || (size_t)version > schema_count))
         return diag_set(

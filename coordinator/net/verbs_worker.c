@@ -73,6 +73,29 @@ static void record_worker(struct farm *farm, const struct directory_entry *entry
     db_put_journal(farm->db, moment_wall_ms(), "admit", text.data);
 }
 
+static void remove_entry(struct directory *directory, const char *worker)
+{
+    for (size_t i = 0; i < directory->nentries; i++) {
+        if (strcmp(directory->entries[i].worker, worker) != 0)
+            continue;
+        directory_entry_done(&directory->entries[i]);
+        memmove(&directory->entries[i], &directory->entries[i + 1],
+                (directory->nentries - i - 1) * sizeof *directory->entries);
+        directory->nentries--;
+        return;
+    }
+}
+
+/* The same machine with a newer entry (facts, expiry) takes the place of the older one; other keys are another machine. */
+static void remove_older(struct directory *directory, const struct directory_entry *entry)
+{
+    const struct directory_entry *known = directory_find(directory, entry->worker);
+    if (known != NULL && keys_public_equal(&known->ed25519, &entry->ed25519) &&
+        memcmp(known->curve, entry->curve, DIRECTORY_CURVE_SIZE) == 0 &&
+        strcmp(known->operator_name, entry->operator_name) == 0)
+        remove_entry(directory, entry->worker);
+}
+
 static int admit(struct farm *farm, json_t *document, struct directory_entry *entry, struct diag *diag)
 {
     if (farm->root == NULL)
@@ -85,8 +108,10 @@ static int admit(struct farm *farm, json_t *document, struct directory_entry *en
                           moment_format(entry->expires_ms).text);
     if (result >= 0)
         result = directory_entry_check(entry, farm->root, diag);
-    if (result >= 0)
+    if (result >= 0) {
+        remove_older(farm->directory, entry);
         result = directory_add(farm->directory, entry, diag);
+    }
     if (result >= 0)
         result = trust_publish_directory(farm, diag);
     if (result >= 0)
@@ -126,19 +151,6 @@ static const char *known_worker(struct farm *farm, struct ctl_request *request, 
         return NULL;
     }
     return name;
-}
-
-static void remove_entry(struct directory *directory, const char *worker)
-{
-    for (size_t i = 0; i < directory->nentries; i++) {
-        if (strcmp(directory->entries[i].worker, worker) != 0)
-            continue;
-        directory_entry_done(&directory->entries[i]);
-        memmove(&directory->entries[i], &directory->entries[i + 1],
-                (directory->nentries - i - 1) * sizeof *directory->entries);
-        directory->nentries--;
-        return;
-    }
 }
 
 void verb_worker_revoke(struct farm *farm, struct ctl_request *request)

@@ -30,14 +30,13 @@ expect_text "refused" "$work/why"
 say "K8: a tree that the owner did not list"
 kill -TERM "${pids[alder-1]}" && wait "${pids[alder-1]}" || true
 coordinator_kill
-rm -rf "$work/coordinator/farm.db"* 
-coordinator_start
-farm_base
-farmctl worker admit "$work/entry-alder-1.json" >/dev/null
 sed -i 's|^trees = .*|trees = https://git.example.org/|' "$work/worker-alder-1/worker.conf"
+rm "$work/log/worker-alder-1.log"
 worker_run alder-1
-wait_for 30 "the worker is online" workers_online 1
-farm_plan
-farmctl build "$plan" >/dev/null
-: >"$work/log/worker-alder-1.log"
-wait_for 60 "the worker refuses the tree" grep -q "git.example.org\|not allowed\|allow" "$work/log/worker-alder-1.log"
+coordinator_start
+wait_for 60 "the worker refuses the tree" grep -q "goes back.*trees" "$work/log/worker-alder-1.log"
+expect "nothing was built" test "$(find "$work/worker-alder-1/spool" -type f | wc -l)" = 0
+
+say "admitting the same worker again is no second one"
+expect_status 0 farmctl worker admit "$work/entry-alder-1.json"
+expect "one worker" test "$(farmctl worker list --json | grep -o '"worker"' | wc -l)" = 1

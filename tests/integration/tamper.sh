@@ -62,7 +62,7 @@ say "D4: a forged verdict"
 refused_start "UPDATE verdict SET payload = x'$(printf 'cd%.0s' {1..32})'" "not what the signed answers say"
 refused_start "UPDATE vote SET operator = 'cedar' WHERE operator = 'birch'" "another operator's"
 say "an envelope"
-refused_start "UPDATE attestation SET envelope = replace(envelope, 'a', 'b') WHERE rowid = 2" "another digest"
+refused_start "UPDATE attestation SET envelope = CAST(replace(CAST(envelope AS TEXT), 'a', 'b') AS BLOB) WHERE rowid = 2" "another digest"
 cp "$work/farm.db" "$work/coordinator/farm.db"
 coordinator_start
 expect "and as it was, it starts" job_is one agreed
