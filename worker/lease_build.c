@@ -242,22 +242,25 @@ static void look(struct watching *watching)
     tell(watching, phase_of(watching->setup->steps->steps[step].name));
 }
 
-/* Returns when the build has ended, however. */
+/*
+ * Returns when the build has ended, however. A build that has ended by itself is looked at before a cancellation: what came
+ * out of it is an observation, also when nobody waits for it any more.
+ */
 static void watch_build(struct watching *watching)
 {
     struct pollfd fds[] = {{.fd = sandbox_fd(watching->sandbox), .events = POLLIN},
                            {.fd = watching->watch->wake_fd, .events = POLLIN}};
     uint64_t count;
     for (bool killed = false;;) {
+        if (poll(fds, ARRAY_SIZE(fds), LEASE_PROGRESS_MS) < 0)
+            continue; /* EINTR */
+        if (fds[0].revents != 0)
+            return;
         if (!killed && lease_is_cancelled(watching->watch)) {
             sandbox_kill(watching->sandbox);
             killed = true;
             fds[1].fd = -1;
         }
-        if (poll(fds, ARRAY_SIZE(fds), LEASE_PROGRESS_MS) < 0 && errno != EINTR)
-            continue;
-        if (fds[0].revents != 0)
-            return;
         if (fds[1].revents != 0)
             (void)!read(watching->watch->wake_fd, &count, sizeof count);
         if (!killed)

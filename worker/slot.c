@@ -236,7 +236,7 @@ static void collect(struct slot *slot)
     else
         log_warning("%s for lease %.8s failed (%s): %s", lease->node, spool_nonce_text(&lease->nonce).text,
                     failure_kind_name(lease->failure), lease->result.text);
-    if (is_cancelled(slot))
+    if (is_stopping(slot))
         finish(slot, LEASE_ABANDONED, &why);
     else
         answer(slot, lease);
@@ -440,7 +440,7 @@ int slot_replay(struct slot *slot, const struct spool_entry *entry, const char *
 bool slot_cancel(struct slot *slot, const struct lease_nonce *nonce)
 {
     pthread_mutex_lock(&slot->lock);
-    bool works = slot->machine.state != SLOT_IDLE && slot->machine.state != SLOT_REPORT &&
+    bool works = (slot->machine.state == SLOT_PREPARE || slot->machine.state == SLOT_RUN) &&
                  lease_nonce_equal(&slot->nonce, nonce);
     if (works)
         atomic_store(&slot->cancelled, true);

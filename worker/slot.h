@@ -44,7 +44,7 @@ int slot_assign(struct slot *slot, struct lease *lease, const char *bulk_endpoin
 /* Uploads the objects of an answer of before; 'entry' is copied as far as needed. */
 int slot_replay(struct slot *slot, const struct spool_entry *entry, const char *bulk_endpoint,
                 struct diag *diag) MUST_USE;
-/* Ends the build of this lease, if the slot works on it and has no answer yet: then true. */
+/* Ends the build of this lease, if the slot is at it: then true. What is built already is answered, as an observation. */
 bool slot_cancel(struct slot *slot, const struct lease_nonce *nonce);
 
 #endif

@@ -10,7 +10,7 @@
 #include "diag.h"
 #include "json.h"
 
-enum { TALLY_FILE_MAX = 256 * 1024, TALLY_TEXT_MAX = 512 };
+enum { TALLY_FILE_MAX = 256 * 1024, TALLY_TEXT_MAX = DIAG_TEXT_MAX };
 
 struct tally {
     int64_t since_ms; /* wall clock: first start */
