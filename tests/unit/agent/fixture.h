@@ -4,7 +4,7 @@
  * tree under git, and a source archive; and leases about them as a coordinator would send them.
  *
  * Packages, all of tier extra: hello (from the archive), user (needs hello), fails, lies (promises a file and
- * does not bring it), slow (a minute), rude (installs below ./lib), victim (needs rude).
+ * does not bring it), slow (a minute), rude (installs below ./lib), victim (needs rude), old, new (supersedes old), both (needs new and old).
  */
 #ifndef FARM_TEST_FIXTURE_H
 #define FARM_TEST_FIXTURE_H

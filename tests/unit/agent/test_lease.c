@@ -303,6 +303,29 @@ static void payload_over_a_link(void **state)
     lease_free(rude, &shop);
 }
 
+/* The later package's file is the one that a build sees, because its recipe says so. */
+static void superseded(void **state)
+{
+    (void)state;
+    struct manifest manifest = MANIFEST_INIT;
+    struct lease *old = do_lease("extra/old", NULL, 0);
+    expect_built(old);
+    struct lease *new = do_lease("extra/new", &old->payload, 1);
+    expect_built(new);
+    const struct payload payloads[] = {old->payload, new->payload};
+    struct lease *both = do_lease("extra/both", payloads, 2);
+    expect_built(both);
+    must(payload_manifest(shop.store, &both->payload.manifest, &manifest, NULL), NULL);
+    const struct entry *file = manifest_find(&manifest, VIEW("usr/share/both"));
+    struct digest want = digest_of(VIEW("new\no\n"));
+    assert_non_null(file);
+    assert_true(digest_equal(&file->sha256, &want));
+    manifest_done(&manifest);
+    lease_free(old, &shop);
+    lease_free(new, &shop);
+    lease_free(both, &shop);
+}
+
 static bool after_a_while(void *context)
 {
     int *asked = context;
@@ -360,6 +383,7 @@ static int run(void)
         cmocka_unit_test(builds),
         cmocka_unit_test(failures),
         cmocka_unit_test(payload_over_a_link),
+        cmocka_unit_test(superseded),
         cmocka_unit_test(cancelled),
         cmocka_unit_test(reopened),
     };
