@@ -136,6 +136,7 @@ done
 # ---- the tests that THREATS.md names ----
 
 grep -hoE '^(static )?void [a-zA-Z0-9_]+\(void \*\*' -r tests/unit tests/golden tests/sim | sed 's/(.*//; s/.* //' | sort -u >"$work/tests"
+# shellcheck disable=SC2016 # backquotes are what is looked for
 while read -r name; do
     case $name in
         *.sh) [ -x "tests/integration/$name" ] || problem "THREATS.md names tests/integration/$name, which does not exist" ;;
