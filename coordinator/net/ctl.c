@@ -27,6 +27,12 @@ struct ctl_request {
     char verb[64];
 };
 
+/* Unfinished requests of one client: more are refused. farmctl has one. */
+enum { CLIENT_REQUESTS_MAX = 32 };
+
+/* How often a watcher looks: people see no faster, and a status walks every node of every plan. */
+enum { WATCH_INTERVAL_MS = 500 };
+
 struct watcher {
     struct ctl_request *request;
     watch_poll *poll;
@@ -41,7 +47,26 @@ struct ctl {
     size_t nclients;
     struct watcher *watchers;
     size_t nwatchers, watchers_capacity;
+    int64_t watch_due_ms; /* steady */
 };
+
+/* Takes away what a coordinator that died left, and nothing else: the path is configured by hand. */
+static int remove_leftover(const char *path, const struct sockaddr_un *address, struct diag *diag)
+{
+    struct stat status;
+    if (lstat(path, &status) < 0)
+        return errno == ENOENT ? 0 : diag_errno(diag, "%s", path);
+    if (!S_ISSOCK(status.st_mode))
+        return diag_set(diag, FARM_E_CONFIG,
+                        "%s: exists and is not a socket; set control_socket to another path", path);
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return diag_errno(diag, "socket");
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN)
+        return diag_set(diag, FARM_E_STATE, "%s: another program listens here; is it another coordinator?",
+                        path);
+    return unlink(path) < 0 ? diag_errno(diag, "%s: remove", path) : 0;
+}
 
 static int listen_on(const char *path, struct diag *diag)
 {
@@ -54,9 +79,9 @@ static int listen_on(const char *path, struct diag *diag)
     CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return diag_errno(diag, "socket");
-    if (unlink(path) < 0 &&
-        errno != ENOENT) /* a leftover; the state directory's lock says nobody listens on it */
-        return diag_errno(diag, "%s: remove", path);
+    int result = remove_leftover(path, &address, diag);
+    if (result < 0)
+        return result;
     mode_t before = umask(0177);
     int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
     umask(before);
@@ -189,6 +214,9 @@ static void dispatch(struct farm *farm, struct client *client, const Wire__CtlRe
         json_read(wire_view(&message->body), "request", WIRE_CTL_REQUEST_MAX, &request->params, &diag);
     if (result >= 0 && !json_is_object(request->params))
         result = diag_set(&diag, FARM_E_SYNTAX, "request: expected an object");
+    if (result >= 0 && client->requests > CLIENT_REQUESTS_MAX)
+        result = diag_set(&diag, FARM_E_LIMIT, "%d requests of this connection are unanswered already",
+                          CLIENT_REQUESTS_MAX);
     for (size_t i = 0; result >= 0 && i < ctl_nverbs; i++)
         if (strcmp(ctl_verbs[i].name, message->verb) == 0) {
             ctl_verbs[i].run(farm, request);
@@ -223,6 +251,8 @@ static bool client_take_frames(struct farm *farm, struct client *client)
 
 static void client_write(struct client *client)
 {
+    if (client->overrun)
+        client_hang_up(client);
     while (client->fd >= 0 && client->sent < client->out.size) {
         ssize_t put =
             send(client->fd, client->out.data + client->sent, client->out.size - client->sent, MSG_NOSIGNAL);
@@ -238,8 +268,6 @@ static void client_write(struct client *client)
     }
     buf_clear(&client->out);
     client->sent = 0;
-    if (client->overrun)
-        client_hang_up(client);
 }
 
 size_t ctl_poll_items(struct ctl *ctl, struct link_poll_item *items)
@@ -311,26 +339,36 @@ bool ctl_is_gone(const struct ctl_request *request)
     return request->client->fd < 0;
 }
 
+/* Queues one reply; it leaves after the commit (ctl_flush). */
+static int queue_reply(struct client *client, enum wire_ctl_kind kind, int status, struct view body,
+                       const char *error, struct diag *diag)
+{
+    Wire__CtlReply message = WIRE__CTL_REPLY__INIT;
+    message.status = (uint32_t)status;
+    message.kind = (Wire__CtlKind)kind;
+    message.body = wire_bytes(body);
+    message.error = wire_text(error);
+    return wire_encode_prefixed(WIRE_CTL_REPLY, &message.base, &client->out, diag);
+}
+
 static void reply(struct ctl_request *request, enum wire_ctl_kind kind, int status, json_t *body,
                   const char *error)
 {
     struct client *client = request->client;
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct diag diag = DIAG_INIT;
-    Wire__CtlReply message = WIRE__CTL_REPLY__INIT;
-    if (body != NULL)
+    if (client->fd >= 0 && !client->overrun && body != NULL)
         json_write(body, &text);
     json_decref(body);
-    message.status = (uint32_t)status;
-    message.kind = (Wire__CtlKind)kind;
-    message.body = wire_bytes(buf_view(&text));
-    message.error = wire_text(error);
-    if (client->fd < 0)
+    if (client->fd < 0 || client->overrun)
         return;
-    int result = wire_encode_prefixed(WIRE_CTL_REPLY, &message.base, &client->out, &diag);
-    if (result < 0)
+    int result = queue_reply(client, kind, status, buf_view(&text), error, &diag);
+    if (result < 0) { /* too long, most likely: say so, instead of hanging up */
         log_error("control socket: cannot answer %s: %s", request->verb, diag_text(&diag, result));
-    client->overrun = client->overrun || result < 0 || client->out.size - client->sent > CTL_BACKLOG_MAX;
+        result = queue_reply(client, kind, FARM_EXIT_CANNOT_RUN, view_of(NULL, 0),
+                             "the answer is too long to be sent; ask for less (--plan, --state)", NULL);
+    }
+    client->overrun = result < 0 || client->out.size - client->sent > CTL_BACKLOG_MAX;
 }
 
 void ctl_progress(struct ctl_request *request, json_t *body)
@@ -362,22 +400,39 @@ void watch_add(struct farm *farm, struct ctl_request *request, watch_poll *poll,
     ctl->watchers =
         mem_reserve(ctl->watchers, &ctl->watchers_capacity, ctl->nwatchers + 1, sizeof *ctl->watchers);
     ctl->watchers[ctl->nwatchers++] = (struct watcher){request, poll, release, state};
+    ctl->watch_due_ms = 0; /* the new one looks at once */
+}
+
+int64_t watch_due(const struct ctl *ctl)
+{
+    return ctl->nwatchers > 0 ? ctl->watch_due_ms : INT64_MAX;
+}
+
+/* False when the watcher is done with. */
+static bool watch_one(struct farm *farm, const struct watcher *watcher)
+{
+    const struct client *client = watcher->request->client;
+    if (ctl_is_gone(watcher->request)) {
+        request_free(watcher->request);
+        return false;
+    }
+    /* Who has not read the last news gets no more of it, but the newest when it has. */
+    return client->sent < client->out.size || watcher->poll(farm, watcher->request, watcher->state);
 }
 
 void watch_poll_all(struct farm *farm)
 {
     struct ctl *ctl = farm->ctl;
     size_t kept = 0;
+    if (ctl->nwatchers == 0 || moment_steady_ms() < ctl->watch_due_ms)
+        return;
     for (size_t i = 0; i < ctl->nwatchers; i++) {
         struct watcher watcher = ctl->watchers[i];
-        bool gone = ctl_is_gone(watcher.request);
-        if (!gone && watcher.poll(farm, watcher.request, watcher.state)) {
+        if (watch_one(farm, &watcher))
             ctl->watchers[kept++] = watcher;
-            continue;
-        }
-        if (gone)
-            request_free(watcher.request);
-        watcher.release(watcher.state);
+        else
+            watcher.release(watcher.state);
     }
     ctl->nwatchers = kept;
+    ctl->watch_due_ms = moment_steady_ms() + WATCH_INTERVAL_MS;
 }

@@ -56,13 +56,15 @@ extern const struct ctl_verb_row ctl_verbs[];
 extern const size_t ctl_nverbs;
 
 /*
- * Watchers: requests that are answered over time (build --wait, watch, log -f). poll() is called after every
- * turn of the loop; it returns false when it has finished the request. When the client has gone, the request
- * just ends.
+ * Watchers: requests that are answered over time (build --wait, watch, log). poll() is called twice a second,
+ * but not while the client has not read what it was sent; it returns false when it has finished the request.
+ * When the client has gone, the request just ends.
  */
 typedef bool watch_poll(struct farm *farm, struct ctl_request *request, void *state);
 void watch_add(struct farm *farm, struct ctl_request *request, watch_poll *poll, void *state,
                void (*release)(void *state));
 void watch_poll_all(struct farm *farm);
+/* When the watchers look next, on the steady clock; INT64_MAX if there are none. */
+int64_t watch_due(const struct ctl *ctl);
 
 #endif

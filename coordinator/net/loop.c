@@ -12,10 +12,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum {
-    MESSAGES_A_TURN = 256,  /* one commit carries many answers, but nobody waits for more than these */
-    WATCH_INTERVAL_MS = 500 /* watchers see time pass */
-};
+/* One commit carries many answers, but nobody waits for more than these. */
+enum { MESSAGES_A_TURN = 256 };
 
 static sigset_t stop_signals(void)
 {
@@ -42,9 +40,11 @@ static int open_signals(struct diag *diag)
 
 static int timeout_of(struct farm *farm)
 {
-    int64_t wait = core_next_tick(farm->core) - farm_core_now();
-    if (wait > WATCH_INTERVAL_MS)
-        wait = WATCH_INTERVAL_MS;
+    enum { LONGEST_MS = 5000 };
+    int64_t tick = core_next_tick(farm->core), watch = watch_due(farm->ctl);
+    int64_t wait = (tick < watch ? tick : watch) - farm_core_now();
+    if (wait > LONGEST_MS)
+        wait = LONGEST_MS;
     return wait < 0 ? 0 : (int)wait;
 }
 

@@ -12,8 +12,10 @@
 
 #include <stdbool.h>
 
-/* Embedded as the first member of whatever the task needs; owned by the submitter until done() has been
- * called. */
+/*
+ * Embedded as the first member of whatever the task needs; owned by the submitter until done() has been called.
+ * When the pool is freed, done() is called for tasks that never ran: a task's result starts as -ECANCELED.
+ */
 struct pool_task {
     void (*run)(struct pool_task *task);                 /* on a pool thread */
     void (*done)(struct pool_task *task, void *context); /* on the loop's thread; frees the task */

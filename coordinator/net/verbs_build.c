@@ -11,6 +11,7 @@
 #include "farmlog.h"
 #include "repository.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* One build request: waits for its sources, then for the plan if it was asked to. */
@@ -149,7 +150,7 @@ static void start(struct farm *farm, struct build *build)
 /* All sources have been asked for: start, or list what is missing. */
 static void sources_settled(struct farm *farm, struct build *build)
 {
-    if (build->problems.count == 0) {
+    if (build->problems.count == 0 && !farm->stopping) {
         start(farm, build);
         return;
     }
@@ -214,6 +215,7 @@ static void fetch_one(struct farm *farm, struct build *build, const struct packa
     struct fetch *fetch = mem_zero(1, sizeof *fetch);
     fetch->task.run = fetch_run;
     fetch->task.done = fetch_done;
+    fetch->result = -ECANCELED;
     fetch->build = build;
     fetch->store = farm->store;
     fetch->state_path = farm->state_path;

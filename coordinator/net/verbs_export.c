@@ -359,6 +359,7 @@ static void export_release(struct farm *farm, struct ctl_request *request, const
     }
     export->task.run = export_run;
     export->task.done = export_done;
+    export->result = -ECANCELED;
     export->request = request;
     export->store = farm->store;
     export->state_path = farm->state_path;

@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-enum { LOG_OBJECT_MAX = 256 * 1024 * 1024, LOG_ITEM = 256 * 1024 };
+/* LOG_STEP goes out at a time; well below CTL_BACKLOG_MAX even if every byte of it needs six in JSON. */
+enum { LOG_OBJECT_MAX = 256 * 1024 * 1024, LOG_ITEM = 256 * 1024, LOG_STEP = 8 * 1024 * 1024 };
 
 /* ---- log ---- */
 
@@ -42,14 +43,43 @@ static void send_text(struct ctl_request *request, const char *worker, struct vi
 {
     while (text.size > 0) {
         size_t part = text.size < LOG_ITEM ? text.size : LOG_ITEM;
+        while (part < text.size && part > 1 && ((unsigned char)text.data[part] & 0xc0) == 0x80)
+            part--; /* not within a character */
         ctl_item(request,
                  json_pack("{s:s, s:o}", "worker", worker, "text", json_view(view_of(text.data, part))));
         text = view_of(text.data + part, text.size - part);
     }
 }
 
-static int send_finished(struct farm *farm, struct ctl_request *request, const struct digest *key,
-                         struct diag *diag)
+/* A log on its way to somebody who reads it at his own pace. */
+struct log_stream {
+    struct buf text;
+    size_t sent;
+    char node[WIRE_NODE_MAX + 1], worker[WIRE_NAME_MAX + 1];
+};
+
+static void log_stream_free(void *state)
+{
+    struct log_stream *stream = state;
+    buf_done(&stream->text);
+    free(stream);
+}
+
+static bool poll_stream(struct farm *farm, struct ctl_request *request, void *state)
+{
+    struct log_stream *stream = state;
+    size_t left = stream->text.size - stream->sent, part = left < LOG_STEP ? left : LOG_STEP;
+    (void)farm;
+    send_text(request, stream->worker, view_of(stream->text.data + stream->sent, part));
+    stream->sent += part;
+    if (part < left)
+        return true;
+    ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:b}", "node", stream->node, "ended", 1));
+    return false;
+}
+
+static int send_finished(struct farm *farm, struct ctl_request *request, const char *node,
+                         const struct digest *key, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct log_of wanted = {.worker = ctl_text(request, "worker"), .farm = farm};
@@ -59,9 +89,15 @@ static int send_finished(struct farm *farm, struct ctl_request *request, const s
                         "nobody has built it yet; \"farmctl why\" says what it waits for");
     if (result >= 0)
         result = store_get(farm->store, &wanted.log, LOG_OBJECT_MAX, &text, diag);
-    if (result >= 0)
-        send_text(request, wanted.from, buf_view(&text));
-    return result;
+    if (result < 0)
+        return result;
+    struct log_stream *stream = mem_zero(1, sizeof *stream);
+    stream->text = text;
+    text = (struct buf)BUF_INIT;
+    snprintf(stream->node, sizeof stream->node, "%s", node);
+    snprintf(stream->worker, sizeof stream->worker, "%s", wanted.from);
+    watch_add(farm, request, poll_stream, stream, log_stream_free);
+    return 0;
 }
 
 struct follow {
@@ -123,11 +159,9 @@ void verb_log(struct farm *farm, struct ctl_request *request)
     if (!core_node(farm->core, &plan->id, node, &view) || !view.keyed)
         result = diag_set(&diag, FARM_E_MISSING, "%s has not run yet; \"farmctl why %s\" says why", id, id);
     else
-        result = send_finished(farm, request, &view.key, &diag);
+        result = send_finished(farm, request, id, &view.key, &diag);
     if (result < 0)
         ctl_fail(request, result, &diag);
-    else
-        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:b}", "node", id, "ended", 1));
 }
 
 /* ---- diff ---- */

@@ -253,6 +253,7 @@ void verb_plan(struct farm *farm, struct ctl_request *request)
     struct plan_task *job = mem_zero(1, sizeof *job);
     job->task.run = plan_run;
     job->task.done = plan_done;
+    job->result = -ECANCELED;
     job->request = request;
     job->store = farm->store;
     job->state_path = farm->state_path;

@@ -11,6 +11,7 @@
 #include "farmlog.h"
 #include "payload.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -206,6 +207,7 @@ void verb_release_draft(struct farm *farm, struct ctl_request *request)
     struct draft *draft = mem_zero(1, sizeof *draft);
     draft->task.run = draft_run;
     draft->task.done = draft_done;
+    draft->result = -ECANCELED;
     draft->request = request;
     draft->store = farm->store;
     draft->state_dirfd = farm->state_dirfd;

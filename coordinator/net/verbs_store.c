@@ -6,6 +6,7 @@
 #include "file.h"
 #include "payload.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* ---- base import ---- */
@@ -76,6 +77,7 @@ void verb_base_import(struct farm *farm, struct ctl_request *request)
     struct base_task *base = mem_zero(1, sizeof *base);
     base->task.run = base_run;
     base->task.done = base_done;
+    base->result = -ECANCELED;
     base->request = request;
     base->store = farm->store;
     base->state_dirfd = farm->state_dirfd;
@@ -191,6 +193,7 @@ void verb_source_add(struct farm *farm, struct ctl_request *request)
     struct source_task *source = mem_zero(1, sizeof *source);
     source->task.run = source_run;
     source->task.done = source_done;
+    source->result = -ECANCELED;
     source->request = request;
     source->store = farm->store;
     source->fd = fd;
