@@ -241,8 +241,9 @@ bring_sources() {
 }
 
 make_plan() {
-    farmctl plan --base quickstart "$state/tree@HEAD" all >"$state/plan"
-    note "$(cut -c1-12 "$state/plan"), $(farmctl jobs --plan "$(cat "$state/plan")" --json | grep -o '"node"' | wc -l) jobs known"
+    farmctl plan --base quickstart "$state/tree@HEAD" all --json >"$state/plan.json"
+    sed 's/.*"plan":"\([0-9a-f]*\)".*/\1/' "$state/plan.json" >"$state/plan"
+    note "$(cut -c1-12 "$state/plan"), $(grep -o '"node":' "$state/plan.json" | wc -l) jobs"
 }
 
 # Goes on over a restart of the coordinator: what was accepted is on its disk, and running builds go on meanwhile.
