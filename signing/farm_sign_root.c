@@ -28,7 +28,7 @@ static const char root_help[] =
     "      --root-key NAME=FILE.pub   a person who signs roots; may be repeated; likewise\n"
     "      --release-key, --enrolment-key, --verifier-key\n"
     "      --root-threshold N         persons needed; likewise --release-threshold, --enrolment-threshold,\n"
-    "                                 --verifier-threshold (default: all but one, at least 1)\n"
+    "                                 --verifier-threshold (default: all but one; both of two)\n"
     "      --anchor OPERATOR=FILE.pub an operator without whom nothing is agreed; may be repeated\n"
     "      --unverified PACKAGE       may be released with a quorum of 1; may be repeated\n"
     "sign puts a signature into FILE.sig.d/; show prints the root and who signed it, and exits 1 if that is "
@@ -168,7 +168,7 @@ static void default_thresholds(struct root *root)
         struct role *role = &root->roles[i];
         size_t persons = role_persons(role);
         if (role->threshold == 0 && persons > 0)
-            role->threshold = persons > 1 ? (uint32_t)(persons - 1) : 1;
+            role->threshold = persons > 2 ? (uint32_t)(persons - 1) : (uint32_t)persons;
     }
 }
 

@@ -205,7 +205,8 @@ static void fill_fixed(struct farm *farm, struct lease_parts *parts, struct farm
     farm_allow_get(farm, &plan->base_tar);
 }
 
-static void post_lease(struct farm *farm, struct farm_plan *plan, const struct core_lease *core_lease)
+/* Lets its inputs be fetched and, if asked to, sends it. */
+static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct core_lease *core_lease, bool send)
 {
     const struct plan_node *node = &plan->plan->nodes[core_lease->node];
     const struct package *package = tree_find(plan->tree->tree, view_text(node->id));
@@ -221,9 +222,9 @@ static void post_lease(struct farm *farm, struct farm_plan *plan, const struct c
     lease.deadline_ms = (uint64_t)(core_lease->deadline_ms - core_lease->granted_ms);
     lease.round = core_lease->round;
     int result = package != NULL ? fill_sources(farm, &parts, package, &lease, &diag) : FARM_E_UNKNOWN;
-    if (result >= 0)
+    if (result >= 0 && send)
         farm_post(farm, core_lease->worker, WIRE_LEASE, &lease.base);
-    else
+    if (result < 0)
         log_error("lease for %s cannot be written: %s", node->id, diag_text(&diag, result));
     lease_parts_done(&parts);
 }
@@ -234,8 +235,20 @@ static void on_granted(struct farm *farm, const struct core_effect *effect)
     const char *node = plan->plan->nodes[effect->lease.node].id;
     record_lease(farm, &effect->lease);
     note_live(farm, &effect->lease, node);
-    post_lease(farm, plan, &effect->lease);
+    offer_lease(farm, plan, &effect->lease, true);
     log_info("lease granted node=%s worker=%s round=%u", node, effect->lease.worker, effect->lease.round);
+}
+
+void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce)
+{
+    struct core_lease lease;
+    struct digest digest = nonce_digest(nonce);
+    if (!core_lease_find(farm->core, nonce, &lease) || lease.state != LEASE_LIVE ||
+        map_get(farm->live, digest_key(&digest)) != NULL)
+        return;
+    struct farm_plan *plan = plans_get(farm, &lease.plan);
+    note_live(farm, &lease, plan->plan->nodes[lease.node].id);
+    offer_lease(farm, plan, &lease, false);
 }
 
 static void on_ended(struct farm *farm, const struct core_effect *effect)

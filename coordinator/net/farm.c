@@ -152,6 +152,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->plans = map_new();
     farm->live = map_new();
     farm->hellos = map_new();
+    farm->held_back = map_new();
     farm->gettable.objects = map_new();
     pthread_mutex_init(&farm->gettable.lock, NULL);
     farm->gate = link_gate_new();
@@ -230,6 +231,7 @@ struct farm *farm_close(struct farm *farm)
     free_plans(farm);
     live_free_all(farm->live);
     free_hellos(farm->hellos);
+    map_free(farm->held_back);
     map_free(farm->gettable.objects);
     pthread_mutex_destroy(&farm->gettable.lock);
     drop_outbox(farm);

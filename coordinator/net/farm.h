@@ -88,12 +88,15 @@ struct farm {
     struct map *plans;           /* id -> struct farm_plan */
     struct map *live;            /* nonce -> struct live_lease */
     struct map *hellos;          /* worker -> json_t with what its Hello said */
+    struct map *held_back;       /* workers that the farm's operator paused; their owners cannot resume them */
     struct gettable gettable;
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
+    bool handing_over;              /* one at a time: gate.state is read, and written by what was read */
     bool stopping;
+    int64_t expiry_due_ms; /* steady; sessions_expire() looks then */
     int64_t started_ms; /* wall */
 };
 
@@ -120,10 +123,18 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
 int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,
                    struct diag *diag) MUST_USE;
 void sessions_revoke(struct farm *farm, const char *worker);
+/* Ends its session until it is admitted again; what it said counts as before. */
+void sessions_suspend(struct farm *farm, const char *worker);
+/* Suspends whose entries ran out; looks once a minute. */
+void sessions_expire(struct farm *farm);
+/* Paused by the farm's operator, whatever the worker's owner says. */
+void sessions_hold_back(struct farm *farm, const char *worker, bool paused);
 void live_free_all(struct map *live);
 
 /* effects.c: one event into the core, and its effects into rows, messages and further events. */
 int farm_feed(struct farm *farm, const struct core_event *event, struct diag *diag);
+/* After a restart: a worker presents a live lease again; it is shown, and its inputs may be fetched, as before. */
+void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce);
 /* The core's clock. */
 int64_t farm_core_now(void);
 int64_t farm_wall_of_core(int64_t core_ms);
@@ -161,11 +172,27 @@ char *plans_tree_path(const struct digest *tree_sha256); /* "trees/<hex>", owned
 /* startup.c: reads the database back, and believes nothing in it. */
 int startup_restore(struct farm *farm, struct diag *diag) MUST_USE;
 
+/* admission.c: workers, by the trust root. */
+/* A signed entry, also a newer one of a known worker. */
+int admission_admit(struct farm *farm, const struct directory_entry *entry, struct diag *diag) MUST_USE;
+/* After another root was installed. */
+int admission_review(struct farm *farm, size_t *ret_suspended, struct diag *diag) MUST_USE;
+/* The directory and the table "worker", after a restart. */
+int admission_restore(struct farm *farm, struct diag *diag) MUST_USE;
+
 /* trust.c: the installed root and the worker directory. */
 int trust_load(struct farm *farm, struct diag *diag) MUST_USE;
 int trust_install(struct farm *farm, struct view root_text, const struct view *signatures, size_t nsignatures,
                   struct diag *diag) MUST_USE;
+/* A root is installed and has not expired; says what to do otherwise. */
+int trust_check_root(const struct farm *farm, struct diag *diag) MUST_USE;
 /* Writes workers.json with the next version. */
 int trust_publish_directory(struct farm *farm, struct diag *diag) MUST_USE;
+/* The same if it has lived half of its time, since nobody accepts a release with an expired one. */
+int trust_refresh_directory(struct farm *farm, struct diag *diag) MUST_USE;
+/* The bytes of the directory as published. Appends. */
+int trust_directory_text(const struct farm *farm, struct buf *ret, struct diag *diag) MUST_USE;
+/* Takes the worker's entry out, if there is one; publishes nothing. */
+void trust_remove_entry(struct directory *directory, const char *worker);
 
 #endif

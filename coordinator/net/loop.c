@@ -66,6 +66,7 @@ static void tick(struct farm *farm)
     struct core_event event = {.type = CORE_TICK};
     if (core_next_tick(farm->core) <= farm_core_now())
         (void)farm_feed(farm, &event, NULL);
+    sessions_expire(farm);
 }
 
 static int turn(struct farm *farm, int signal_fd, struct diag *diag)

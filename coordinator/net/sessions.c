@@ -45,6 +45,13 @@ static void remember_hello(struct farm *farm, const struct link_peer *peer, cons
     json_decref(before);
 }
 
+static void on_pause(struct farm *farm, const char *worker, bool by_owner)
+{
+    struct core_event event = {.type = CORE_WORKER_PAUSE, .name = worker};
+    event.flag = by_owner || map_get(farm->held_back, view_text(worker)) != NULL;
+    (void)farm_feed(farm, &event, NULL);
+}
+
 static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire__Hello *hello)
 {
     struct diag diag = DIAG_INIT;
@@ -66,6 +73,7 @@ static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire
     }
     remember_hello(farm, peer, hello);
     welcome(farm, peer);
+    on_pause(farm, peer->user, false); /* a paused worker says so next */
     struct core_event event = {.type = CORE_WORKER_ONLINE,
                                .name = peer->user,
                                .nonces = nonces,
@@ -75,6 +83,8 @@ static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire
                                             .memory_bytes = hello->facts->memory_bytes,
                                             .disk_bytes = hello->facts->disk_bytes}};
     int result = farm_feed(farm, &event, &diag);
+    for (size_t i = 0; result >= 0 && i < hello->n_running; i++)
+        effects_resume_lease(farm, &nonces[i]);
     if (result < 0)
         refuse(farm, peer->user, result, diag_text(&diag, result));
     else
@@ -122,12 +132,6 @@ static void on_progress(struct farm *farm, const char *worker, const Wire__Progr
         keep_tail(live, message->log_offset, wire_view(&message->log_tail));
 }
 
-static void on_pause(struct farm *farm, const char *worker, bool paused)
-{
-    struct core_event event = {.type = CORE_WORKER_PAUSE, .name = worker, .flag = paused};
-    (void)farm_feed(farm, &event, NULL);
-}
-
 static void on_goodbye(struct farm *farm, const char *worker, const char *reason)
 {
     struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = worker};
@@ -172,6 +176,11 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
     wire_free(message);
 }
 
+static bool is_expired(const struct directory_entry *entry)
+{
+    return entry->expires_ms <= moment_wall_ms();
+}
+
 int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,
                    struct diag *diag)
 {
@@ -182,12 +191,44 @@ int sessions_admit(struct farm *farm, const struct directory_entry *entry, const
                                           .cpu_vendor = entry->cpu_vendor,
                                           .kernel = entry->kernel,
                                           .site = entry->site}};
-    int result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
-    if (result >= 0)
-        result = farm_feed(farm, &event, diag);
+    int result = farm_feed(farm, &event, diag);
+    if (result >= 0 && is_expired(entry))
+        log_warning("worker %s: its entry expired at %s, so it cannot connect; a new one is admitted with "
+                    "\"farmctl worker admit\"",
+                    entry->worker, moment_format(entry->expires_ms).text);
+    else if (result >= 0)
+        result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
     if (result >= 0 && strcmp(state, "paused") == 0)
-        on_pause(farm, entry->worker, true);
+        sessions_hold_back(farm, entry->worker, true);
     return result;
+}
+
+void sessions_hold_back(struct farm *farm, const char *worker, bool paused)
+{
+    if (paused)
+        map_set(farm->held_back, view_text(worker), farm);
+    else
+        (void)map_remove(farm->held_back, view_text(worker));
+    on_pause(farm, worker, false);
+}
+
+void sessions_suspend(struct farm *farm, const char *worker)
+{
+    struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = worker};
+    if (link_gate_revoke(farm->gate, worker))
+        (void)farm_feed(farm, &event, NULL);
+}
+
+void sessions_expire(struct farm *farm)
+{
+    enum { INTERVAL_MS = 60 * 1000 };
+    int64_t now_ms = moment_steady_ms();
+    if (now_ms < farm->expiry_due_ms)
+        return;
+    farm->expiry_due_ms = now_ms + INTERVAL_MS;
+    for (size_t i = 0; i < farm->directory->nentries; i++)
+        if (is_expired(&farm->directory->entries[i]))
+            sessions_suspend(farm, farm->directory->entries[i].worker);
 }
 
 void sessions_revoke(struct farm *farm, const char *worker)

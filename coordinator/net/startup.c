@@ -203,17 +203,15 @@ struct restore {
     struct diag *diag;
 };
 
-static int restore_worker(void *context, const struct db_worker *row)
+static int restore_flag(void *context, const char *operator_name, const char *reason)
 {
     struct restore *restore = context;
-    const struct directory_entry *entry = directory_find(restore->farm->directory, row->name);
-    if (strcmp(row->state, "revoked") == 0)
-        return 0;
-    if (entry == NULL || memcmp(entry->ed25519.bytes, row->ed25519.bytes, KEYS_PUBLIC_SIZE) != 0 ||
-        memcmp(entry->curve, row->curve.bytes, DIRECTORY_CURVE_SIZE) != 0)
-        return diag_set(restore->diag, FARM_E_CORRUPT,
-                        "database: worker %s differs from the signed directory; admit it again", row->name);
-    return sessions_admit(restore->farm, entry, row->state, restore->diag);
+    struct core_event event = {.type = CORE_OPERATOR_FLAG, .name = operator_name, .text = reason};
+    struct diag why = DIAG_INIT;
+    int result = farm_feed(restore->farm, &event, &why);
+    if (result < 0) /* none of its workers is admitted: there is nobody to keep from leases */
+        log_warning("flag of operator %s: %s", operator_name, diag_text(&why, result));
+    return 0;
 }
 
 static int visit_base(void *context, const struct db_base *row)
@@ -248,7 +246,9 @@ int startup_restore(struct farm *farm, struct diag *diag)
     struct restore restore = {farm, diag};
     int result = audit_all(farm, diag);
     if (result >= 0)
-        result = db_each_worker(farm->db, restore_worker, &restore, diag);
+        result = admission_restore(farm, diag);
+    if (result >= 0)
+        result = db_each_flag(farm->db, restore_flag, &restore, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
     return result < 0 ? result : farm_flush(farm, diag);

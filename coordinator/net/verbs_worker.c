@@ -58,67 +58,10 @@ static int parse_entry(json_t *document, struct directory_entry *ret, struct dia
     return 0;
 }
 
-static void record_worker(struct farm *farm, const struct directory_entry *entry, json_t *document)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    struct db_worker row = {.name = entry->worker,
-                            .operator_name = entry->operator_name,
-                            .state = "active",
-                            .admitted_ms = moment_wall_ms()};
-    json_write(document, &text);
-    row.entry = text.data;
-    memcpy(row.ed25519.bytes, entry->ed25519.bytes, DIGEST_SIZE);
-    memcpy(row.curve.bytes, entry->curve, DIGEST_SIZE);
-    db_put_worker(farm_write(farm), &row);
-    db_put_journal(farm->db, moment_wall_ms(), "admit", text.data);
-}
-
-static void remove_entry(struct directory *directory, const char *worker)
-{
-    for (size_t i = 0; i < directory->nentries; i++) {
-        if (strcmp(directory->entries[i].worker, worker) != 0)
-            continue;
-        directory_entry_done(&directory->entries[i]);
-        memmove(&directory->entries[i], &directory->entries[i + 1],
-                (directory->nentries - i - 1) * sizeof *directory->entries);
-        directory->nentries--;
-        return;
-    }
-}
-
-/* The same machine with a newer entry (facts, expiry) takes the place of the older one; other keys are another machine. */
-static void remove_older(struct directory *directory, const struct directory_entry *entry)
-{
-    const struct directory_entry *known = directory_find(directory, entry->worker);
-    if (known != NULL && keys_public_equal(&known->ed25519, &entry->ed25519) &&
-        memcmp(known->curve, entry->curve, DIRECTORY_CURVE_SIZE) == 0 &&
-        strcmp(known->operator_name, entry->operator_name) == 0)
-        remove_entry(directory, entry->worker);
-}
-
 static int admit(struct farm *farm, json_t *document, struct directory_entry *entry, struct diag *diag)
 {
-    if (farm->root == NULL)
-        return diag_set(diag, FARM_E_STATE,
-                        "no trust root is installed, so nobody can be admitted; \"farmctl root install "
-                        "root.json\" first");
     int result = parse_entry(document, entry, diag);
-    if (result >= 0 && entry->expires_ms <= moment_wall_ms())
-        result = diag_set(diag, FARM_E_STALE, "the entry of %s expired at %s", entry->worker,
-                          moment_format(entry->expires_ms).text);
-    if (result >= 0)
-        result = directory_entry_check(entry, farm->root, diag);
-    if (result >= 0) {
-        remove_older(farm->directory, entry);
-        result = directory_add(farm->directory, entry, diag);
-    }
-    if (result >= 0)
-        result = trust_publish_directory(farm, diag);
-    if (result >= 0)
-        result = sessions_admit(farm, entry, "active", diag);
-    if (result >= 0)
-        record_worker(farm, entry, document);
-    return result;
+    return result < 0 ? result : admission_admit(farm, entry, diag);
 }
 
 void verb_worker_admit(struct farm *farm, struct ctl_request *request)
@@ -162,7 +105,7 @@ void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
         return;
     }
     sessions_revoke(farm, name);
-    remove_entry(farm->directory, name);
+    trust_remove_entry(farm->directory, name);
     int result = trust_publish_directory(farm, &diag);
     db_set_worker_state(farm_write(farm), name, "revoked");
     db_put_journal(farm->db, moment_wall_ms(), "revoke", name);
@@ -181,11 +124,10 @@ static void set_paused(struct farm *farm, struct ctl_request *request, bool paus
         ctl_fail(request, FARM_E_UNKNOWN, &diag);
         return;
     }
-    struct core_event event = {.type = CORE_WORKER_PAUSE, .name = name, .flag = paused};
     Wire__Order message = WIRE__ORDER__INIT;
     message.code = (Wire__OrderCode)order;
     message.text = wire_text("by the farm's operator");
-    (void)farm_feed(farm, &event, NULL);
+    sessions_hold_back(farm, name, paused);
     farm_post(farm, name, WIRE_ORDER, &message.base);
     db_set_worker_state(farm_write(farm), name, paused ? "paused" : "active");
     ctl_finish(request, FARM_EXIT_OK,
@@ -239,15 +181,6 @@ static json_t *root_json(const struct root *root)
     return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "version", (json_int_t)root->version, "expires",
                      moment_format(root->expires_ms).text, "sha256", digest_hex(&root->digest).text, "roles",
                      roles, "anchors", anchors, "bases", bases, "policy", json_digest(&root->policy));
-}
-
-/* Anchors may have changed: the core is told about each worker again. */
-static int readmit_all(struct farm *farm, struct diag *diag)
-{
-    int result = 0;
-    for (size_t i = 0; result >= 0 && i < farm->directory->nentries; i++)
-        result = sessions_admit(farm, &farm->directory->entries[i], "active", diag);
-    return result;
 }
 
 void verb_root_install(struct farm *farm, struct ctl_request *request)

@@ -310,6 +310,18 @@ static void load_farm_files(struct loader *loader, int farm_fd)
     }
 }
 
+/* An empty scripts/ is none: git does not keep empty directories, so others who check the tree out have no such directory. */
+static int digest_scripts(int fd, struct digest *ret, struct diag *diag)
+{
+    struct treedigest *nothing = treedigest_new();
+    struct digest empty = treedigest_finish(nothing), found;
+    treedigest_free(nothing);
+    int result = treedigest_of_dir(fd, &found, diag);
+    if (result >= 0 && !digest_equal(&found, &empty))
+        *ret = found;
+    return result;
+}
+
 static int load_sidecars(struct loader *loader, int dirfd, struct diag *diag)
 {
     CLEANUP_CLOSE int farm_fd = open_component(loader, dirfd, "farm", "farm", O_DIRECTORY);
@@ -318,7 +330,7 @@ static int load_sidecars(struct loader *loader, int dirfd, struct diag *diag)
         load_farm_files(loader, farm_fd);
     if (loader->tree->resources == NULL)
         loader->tree->resources = resources_default();
-    return scripts_fd >= 0 ? treedigest_of_dir(scripts_fd, &loader->tree->scripts_digest, diag) : 0;
+    return scripts_fd >= 0 ? digest_scripts(scripts_fd, &loader->tree->scripts_digest, diag) : 0;
 }
 
 static int load(struct loader *loader, int dirfd, struct diag *diag)
