@@ -74,7 +74,7 @@ wait_for() { # SECONDS WHAT COMMAND...
 }
 
 test_begin() { # NAME
-    [ -x "$bin/farm-coordinator" ] || skip "$bin/farm-coordinator is not built"
+    [ -x "$bin/farm-coordinator" ] || { echo "$bin/farm-coordinator is not built" >&2; exit 1; }
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/farm-test-$1.XXXXXX")
     mkdir -p "$work"/{log,tree/packages,tree/scripts,tree/farm,keys,coordinator}
     chmod 700 "$work/coordinator"
