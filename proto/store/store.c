@@ -12,7 +12,8 @@
  *     synced when the store is made; otherwise each new one would need its own parent synced, and two threads
  *     would have to agree on who does that.
  *  3. Between 2's rename and its sync, another thread can see the name and build on it ("we have it already").
- *     So names are listed in 'arriving' until the sync is done, and store_has does not admit to them. A second
+ *     So names are listed in 'arriving' until the sync is done, and store_has does not admit to them (but goes on
+ *     admitting to an object that was durable before, while somebody stores it once more). A second
  *     writer of the same object syncs the directory itself before it reports success.
  *  4. After a crash of this process alone, names that were never synced are still visible, out of the page cache, and
  *     become lies if the power fails next. So opening the store syncs every directory once; clean ones cost nothing.
@@ -264,26 +265,29 @@ static void remember_verified(struct store *store, const struct digest *name, in
     free(map_set(store->verified, store_key(name), entry));
 }
 
-/* Gives the file its name, or finds that the object exists, which is success too. */
+/*
+ * Gives the file its name, or finds that the object exists, which is success too: 1 if its directory is still to be
+ * synced, 0 if the object was durable before. Then it never ceases to be there for others.
+ */
 static int link_in(struct store *store, const char *file, int fd, const struct digest *name, bool pin,
                    struct diag *diag)
 {
     struct object_path path = store_object_path(name);
-    int result = 0;
+    int result = 1;
     pthread_mutex_lock(&store->lock);
     if (renameat2(store->incoming, file, store->objects, path.text, RENAME_NOREPLACE) == 0) {
         remember_verified(store, name, fd);
     } else if (errno == EEXIST) {
         utimensat(store->objects, path.text, NULL, AT_SYMLINK_NOFOLLOW); /* its grace period begins again */
         unlinkat(store->incoming, file, 0);
+        result = map_get(store->arriving, store_key(name)) != NULL;
     } else {
         result = diag_errno(diag, "store: objects/%s: rename", path.text);
     }
-    if (result >= 0) {
+    if (result > 0)
         store_count_up(store->arriving, name);
-        if (pin)
-            store_count_up(store->pins, name);
-    }
+    if (result >= 0 && pin)
+        store_count_up(store->pins, name);
     pthread_mutex_unlock(&store->lock);
     return result;
 }
@@ -304,7 +308,7 @@ int store_publish(struct store *store, const char *file, int fd, const struct di
     int result = file_sync(fd, diag);
     if (result >= 0)
         result = link_in(store, file, fd, name, pin, diag);
-    if (result < 0)
+    if (result <= 0)
         return result;
     result = sync_fanout(store, name, diag);
     pthread_mutex_lock(&store->lock);

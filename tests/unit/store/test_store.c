@@ -712,6 +712,36 @@ static void test_writers_against_a_collector(void **state)
     store_close(race.store);
 }
 
+static void *store_once_more(void *context)
+{
+    struct race *race = context;
+    for (int i = 0; i < 50; i++) {
+        struct store_writer *writer;
+        if (store_write_begin(race->store, NO_LIMIT, &writer, NULL) < 0 ||
+            store_write(writer, "again", 5, NULL) < 0 ||
+            store_write_commit(writer, NULL, false, NULL, NULL, NULL) < 0)
+            race->failures++;
+    }
+    race->stop = true;
+    return NULL;
+}
+
+/* Who was told "stored" can rely on it while somebody else hands in the same bytes. */
+static void test_durable_object_stays_while_it_is_stored_again(void **state)
+{
+    struct race race = {.store = open_store(*state)};
+    struct digest name = put(race.store, VIEW("again"));
+    pthread_t writer;
+    int absent = 0;
+    assert_int_equal(pthread_create(&writer, NULL, store_once_more, &race), 0);
+    while (!race.stop)
+        absent += !store_has(race.store, &name);
+    pthread_join(writer, NULL);
+    assert_int_equal(absent, 0);
+    assert_int_equal(race.failures, 0);
+    store_close(race.store);
+}
+
 int main(void)
 {
 #define SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
@@ -735,6 +765,7 @@ int main(void)
         SCRATCH(test_collect_takes_old_partials),
         SCRATCH(test_each_can_be_ended),
         SCRATCH(test_writers_against_a_collector),
+        SCRATCH(test_durable_object_stays_while_it_is_stored_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
