@@ -13,7 +13,8 @@
 enum {
     TIMEOUT_DEFAULT_MS = 60 * 1000,
     TICK_MS = 100, /* how often 'cancelled' is asked */
-    RETRY_MAX_MS = 2000
+    RETRY_MAX_MS = 2000,
+    EVENTS_PER_TURN = 64
 };
 
 int bulk_client_new(const struct bulk_client_options *options, struct bulk_client **ret, struct diag *diag)
@@ -97,6 +98,7 @@ void bulk_progress(struct bulk_client *client, const struct digest *digest, uint
 struct run {
     struct bulk_call *call;
     struct buf frame;
+    bool begun;          /* on this connection */
     int64_t progress_ms; /* when the last answer came, or the call began */
     struct diag down;    /* why there is no connection */
 };
@@ -117,35 +119,35 @@ static int on_frame(struct run *run, int64_t now_ms, struct diag *diag)
 static int on_event(struct run *run, int event, int64_t now_ms, struct diag *diag)
 {
     switch ((enum link_event)event) {
-    case LINK_UP:
-        return run->call->begin(run->call, diag);
     case LINK_FRAME:
-        return on_frame(run, now_ms, diag);
-    case LINK_NOTHING:
+        return run->begun ? on_frame(run, now_ms, diag) : 0; /* else it is about an earlier call */
+    case LINK_UP:
     case LINK_DOWN:
+        run->begun = false;
+        return 0;
+    case LINK_NOTHING:
     case LINK_DROPPED:
         return 0;
     }
     return 0;
 }
 
-/* Handles all events that are there. */
+/* Handles what is there, but not for ever: a server that never stops talking must not keep us from being cancelled. */
 static int drain(struct run *run, struct diag *diag)
 {
     int r = 0;
-    for (;;) {
+    for (int i = 0; r == 0 && i < EVENTS_PER_TURN; i++) {
         struct diag reason = DIAG_INIT;
         int event = link_client_next(run->call->client->link, &run->frame, &reason);
         if (event == LINK_DOWN)
             run->down = reason;
         if (event < 0)
             return diag_set(diag, event, "%s", diag_text(&reason, event));
-        if (event == LINK_NOTHING || r != 0)
-            return r;
+        if (event == LINK_NOTHING)
+            break;
         r = on_event(run, event, moment_steady_ms(), diag);
-        if (r != 0)
-            return r;
     }
+    return r;
 }
 
 static int check_patience(const struct run *run, int64_t now_ms, struct diag *diag)
@@ -159,23 +161,39 @@ static int check_patience(const struct run *run, int64_t now_ms, struct diag *di
                     run->down.error != 0 ? run->down.text : "the coordinator's bulk server does not answer");
 }
 
-static int pump(struct bulk_call *call, struct diag *diag)
+/*
+ * -EAGAIN: a full queue, or a connection that ended since it was last looked at (its end is an event that
+ * has not been taken yet). Both mean: later.
+ */
+static int begin(struct run *run, struct diag *diag)
 {
-    if (call->pump == NULL || !link_client_is_up(call->client->link))
+    int r = run->call->begin(run->call, diag);
+    run->begun = r >= 0;
+    return r == -EAGAIN ? 0 : r;
+}
+
+/* Says what is to be said now. */
+static int advance(struct run *run, struct diag *diag)
+{
+    struct bulk_call *call = run->call;
+    int r = 0;
+    if (!link_client_is_up(call->client->link))
         return 0;
-    int r = call->pump(call, diag);
+    if (!run->begun)
+        r = begin(run, diag);
+    if (r != 0 || !run->begun || call->pump == NULL)
+        return r;
+    r = call->pump(call, diag);
     return r == -EAGAIN ? 0 : r;
 }
 
 static int loop(struct run *run, struct diag *diag)
 {
-    struct bulk_client *client = run->call->client;
-    int r = 0;
-    if (link_client_is_up(client->link))
-        r = run->call->begin(run->call, diag);
+    /* What the connection went through since the last call comes first: it may have ended long ago. */
+    int r = drain(run, diag);
     while (r == 0) {
-        struct link_poll_item item = LINK_POLL_CLIENT(client->link);
-        if ((r = pump(run->call, diag)) != 0)
+        struct link_poll_item item = LINK_POLL_CLIENT(run->call->client->link);
+        if ((r = advance(run, diag)) != 0)
             break;
         if ((r = link_poll(&item, 1, TICK_MS, diag)) < 0)
             break;

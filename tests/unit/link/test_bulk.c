@@ -76,11 +76,11 @@ static void must(int r, const struct diag *diag)
         fail_msg("%s", diag_text(diag, r));
 }
 
-static void start_server(struct farm *farm, uint64_t object_max, uint64_t user_bytes_max)
+static void start_server(struct farm *farm, const char *endpoint, uint64_t object_max, uint64_t user_bytes_max)
 {
     struct diag diag = DIAG_INIT;
     const struct bulk_server_options options = {
-        .link = {.endpoint = "tcp://127.0.0.1:*", .secret_key = farm->server_secret, .gate = farm->gate},
+        .link = {.endpoint = endpoint, .secret_key = farm->server_secret, .gate = farm->gate},
         .store = farm->there,
         .may_get = may_get,
         .may_put = may_put,
@@ -117,7 +117,7 @@ static int setup_with(void **state, uint64_t object_max, uint64_t user_bytes_max
     must(link_keypair(farm->server_open, farm->server_secret, &diag), &diag);
     must(link_keypair(farm->open, farm->secret, &diag), &diag);
     must(link_gate_admit(farm->gate, farm->open, "alice", &diag), &diag);
-    start_server(farm, object_max, user_bytes_max);
+    start_server(farm, "tcp://127.0.0.1:*", object_max, user_bytes_max);
     farm->client = client_to(farm, bulk_server_endpoint(farm->server), PATIENCE_MS);
     *state = farm;
     return 0;
@@ -700,6 +700,22 @@ static void n9_a_later_client_continues(void **state)
     assert_true(bulk_server_stats(farm->server).received_bytes <= BIG + BIG / 100 + MEBI);
 }
 
+/* The client learns of the lost connection only in its next call, which must not fail for that. */
+static void a_call_after_a_restart_of_the_server_succeeds(void **state)
+{
+    struct farm *farm = *state;
+    struct diag diag = DIAG_INIT;
+    struct digest digest = put_noise(farm->there, 1000, 1);
+    bool missing = true;
+    CLEANUP_FREE char *endpoint = mem_string(bulk_server_endpoint(farm->server));
+    must(bulk_missing(farm->client, &digest, 1, &missing, &diag), &diag);
+    bulk_server_free(farm->server);
+    usleep(300 * 1000); /* the end of the connection has reached libzmq's thread, and nobody asked it yet */
+    start_server(farm, endpoint, 0, 0);
+    must(bulk_missing(farm->client, &digest, 1, &missing, &diag), &diag);
+    assert_false(missing);
+}
+
 /* Several slots of one worker at a time, each with a client of its own. */
 struct slot {
     struct farm *farm;
@@ -766,6 +782,7 @@ int main(void)
         TEST(n9_a_download_resumes_over_cut_connections),
         TEST(n9_an_upload_resumes_and_is_never_half_visible),
         TEST(n9_a_later_client_continues),
+        TEST(a_call_after_a_restart_of_the_server_succeeds),
         TEST(slots_of_one_worker_share_the_server),
     };
     signal(SIGPIPE, SIG_IGN); /* the proxy writes to connections that the other side has cut */
