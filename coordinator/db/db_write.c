@@ -7,7 +7,7 @@ void db_put_worker(struct db *db, const struct db_worker *row)
     statement_run(db,
                   "INSERT INTO worker (name, operator, ed25519, curve, entry, state, admitted_ms)"
                   " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
-                  " entry = excluded.entry, state = excluded.state",
+                  " entry = excluded.entry",
                   "ttddtti", row->name, row->operator_name, &row->ed25519, &row->curve, row->entry,
                   row->state, row->admitted_ms);
 }

@@ -115,30 +115,33 @@ int admission_admit(struct farm *farm, const struct directory_entry *entry, stru
 
 /* ---- a new root ---- */
 
-/* Anchors may have changed, so the core is told about each worker again; whom the new root does not admit is out until its
- * entry is signed anew. */
-int admission_review(struct farm *farm, size_t *ret_suspended, struct diag *diag)
+int admission_drop(struct farm *farm, const struct root *root, struct diag *diag)
 {
     struct directory *directory = farm->directory;
-    size_t suspended = 0, i = 0;
-    int result = 0;
-    while (result >= 0 && i < directory->nentries) {
+    size_t before = directory->nentries, i = 0;
+    while (i < directory->nentries) {
         struct diag why = DIAG_INIT;
-        int good = directory_entry_check(&directory->entries[i], farm->root, &why);
-        if (good >= 0) {
-            result = sessions_admit(farm, &directory->entries[i++], "active", diag);
+        int result = directory_entry_check(&directory->entries[i], root, &why);
+        if (result >= 0) {
+            i++;
             continue;
         }
         CLEANUP_FREE char *name = mem_string(directory->entries[i].worker);
-        log_warning("worker %s: not admitted by the new trust root: %s; \"farmctl worker admit\" takes an entry "
+        log_warning("worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an entry "
                     "that is signed anew",
-                    name, diag_text(&why, good));
+                    name, diag_text(&why, result));
         sessions_suspend(farm, name);
         trust_remove_entry(directory, name);
-        suspended++;
     }
-    *ret_suspended = suspended;
-    return result >= 0 && suspended > 0 ? trust_publish_directory(farm, diag) : result;
+    return directory->nentries < before ? trust_publish_directory(farm, diag) : 0;
+}
+
+int admission_renew(struct farm *farm, struct diag *diag)
+{
+    int result = 0;
+    for (size_t i = 0; result >= 0 && i < farm->directory->nentries; i++)
+        result = sessions_admit(farm, &farm->directory->entries[i], "active", diag);
+    return result;
 }
 
 /* ---- restart ---- */

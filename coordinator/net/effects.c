@@ -66,7 +66,7 @@ static void record_lease(struct farm *farm, const struct core_lease *lease)
                       (int)row.round));
 }
 
-static void note_live(struct farm *farm, const struct core_lease *lease, const char *node)
+static struct live_lease *note_live(struct farm *farm, const struct core_lease *lease, const char *node)
 {
     struct live_lease *live = mem_zero(1, sizeof *live);
     live->nonce = nonce_digest(&lease->nonce);
@@ -75,14 +75,33 @@ static void note_live(struct farm *farm, const struct core_lease *lease, const c
     snprintf(live->node, sizeof live->node, "%s", node);
     snprintf(live->worker, sizeof live->worker, "%s", lease->worker);
     map_set(farm->live, digest_key(&live->nonce), live);
+    return live;
+}
+
+static void live_free(struct live_lease *live)
+{
+    buf_done(&live->log);
+    free(live->objects);
+    free(live);
+}
+
+/* The lease names the object, so its worker may fetch it. */
+static void allow(struct farm *farm, struct live_lease *live, const struct digest *object)
+{
+    live->objects =
+        mem_reserve(live->objects, &live->objects_capacity, live->nobjects + 1, sizeof *live->objects);
+    live->objects[live->nobjects++] = *object;
+    access_allow(farm->access, live->worker, object);
 }
 
 static void forget_live(struct farm *farm, const struct digest *nonce)
 {
     struct live_lease *live = map_remove(farm->live, digest_key(nonce));
-    if (live != NULL)
-        buf_done(&live->log);
-    free(live);
+    if (live == NULL)
+        return;
+    for (size_t i = 0; i < live->nobjects; i++)
+        access_withdraw(farm->access, live->worker, &live->objects[i]);
+    live_free(live);
 }
 
 void live_free_all(struct map *live)
@@ -90,15 +109,14 @@ void live_free_all(struct map *live)
     size_t cursor = 0;
     struct view key;
     void *value;
-    while (map_next(live, &cursor, &key, &value)) {
-        buf_done(&((struct live_lease *)value)->log);
-        free(value);
-    }
+    while (map_next(live, &cursor, &key, &value))
+        live_free(value);
     map_free(live);
 }
 
 /* What the wire's Lease points to while it is encoded. */
 struct lease_parts {
+    struct live_lease *live;
     Wire__Tree tree;
     Wire__Payload base, *payloads, **payload_list;
     Wire__Source *sources, **source_list;
@@ -129,7 +147,7 @@ static int fill_sources(struct farm *farm, struct lease_parts *parts, const stru
         parts->sources[i].pin = wire_digest(&pin->digest);
         parts->sources[i].object = wire_digest(&objects[i]);
         parts->source_list[i] = &parts->sources[i];
-        farm_allow_get(farm, &objects[i]);
+        allow(farm, parts->live, &objects[i]);
     }
     lease->sources = parts->source_list;
     lease->n_sources = package->npins;
@@ -163,8 +181,8 @@ static void fill_payloads(struct farm *farm, struct lease_parts *parts, struct f
         parts->payloads[i].manifest = wire_digest(&pairs[2 * i]);
         parts->payloads[i].tar = wire_digest(&pairs[2 * i + 1]);
         parts->payload_list[i] = &parts->payloads[i];
-        farm_allow_get(farm, &pairs[2 * i]);
-        farm_allow_get(farm, &pairs[2 * i + 1]);
+        allow(farm, parts->live, &pairs[2 * i]);
+        allow(farm, parts->live, &pairs[2 * i + 1]);
     }
     lease->payloads = parts->payload_list;
     lease->n_payloads = row->nclosure;
@@ -200,24 +218,24 @@ static void fill_fixed(struct farm *farm, struct lease_parts *parts, struct farm
     lease->resources = &parts->resources;
     lease->node = wire_text(node->id);
     lease->log_live = true;
-    farm_allow_get(farm, &plan->tree->pack);
-    farm_allow_get(farm, &plan->plan->base);
-    farm_allow_get(farm, &plan->base_tar);
+    allow(farm, parts->live, &plan->tree->pack);
+    allow(farm, parts->live, &plan->plan->base);
+    allow(farm, parts->live, &plan->base_tar);
 }
 
 /* Lets its inputs be fetched and, if asked to, sends it. */
-static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct core_lease *core_lease, bool send)
+static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct core_lease *core_lease,
+                        struct live_lease *live, bool send)
 {
     const struct plan_node *node = &plan->plan->nodes[core_lease->node];
     const struct package *package = tree_find(plan->tree->tree, view_text(node->id));
-    struct lease_parts parts = {0};
+    struct lease_parts parts = {.live = live};
     struct diag diag = DIAG_INIT;
     Wire__Lease lease = WIRE__LEASE__INIT;
     CLEANUP_FREE struct digest *pairs = mem_zero(2 * node->nclosure, sizeof *pairs);
-    struct digest nonce = nonce_digest(&core_lease->nonce);
     fill_fixed(farm, &parts, plan, node, &lease);
     fill_payloads(farm, &parts, plan, core_lease->node, pairs, &lease);
-    lease.nonce = wire_digest(&nonce);
+    lease.nonce = wire_digest(&live->nonce);
     lease.job_key = wire_digest(&core_lease->key);
     lease.deadline_ms = (uint64_t)(core_lease->deadline_ms - core_lease->granted_ms);
     lease.round = core_lease->round;
@@ -234,8 +252,8 @@ static void on_granted(struct farm *farm, const struct core_effect *effect)
     struct farm_plan *plan = plans_get(farm, &effect->lease.plan);
     const char *node = plan->plan->nodes[effect->lease.node].id;
     record_lease(farm, &effect->lease);
-    note_live(farm, &effect->lease, node);
-    offer_lease(farm, plan, &effect->lease, true);
+    struct live_lease *live = note_live(farm, &effect->lease, node);
+    offer_lease(farm, plan, &effect->lease, live, true);
     log_info("lease granted node=%s worker=%s round=%u", node, effect->lease.worker, effect->lease.round);
 }
 
@@ -247,8 +265,8 @@ void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce)
         map_get(farm->live, digest_key(&digest)) != NULL)
         return;
     struct farm_plan *plan = plans_get(farm, &lease.plan);
-    note_live(farm, &lease, plan->plan->nodes[lease.node].id);
-    offer_lease(farm, plan, &lease, false);
+    struct live_lease *live = note_live(farm, &lease, plan->plan->nodes[lease.node].id);
+    offer_lease(farm, plan, &lease, live, false);
 }
 
 static void on_ended(struct farm *farm, const struct core_effect *effect)

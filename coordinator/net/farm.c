@@ -79,9 +79,10 @@ static int open_data(struct farm *farm, struct diag *diag)
         result = db_open(db_path, &farm->db, diag);
     if (result >= 0)
         result = store_open(farm->state_dirfd, "store", STORE_LEVEL, &farm->store, diag);
-    if (result >= 0)
-        result = trust_load(farm, diag);
-    return result;
+    if (result < 0)
+        return result;
+    farm->access = access_new(farm->store);
+    return trust_load(farm, diag);
 }
 
 static void open_core(struct farm *farm)
@@ -97,23 +98,6 @@ static void open_core(struct farm *farm)
     farm->core = core_new(&core);
 }
 
-static bool may_get(void *context, const char *user, const struct digest *digest)
-{
-    struct farm *farm = context;
-    (void)user;
-    pthread_mutex_lock(&farm->gettable.lock);
-    bool allowed = map_get(farm->gettable.objects, view_of(digest->bytes, DIGEST_SIZE)) != NULL;
-    pthread_mutex_unlock(&farm->gettable.lock);
-    return allowed;
-}
-
-void farm_allow_get(struct farm *farm, const struct digest *object)
-{
-    pthread_mutex_lock(&farm->gettable.lock);
-    map_set(farm->gettable.objects, view_of(object->bytes, DIGEST_SIZE), farm);
-    pthread_mutex_unlock(&farm->gettable.lock);
-}
-
 static int open_sockets(struct farm *farm, struct diag *diag)
 {
     CLEANUP_FREE char *control = mem_format("tcp://%s", farm->config.control_listen);
@@ -127,8 +111,9 @@ static int open_sockets(struct farm *farm, struct diag *diag)
                                           .frame_max = WIRE_CONTROL_MAX};
     struct bulk_server_options bulk_options = {.link = options,
                                                .store = farm->store,
-                                               .may_get = may_get,
-                                               .context = farm,
+                                               .may_get = access_may_get,
+                                               .present = access_present,
+                                               .context = farm->access,
                                                .object_max = farm->config.upload_limit};
     bulk_options.link.endpoint = bulk;
     int result = link_server_new(&options, &farm->control, diag);
@@ -153,8 +138,6 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->live = map_new();
     farm->hellos = map_new();
     farm->held_back = map_new();
-    farm->gettable.objects = map_new();
-    pthread_mutex_init(&farm->gettable.lock, NULL);
     farm->gate = link_gate_new();
     link_tune_memory();
     int result = gitpin_setup(diag);
@@ -232,8 +215,7 @@ struct farm *farm_close(struct farm *farm)
     live_free_all(farm->live);
     free_hellos(farm->hellos);
     map_free(farm->held_back);
-    map_free(farm->gettable.objects);
-    pthread_mutex_destroy(&farm->gettable.lock);
+    access_free(farm->access);
     drop_outbox(farm);
     free(farm->outbox);
     directory_free(farm->directory);

@@ -9,6 +9,7 @@
 #ifndef FARM_FARM_H
 #define FARM_FARM_H
 
+#include "access.h"
 #include "bulk.h"
 #include "config.h"
 #include "core.h"
@@ -23,8 +24,6 @@
 #include "root.h"
 #include "store.h"
 #include "wire.h"
-
-#include <pthread.h>
 
 /* A checked-out, loaded package tree; shared by its plans. */
 struct farm_tree {
@@ -51,6 +50,8 @@ struct live_lease {
     int64_t granted_ms;  /* wall */
     uint64_t log_offset; /* of the first byte kept */
     struct buf log;      /* the last LIVE_LOG_MAX bytes */
+    struct digest *objects; /* what it names; its worker may fetch them while it lives */
+    size_t nobjects, objects_capacity;
 };
 enum { LIVE_LOG_MAX = 256 * 1024 };
 
@@ -58,12 +59,6 @@ enum { LIVE_LOG_MAX = 256 * 1024 };
 struct outgoing {
     char *user;
     struct buf frame;
-};
-
-/* Objects that workers may fetch: what some lease named. Read by the bulk server's threads. */
-struct gettable {
-    pthread_mutex_t lock;
-    struct map *objects; /* digest bytes -> non-NULL */
 };
 
 struct ctl;
@@ -89,7 +84,7 @@ struct farm {
     struct map *live;            /* nonce -> struct live_lease */
     struct map *hellos;          /* worker -> json_t with what its Hello said */
     struct map *held_back;       /* workers that the farm's operator paused; their owners cannot resume them */
-    struct gettable gettable;
+    struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
@@ -110,7 +105,6 @@ struct db *farm_write(struct farm *farm);
 /* Commits and sends. A failure is fatal to the process: memory has run ahead of the disk. */
 int farm_flush(struct farm *farm, struct diag *diag) MUST_USE;
 void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body);
-void farm_allow_get(struct farm *farm, const struct digest *object);
 
 /* loop.c */
 /* Before any thread exists: the signals that stop the loop must not reach another one. Also ignores SIGPIPE. */
@@ -129,10 +123,10 @@ void sessions_suspend(struct farm *farm, const char *worker);
 void sessions_expire(struct farm *farm);
 /* Paused by the farm's operator, whatever the worker's owner says. */
 void sessions_hold_back(struct farm *farm, const char *worker, bool paused);
-void live_free_all(struct map *live);
 
 /* effects.c: one event into the core, and its effects into rows, messages and further events. */
 int farm_feed(struct farm *farm, const struct core_event *event, struct diag *diag);
+void live_free_all(struct map *live);
 /* After a restart: a worker presents a live lease again; it is shown, and its inputs may be fetched, as before. */
 void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce);
 /* The core's clock. */
@@ -175,8 +169,11 @@ int startup_restore(struct farm *farm, struct diag *diag) MUST_USE;
 /* admission.c: workers, by the trust root. */
 /* A signed entry, also a newer one of a known worker. */
 int admission_admit(struct farm *farm, const struct directory_entry *entry, struct diag *diag) MUST_USE;
-/* After another root was installed. */
-int admission_review(struct farm *farm, size_t *ret_suspended, struct diag *diag) MUST_USE;
+/* Before another root is installed: takes out whom it does not admit, until their entries are signed anew. First, so that
+ * a crash in between leaves a directory that fits the root. */
+int admission_drop(struct farm *farm, const struct root *root, struct diag *diag) MUST_USE;
+/* After it: anchors may have changed, so the core is told about each worker again. */
+int admission_renew(struct farm *farm, struct diag *diag) MUST_USE;
 /* The directory and the table "worker", after a restart. */
 int admission_restore(struct farm *farm, struct diag *diag) MUST_USE;
 

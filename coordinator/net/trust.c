@@ -149,6 +149,8 @@ int trust_install(struct farm *farm, struct view root_text, const struct view *s
         return diag_set(diag, FARM_E_STALE, "the root expired at %s", moment_format(root->expires_ms).text);
     result = root_check(farm->root, root, root_text, signatures, nsignatures, diag);
     if (result >= 0)
+        result = admission_drop(farm, root, diag);
+    if (result >= 0)
         result = write_root(farm, root_text, signatures, nsignatures, diag);
     if (result < 0)
         return result;

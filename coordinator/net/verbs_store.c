@@ -247,6 +247,15 @@ void verb_collect(struct farm *farm, struct ctl_request *request)
     struct diag diag = DIAG_INIT;
     size_t removed = 0;
     uint64_t bytes = 0;
+    access_unpin(farm->access, moment_steady_ms() - PRESENT_KEEP_MS);
+    if (pool_pending(farm->pool) > 0) { /* what a running task stores is named by no row before it is done */
+        ctl_fail(request,
+                 diag_set(&diag, FARM_E_STATE,
+                          "%zu tasks (imports, fetches, exports) are running; collect when they are done",
+                          pool_pending(farm->pool)),
+                 &diag);
+        return;
+    }
     int result = store_collect(farm->store, keep, farm, (int64_t)farm->config.collect_grace * 1000, &removed,
                                &bytes, &diag);
     if (result < 0)

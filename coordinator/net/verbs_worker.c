@@ -197,7 +197,7 @@ void verb_root_install(struct farm *farm, struct ctl_request *request)
     if (result > 0) {
         db_put_journal(farm_write(farm), moment_wall_ms(), "root", digest_hex(&farm->root->digest).text);
         log_info("trust root version %lld installed", (long long)farm->root->version);
-        result = readmit_all(farm, &diag);
+        result = admission_renew(farm, &diag);
     }
     if (result < 0)
         ctl_fail(request, result, &diag);

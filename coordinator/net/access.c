@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "access.h"
+
+#include "link.h"
+#include "map.h"
+#include "mem.h"
+#include "moment.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* An object that somebody was told we have; it is pinned. */
+struct told {
+    struct digest digest;
+    int64_t at_ms; /* steady, of the last time */
+};
+
+struct access {
+    pthread_mutex_t lock;
+    struct map *allowed; /* worker, 0, digest -> how many live leases of it name the object */
+    struct map *told;    /* digest -> struct told */
+    struct store *store; /* borrowed */
+};
+
+enum { KEY_SIZE = LINK_USER_MAX + 1 + DIGEST_SIZE };
+
+static struct view key_of(char room[KEY_SIZE], const char *worker, const struct digest *object)
+{
+    size_t size = strnlen(worker, LINK_USER_MAX);
+    memcpy(room, worker, size);
+    room[size] = '\0';
+    memcpy(room + size + 1, object->bytes, DIGEST_SIZE);
+    return view_of(room, size + 1 + DIGEST_SIZE);
+}
+
+struct access *access_new(struct store *store)
+{
+    struct access *access = mem_zero(1, sizeof *access);
+    pthread_mutex_init(&access->lock, NULL);
+    access->allowed = map_new();
+    access->told = map_new();
+    access->store = store;
+    return access;
+}
+
+struct access *access_free(struct access *access)
+{
+    if (access == NULL)
+        return NULL;
+    access_unpin(access, INT64_MAX);
+    map_free(access->allowed);
+    map_free(access->told);
+    pthread_mutex_destroy(&access->lock);
+    free(access);
+    return NULL;
+}
+
+void access_allow(struct access *access, const char *worker, const struct digest *object)
+{
+    char room[KEY_SIZE];
+    struct view key = key_of(room, worker, object);
+    pthread_mutex_lock(&access->lock);
+    uintptr_t leases = (uintptr_t)map_get(access->allowed, key) + 1;
+    map_set(access->allowed, key, (void *)leases);
+    pthread_mutex_unlock(&access->lock);
+}
+
+void access_withdraw(struct access *access, const char *worker, const struct digest *object)
+{
+    char room[KEY_SIZE];
+    struct view key = key_of(room, worker, object);
+    pthread_mutex_lock(&access->lock);
+    uintptr_t leases = (uintptr_t)map_get(access->allowed, key);
+    if (leases > 1)
+        map_set(access->allowed, key, (void *)(leases - 1));
+    else
+        (void)map_remove(access->allowed, key);
+    pthread_mutex_unlock(&access->lock);
+}
+
+bool access_may_get(void *context, const char *worker, const struct digest *object)
+{
+    struct access *access = context;
+    char room[KEY_SIZE];
+    struct view key = key_of(room, worker, object);
+    pthread_mutex_lock(&access->lock);
+    bool allowed = map_get(access->allowed, key) != NULL;
+    pthread_mutex_unlock(&access->lock);
+    return allowed;
+}
+
+void access_present(void *context, const char *worker, const struct digest *object)
+{
+    struct access *access = context;
+    struct view key = view_of(object->bytes, DIGEST_SIZE);
+    (void)worker;
+    pthread_mutex_lock(&access->lock);
+    struct told *told = map_get(access->told, key);
+    if (told == NULL) {
+        told = mem_zero(1, sizeof *told);
+        told->digest = *object;
+        store_pin(access->store, object);
+        map_set(access->told, key, told);
+    }
+    told->at_ms = moment_steady_ms();
+    pthread_mutex_unlock(&access->lock);
+}
+
+void access_unpin(struct access *access, int64_t before_ms)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    pthread_mutex_lock(&access->lock);
+    while (map_next(access->told, &cursor, &key, &value)) {
+        struct told *told = value;
+        if (told->at_ms >= before_ms)
+            continue;
+        (void)map_remove(access->told, key);
+        store_unpin(access->store, &told->digest);
+        free(told);
+    }
+    pthread_mutex_unlock(&access->lock);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Access: which objects the bulk server gives to whom, and which it may not lose.
+ *
+ * A worker may fetch what its live leases name, and nothing else: neither the answers of others, nor their logs, nor
+ * what a job depends on that was never given to it. An object that a worker was told we have is pinned, since its
+ * answer will name it without sending it again; the pins are given up by the next collection after PRESENT_KEEP_MS.
+ *
+ * Thread-safe: the bulk server's threads ask.
+ */
+#ifndef FARM_ACCESS_H
+#define FARM_ACCESS_H
+
+#include "digest.h"
+#include "store.h"
+
+/* Between uploading and the accepted answer lie retries and restarts, but not days. */
+#define PRESENT_KEEP_MS ((int64_t)48 * 3600 * 1000)
+
+struct access;
+
+/* 'store' is borrowed. */
+struct access *access_new(struct store *store);
+struct access *access_free(struct access *access); /* accepts NULL, returns NULL */
+
+/* One more, and one less, live lease of the worker that names the object. */
+void access_allow(struct access *access, const char *worker, const struct digest *object);
+void access_withdraw(struct access *access, const char *worker, const struct digest *object);
+
+/* For the bulk server; 'context' is the access. */
+bool access_may_get(void *context, const char *worker, const struct digest *object);
+void access_present(void *context, const char *worker, const struct digest *object);
+
+/* Gives up pins of what was told last before this (steady clock). */
+void access_unpin(struct access *access, int64_t before_ms);
+
+#endif
