@@ -8,16 +8,37 @@
 # The one list of what the farm builds and runs with; run-tests uses it too.
 . "$here/support/debian-packages.sh"
 
+# Shows what a running step logged last: in place on a terminal, as a line now and then elsewhere.
+show_progress() { # NAME LOG SECONDS
+    local last
+    last=$(tail -n 1 "$2" 2>/dev/null | tr -d '\000-\037' | cut -c1-90)
+    if [ -t 1 ]; then
+        printf '\r\033[K==> %-13s %s' "$1" "$last"
+    elif [ "$3" -gt 0 ] && [ $(($3 % 20)) = 0 ]; then
+        printf '    %-13s %s s: %s\n' "$1" "$3" "$last"
+    fi
+}
+
 step() { # NAME FUNCTION: runs it with its output in the log, and shows how long it took
-    local name=$1 begun=$SECONDS
-    printf '==> %-13s ' "$name"
-    if ! "$2" >"$log/$2.log" 2>&1; then
-        echo "failed"
-        echo "--- the last lines of $log/$2.log:" >&2
-        tail -n 25 "$log/$2.log" >&2
+    local name=$1 log_file=$log/$2.log begun=$SECONDS shown=-1 pid
+    # In the background, so that the shell's errexit holds in there and the progress can be shown.
+    "$2" >"$log_file" 2>&1 &
+    pid=$!
+    trap 'kill "$pid" 2>/dev/null || true; exit 130' INT TERM
+    while kill -0 "$pid" 2>/dev/null; do
+        [ $((SECONDS - begun)) = "$shown" ] || show_progress "$name" "$log_file" $((SECONDS - begun))
+        shown=$((SECONDS - begun))
+        sleep 0.05
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+    if ! wait "$pid"; then
+        printf '==> %-13s failed\n--- the last lines of %s:\n' "$name" "$log_file" >&2
+        tail -n 25 "$log_file" >&2
         exit 1
     fi
-    echo "done in $((SECONDS - begun)) s$([ ! -s "$log/$2.note" ] || printf ': %s' "$(cat "$log/$2.note")")"
+    trap - INT TERM
+    printf '==> %-13s done in %s s%s\n' "$name" $((SECONDS - begun)) \
+        "$([ ! -s "$log/$2.note" ] || printf ': %s' "$(cat "$log/$2.note")")"
 }
 
 note() { # what a step wants to be said about it in one line
@@ -26,23 +47,22 @@ note() { # what a step wants to be said about it in one line
 
 # ---- 1. packages and build ----
 
+# In the foreground: sudo may ask for a password, and people shall see what is installed.
 install_packages() {
-    note "all there"
     local missing
     missing=$(missing_packages "${FARM_BUILD_PACKAGES[@]}" "${FARM_RUN_PACKAGES[@]}")
-    [ -n "$missing" ] || return 0
-    note "installed $(wc -w <<<"$missing")"
-    echo "(installs: $missing) " >/dev/tty 2>/dev/null || true
-    # shellcheck disable=SC2086
-    install_missing $missing
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086
+        install_missing $missing
+    fi
+    echo "==> packages      all there"
 }
 
 build_farm() {
-    local kind=build
     [ -e "$here/build/CMakeCache.txt" ] ||
         cmake -S "$here" -B "$here/build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFARM_TESTS=OFF
     cmake --build "$here/build"
-    note "$kind/bin"
+    note "programs in build/bin"
 }
 
 # ---- 2. base ----
@@ -125,10 +145,17 @@ append_own_pin() {
         -e "s|@FARM_GIT_EPOCH@|$(field epoch)|" "$pin" >>"$out"
 }
 
+tree_source() {
+    if [ "$tree" = foundation ]; then
+        echo "$here/examples/foundation"
+    else
+        (cd "$tree" && pwd)
+    fi
+}
+
 commit_tree() {
-    local source=$tree
-    [ "$tree" != foundation ] || source=$here/examples/foundation
-    [ -d "$source/packages" ] || { echo "$source: no packages/ in there; --tree takes foundation or a package tree"; return 1; }
+    local source
+    source=$(tree_source)
     rm -rf "$state/tree.new"
     mkdir "$state/tree.new"
     cp -R "$source/." "$state/tree.new/"
