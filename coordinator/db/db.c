@@ -217,16 +217,22 @@ static int walk(struct db *db, sqlite3_stmt *statement, statement_visit *visit, 
 int statement_select(struct db *db, statement_visit *visit, void *context, struct diag *diag, const char *sql,
                      const char *types, ...)
 {
-    /* Not from the cache: a visit may read with the same statement again (walks nest). */
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) != SQLITE_OK)
+    /* A visit may read with the same statement again: the inner walk gets one of its own. */
+    sqlite3_stmt *statement = prepare(db, sql);
+    bool own = statement == NULL || sqlite3_stmt_busy(statement);
+    if (own && sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) != SQLITE_OK)
         return report(db, diag, sql);
     va_list args;
     va_start(args, types);
     int result = bind_all(statement, types, &args) ? walk(db, statement, visit, context, sql, diag)
                                                    : report(db, diag, sql);
     va_end(args);
-    sqlite3_finalize(statement);
+    if (own) {
+        sqlite3_finalize(statement);
+    } else {
+        sqlite3_reset(statement);
+        sqlite3_clear_bindings(statement);
+    }
     return result;
 }
 

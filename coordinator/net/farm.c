@@ -138,6 +138,8 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->live = map_new();
     farm->hellos = map_new();
     farm->held_back = map_new();
+    farm->checked_nonces = map_new();
+    farm->checked_workers = map_new();
     farm->gate = link_gate_new();
     link_tune_memory();
     int result = gitpin_setup(diag);
@@ -215,6 +217,8 @@ struct farm *farm_close(struct farm *farm)
     live_free_all(farm->live);
     free_hellos(farm->hellos);
     map_free(farm->held_back);
+    map_free(farm->checked_nonces);
+    map_free(farm->checked_workers);
     access_free(farm->access);
     drop_outbox(farm);
     free(farm->outbox);

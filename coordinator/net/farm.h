@@ -87,6 +87,8 @@ struct farm {
     struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
+    struct map *checked_nonces;     /* of answers that are being checked */
+    struct map *checked_workers;    /* worker -> how many of its answers are being checked */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
     bool handing_over;              /* one at a time: gate.state is read, and written by what was read */

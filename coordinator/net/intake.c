@@ -16,6 +16,10 @@
 
 #include <stdlib.h>
 
+/* Answers of one worker that are checked at a time; it is asked to send more of them again. Checking costs more than
+ * sending. */
+enum { PENDING_MAX = 16 };
+
 /* Built by the pool task, kept until the core has said what becomes of it. */
 struct intake {
     struct pool_task task;
@@ -143,7 +147,8 @@ static void feed(struct farm *farm, const struct intake *intake)
     event.answer.envelope = digest_of(buf_view(&intake->envelope));
     event.answer.failure = intake->failure;
     event.answer.manifest_log = intake->log;
-    event.answer.duration_ms = moment_wall_ms() - intake->granted_ms;
+    int64_t duration_ms = moment_wall_ms() - intake->granted_ms;
+    event.answer.duration_ms = duration_ms > 0 ? duration_ms : 0; /* the clock may have been set back */
     if (intake->failure == FAILURE_NONE) {
         event.answer.payload = intake->manifest;
         event.answer.tar = intake->tar;
@@ -173,10 +178,34 @@ static void refuse(struct farm *farm, const struct intake *intake)
     (void)farm_feed(farm, &event, NULL);
 }
 
+static uintptr_t pending_of(const struct farm *farm, const char *worker)
+{
+    return (uintptr_t)map_get(farm->checked_workers, view_text(worker));
+}
+
+static void begin(struct farm *farm, struct intake *intake)
+{
+    uintptr_t pending = pending_of(farm, intake->worker) + 1;
+    map_set(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE), farm);
+    map_set(farm->checked_workers, view_text(intake->worker), (void *)pending);
+    pool_submit(farm->pool, &intake->task);
+}
+
+static void end(struct farm *farm, const struct intake *intake)
+{
+    uintptr_t pending = pending_of(farm, intake->worker);
+    (void)map_remove(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE));
+    if (pending > 1)
+        map_set(farm->checked_workers, view_text(intake->worker), (void *)(pending - 1));
+    else
+        (void)map_remove(farm->checked_workers, view_text(intake->worker));
+}
+
 static void intake_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
     struct intake *intake = (struct intake *)task;
+    end(farm, intake);
     const struct directory_entry *entry = directory_find(farm->directory, intake->worker);
     if (farm->stopping) {
         /* not acknowledged: the worker sends it again */
@@ -229,6 +258,15 @@ void intake_result(struct farm *farm, const char *worker, const Wire__Result *re
         intake_free(intake);
         return;
     }
+    if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL) {
+        intake_free(intake); /* sent again while the first is being checked, which will be answered */
+        return;
+    }
+    if (pending_of(farm, worker) >= PENDING_MAX) {
+        acknowledge(farm, intake, WIRE_ACK_AGAIN, "too many answers of yours are being checked");
+        intake_free(intake);
+        return;
+    }
     intake->key = entry->ed25519;
-    pool_submit(farm->pool, &intake->task);
+    begin(farm, intake);
 }

@@ -20,11 +20,14 @@ struct checked {
     struct digest job, payload;
     uint32_t round;
     bool failed;
+    bool counted, open; /* by its fate */
 };
 
 struct audit {
     struct farm *farm;
+    struct map *keys;         /* worker -> struct public_key; also of those that left */
     struct map *attestations; /* digest -> struct checked */
+    struct map *voters;       /* job, round, operator: has a vote, or gave two answers and has none any more */
     struct map *tallies;      /* job, round, payload -> number of votes (as pointer) */
     struct diag *diag;
 };
@@ -76,6 +79,20 @@ static int compare(struct audit *audit, const struct db_attestation *row, const 
     return 0;
 }
 
+static void voter_key(struct buf *ret, const struct digest *job, uint32_t round, const char *operator_name)
+{
+    buf_add(ret, job->bytes, DIGEST_SIZE);
+    buf_add(ret, &round, sizeof round);
+    buf_add_text(ret, operator_name);
+}
+
+static void note_voter(struct audit *audit, const struct digest *job, uint32_t round, const char *operator_name)
+{
+    CLEANUP_BUF struct buf key = BUF_INIT;
+    voter_key(&key, job, round, operator_name);
+    map_set(audit->voters, buf_view(&key), audit);
+}
+
 static void remember(struct audit *audit, const struct db_attestation *row, const struct lease_of *lease)
 {
     struct checked *checked = mem_zero(1, sizeof *checked);
@@ -84,23 +101,20 @@ static void remember(struct audit *audit, const struct db_attestation *row, cons
     checked->round = lease->round;
     checked->payload = row->payload;
     checked->failed = strcmp(row->failure, "none") != 0;
+    checked->open = strcmp(row->fate, answer_fate_name(ANSWER_OPEN)) == 0;
+    checked->counted = checked->open || strcmp(row->fate, answer_fate_name(ANSWER_COUNTED)) == 0;
+    if (strcmp(row->fate, answer_fate_name(ANSWER_EQUIVOCAL)) == 0)
+        note_voter(audit, &lease->job, lease->round, lease->operator_name);
     map_set(audit->attestations, digest_key(&row->digest), checked);
 }
 
-/* A revoked worker's entry is gone from the directory, but stays in its row, signed as it was. */
-struct key_of {
-    const char *worker;
-    struct public_key key;
-    bool found;
-};
-
+/* A revoked worker's entry is gone from the directory, but its keys stay in its row. */
 static int visit_worker(void *context, const struct db_worker *row)
 {
-    struct key_of *wanted = context;
-    if (strcmp(row->name, wanted->worker) == 0) {
-        memcpy(wanted->key.bytes, row->ed25519.bytes, KEYS_PUBLIC_SIZE);
-        wanted->found = true;
-    }
+    struct audit *audit = context;
+    struct public_key *key = mem_zero(1, sizeof *key);
+    memcpy(key->bytes, row->ed25519.bytes, KEYS_PUBLIC_SIZE);
+    map_set(audit->keys, view_text(row->name), key);
     return 0;
 }
 
@@ -109,19 +123,17 @@ static int check_attestation(void *context, const struct db_attestation *row)
     struct audit *audit = context;
     struct lease_of lease = {0};
     struct digest actual = digest_of(row->envelope);
-    struct key_of wanted = {.worker = lease.worker};
     CLEANUP_STATEMENT struct statement *statement = NULL;
     if (!digest_equal(&actual, &row->digest))
         return bad_row(audit, "attestation", &row->digest, "the envelope's bytes have another digest");
     int result = db_find_lease(audit->farm->db, &row->nonce, visit_lease, &lease, audit->diag);
     if (result == 0)
         return bad_row(audit, "attestation", &row->digest, "its lease is missing");
-    if (result > 0)
-        result = db_each_worker(audit->farm->db, visit_worker, &wanted, audit->diag);
-    if (result >= 0 && !wanted.found)
+    const struct public_key *key = map_get(audit->keys, view_text(lease.worker));
+    if (result > 0 && key == NULL)
         return bad_row(audit, "attestation", &row->digest, "its worker is not in table \"worker\"");
-    if (result >= 0)
-        result = statement_open(row->envelope, &wanted.key, &statement, audit->diag);
+    if (result > 0)
+        result = statement_open(row->envelope, key, &statement, audit->diag);
     if (result < 0)
         return bad_row(audit, "attestation", &row->digest, diag_text(audit->diag, result));
     result = compare(audit, row, &lease, statement);
@@ -153,10 +165,47 @@ static int check_vote(void *context, const struct db_vote *row)
         strcmp(checked->operator_name, row->operator_name) != 0)
         return bad_row(audit, "vote for job", &row->job,
                        "the attestation behind it is another operator's or job's");
+    if (!checked->counted || checked->open != row->open)
+        return bad_row(audit, "vote for job", &row->job, "the attestation behind it was not counted as this vote");
+    note_voter(audit, &row->job, row->round, row->operator_name);
     struct view key = tally_key(room, &row->job, row->round, &checked->payload, checked->failed);
     uintptr_t votes = (uintptr_t)map_get(audit->tallies, key) + 1;
     map_set(audit->tallies, key, (void *)votes);
     return 0;
+}
+
+/* The core counts answers by their fates, so a vote that was taken away must not stay unseen. */
+static int check_complete(struct audit *audit)
+{
+    size_t cursor = 0;
+    struct view digest;
+    void *value;
+    while (map_next(audit->attestations, &cursor, &digest, &value)) {
+        const struct checked *checked = value;
+        CLEANUP_BUF struct buf key = BUF_INIT;
+        voter_key(&key, &checked->job, checked->round, checked->operator_name);
+        if (checked->counted && map_get(audit->voters, buf_view(&key)) == NULL)
+            return bad_row(audit, "vote for job", &checked->job, "it is missing, though its answer was counted");
+    }
+    return 0;
+}
+
+static void audit_done(struct audit *audit)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(audit->attestations, &cursor, &key, &value)) {
+        free(((struct checked *)value)->operator_name);
+        free(value);
+    }
+    cursor = 0;
+    while (map_next(audit->keys, &cursor, &key, &value))
+        free(value);
+    map_free(audit->keys);
+    map_free(audit->attestations);
+    map_free(audit->voters);
+    map_free(audit->tallies);
 }
 
 static int check_verdict(void *context, const struct db_verdict *row)
@@ -175,24 +224,20 @@ static int check_verdict(void *context, const struct db_verdict *row)
 
 static int audit_all(struct farm *farm, struct diag *diag)
 {
-    struct audit audit = {farm, map_new(), map_new(), diag};
-    int result = db_each_attestation(farm->db, check_attestation, &audit, diag);
+    struct audit audit = {farm, map_new(), map_new(), map_new(), map_new(), diag};
+    int result = db_each_worker(farm->db, visit_worker, &audit, diag);
+    if (result >= 0)
+        result = db_each_attestation(farm->db, check_attestation, &audit, diag);
     int attestations = result;
     if (result >= 0)
         result = db_each_vote(farm->db, check_vote, &audit, diag);
     if (result >= 0)
+        result = check_complete(&audit);
+    if (result >= 0)
         result = db_each_verdict(farm->db, check_verdict, &audit, diag);
     if (result >= 0)
         log_info("database verified attestations=%d verdicts=%d", attestations, result);
-    size_t cursor = 0;
-    struct view key;
-    void *value;
-    while (map_next(audit.attestations, &cursor, &key, &value)) {
-        free(((struct checked *)value)->operator_name);
-        free(value);
-    }
-    map_free(audit.attestations);
-    map_free(audit.tallies);
+    audit_done(&audit);
     return result < 0 ? result : 0;
 }
 

@@ -61,6 +61,8 @@ refused_start "DELETE FROM attestation WHERE rowid = 1" "no attestation behind i
 say "D4: a forged verdict"
 refused_start "UPDATE verdict SET payload = x'$(printf 'cd%.0s' {1..32})'" "not what the signed answers say"
 refused_start "UPDATE vote SET operator = 'cedar' WHERE operator = 'birch'" "another operator's"
+refused_start "DELETE FROM verdict; DELETE FROM vote WHERE operator = 'birch'" "it is missing, though its answer was counted"
+refused_start "UPDATE attestation SET fate = 'extra' WHERE rowid = 1" "not counted as this vote"
 say "an envelope"
 refused_start "UPDATE attestation SET envelope = CAST(replace(CAST(envelope AS TEXT), 'a', 'b') AS BLOB) WHERE rowid = 2" "another digest"
 cp "$work/farm.db" "$work/coordinator/farm.db"

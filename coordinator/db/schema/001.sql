@@ -72,6 +72,7 @@ CREATE TABLE job (
     node     TEXT NOT NULL,
     keyed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX job_by_node ON job (node);
 
 CREATE TABLE lease (
     nonce       BLOB    NOT NULL PRIMARY KEY CHECK (length(nonce) = 32),
