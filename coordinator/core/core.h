@@ -122,7 +122,8 @@ enum core_event_type {
     CORE_OPERATOR_CLEAR,   /* .name of an operator: somebody looked; it gets leases again */
     CORE_PLAN_START,       /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event */
     CORE_PLAN_CANCEL,      /* .plan */
-    CORE_JOB_HISTORY,      /* .key .past .npast .flag = its latest round has had a verdict */
+    CORE_JOB_HISTORY,      /* .key .past .npast .flag = its latest round has had a verdict; earlier rounds are
+                            * taken to have had one: a vote that comes that late is open */
     CORE_NODE_KEYED,       /* .plan .node .key: the answer to CORE_DERIVE */
     CORE_NODE_REFUSED,     /* .plan .node .text: its spec cannot be derived; the node halts */
     CORE_ANSWER,           /* .name (worker) .answer; always gives one CORE_ANSWERED effect */

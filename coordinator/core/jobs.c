@@ -177,7 +177,7 @@ int jobs_history(struct core *core, const struct core_event *event, struct diag 
     struct job *job = jobs_obtain(core, &event->key);
     for (size_t i = 0; i < event->npast; i++)
         replay(core, job, &event->past[i]);
-    job->settled_rounds |= ((uint64_t)1 << (job->round - 1)) - 1; /* a round is repeated only after its end */
+    job->settled_rounds |= ((uint64_t)1 << (job->round - 1)) - 1; /* so late that it must count as open */
     if (event->flag)
         job->settled_rounds |= (uint64_t)1 << (job->round - 1);
     rounds_judge(core, job, 0);

@@ -67,7 +67,7 @@ struct model_job {
     struct rules rules;  /* of the last verdict told */
 };
 struct sim_node {
-    char id[24];
+    char id[32];
     size_t dependencies[6], ndependencies;
     size_t *closure, nclosure;
     struct core_needs needs;
