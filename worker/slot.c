@@ -122,8 +122,11 @@ static int connect_bulk(struct slot *slot, const char *endpoint, struct diag *di
     slot->bulk = bulk_client_free(slot->bulk);
     free(slot->bulk_endpoint);
     slot->bulk_endpoint = mem_string(endpoint);
+    /* Slots that want the same object at the same time each receive it into a file of their own. */
+    CLEANUP_FREE char *owner = mem_format("slot-%u", slot->index);
     const struct bulk_client_options options = {
         .endpoint = slot->bulk_endpoint,
+        .owner = owner,
         .server_key = shop->conf.server_key,
         .secret_key = identity_curve_secret(shop->identity),
         .cancelled = is_cancelled,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What the files of bulk share. The server's thread owns 'sends' and 'takes'; the committing thread gets one
- * upload at a time and hands it back.
+ * upload at a time and hands it back; the checking thread gets names of objects to read through before they are served.
  */
 #ifndef FARM_BULK_PRIVATE_H
 #define FARM_BULK_PRIVATE_H
@@ -15,6 +15,7 @@
 enum {
     BULK_QUEUE = 4 * WIRE_CREDIT_MAX, /* libzmq's queue per connection, in chunks */
     BULK_GETS_MAX = 4,                /* objects that one connection may be fetching at a time */
+    BULK_WAITING_MAX = 16,            /* other connections of its sender that hear how an upload ended */
     BULK_IDLE_MS = 60 * 1000,         /* a transfer that nobody continues is closed */
     BULK_ABANDONED_MS = 3600 * 1000,  /* how long an unfinished upload counts against its user */
     BULK_SIGN_OF_LIFE_MS = 5000       /* while a large upload is verified, its sender hears from us */
@@ -26,6 +27,7 @@ enum {
 struct bulk_send {
     struct link_peer peer;
     struct digest digest;
+    bool checking; /* by the checking thread: fd and stored_size come afterwards */
     int fd;
     uint64_t offset, stored_size;
     uint32_t credit; /* chunks asked for and not sent */
@@ -38,6 +40,8 @@ enum bulk_take_state { TAKE_RECEIVING, TAKE_COMMITTING, TAKE_ABANDONED };
 /* One upload. */
 struct bulk_take {
     struct link_peer peer; /* who hears about it: the user's newest connection that asked */
+    struct link_peer *waiting; /* who asked before, when it was being committed already: they hear how it ended */
+    size_t nwaiting;
     struct digest digest;
     uint64_t stored_size;
     enum bulk_take_state state;
@@ -58,10 +62,18 @@ struct bulk_queue {
     struct bulk_commit *first, **last;
 };
 
+/* An object on its way through the checking thread. */
+struct bulk_check {
+    struct bulk_check *next;
+    struct digest digest;
+    int result;
+    struct diag diag;
+};
+
 struct bulk_server {
     struct bulk_server_options options;
     struct link_server *link;
-    pthread_t thread, committer;
+    pthread_t thread, committer, checker;
     int stop_fd, done_fd; /* eventfds towards the server's thread */
 
     struct bulk_send **sends;
@@ -70,8 +82,9 @@ struct bulk_server {
     size_t ntakes, takes_capacity;
 
     pthread_mutex_t mutex; /* of the queues and of 'stopping' */
-    pthread_cond_t wake;
+    pthread_cond_t wake; /* both threads */
     struct bulk_queue to_commit, committed;
+    struct bulk_check *to_check, *checked; /* newest first: the order does not matter */
     bool stopping;
 
     atomic_uint_fast64_t sent_bytes, received_bytes, stored, refused, bad_frames;
@@ -91,8 +104,20 @@ void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const
                  int64_t now_ms);
 /* One chunk for each transfer that has credit; true if more could be sent at once. */
 bool bulk_send_round(struct bulk_server *server, int64_t now_ms);
+/* What the checking thread found to be sound (result >= 0) is opened for those who wait for it; the others are told. */
+void bulk_send_checked(struct bulk_server *server, const struct bulk_check *check, int64_t now_ms);
 void bulk_send_expire(struct bulk_server *server, int64_t now_ms);
 void bulk_send_done(struct bulk_server *server);
+
+/* bulk_check.c */
+/* Must this object be read through before it is served, in the thread for that? Small ones are read on the spot. */
+bool bulk_check_needed(struct bulk_server *server, const struct digest *digest);
+void bulk_check_submit(struct bulk_server *server, const struct digest *digest);
+/* Hands the results to bulk_send_checked. */
+void bulk_on_checked(struct bulk_server *server, int64_t now_ms);
+void bulk_check_done(struct bulk_server *server);
+/* The checking thread's function. */
+void *bulk_check_run(void *server);
 
 /* bulk_take.c */
 void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const Wire__Put *put,

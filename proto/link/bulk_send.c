@@ -39,19 +39,41 @@ static struct bulk_send *find(struct bulk_server *server, const struct link_peer
     return found;
 }
 
+static struct bulk_send *add_send(struct bulk_server *server, const struct link_peer *peer,
+                                  const struct digest *digest)
+{
+    struct bulk_send *send = mem_zero(1, sizeof(*send));
+    *send = (struct bulk_send){.peer = *peer, .digest = *digest, .fd = -1};
+    server->sends =
+        mem_reserve(server->sends, &server->sends_capacity, server->nsends + 1, sizeof(*server->sends));
+    server->sends[server->nsends++] = send;
+    return send;
+}
+
+static bool is_being_checked(const struct bulk_server *server, const struct digest *digest)
+{
+    for (size_t i = 0; i < server->nsends; i++)
+        if (server->sends[i]->checking && digest_equal(&server->sends[i]->digest, digest))
+            return true;
+    return false;
+}
+
 static int open_send(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
                      struct bulk_send **ret, struct diag *diag)
 {
     CLEANUP_CLOSE int fd = -1;
-    uint64_t size;
-    int r = store_open_stored(server->options.store, digest, &fd, &size, diag);
+    uint64_t size = 0;
+    bool asked = is_being_checked(server, digest);
+    bool check = asked || bulk_check_needed(server, digest);
+    int r = check ? 0 : store_open_stored(server->options.store, digest, &fd, &size, diag);
     if (r < 0)
         return r;
-    struct bulk_send *send = mem_zero(1, sizeof(*send));
-    *send = (struct bulk_send){.peer = *peer, .digest = *digest, .fd = STEAL_FD(fd), .stored_size = size};
-    server->sends =
-        mem_reserve(server->sends, &server->sends_capacity, server->nsends + 1, sizeof(*server->sends));
-    server->sends[server->nsends++] = send;
+    struct bulk_send *send = add_send(server, peer, digest);
+    send->checking = check;
+    send->fd = STEAL_FD(fd);
+    send->stored_size = size;
+    if (check && !asked)
+        bulk_check_submit(server, digest);
     *ret = send;
     return 0;
 }
@@ -78,6 +100,14 @@ static uint64_t credit_end(const struct bulk_send *send)
     return send->offset + (uint64_t)send->credit * WIRE_CHUNK_MAX;
 }
 
+static int check_offset(const struct bulk_send *send, uint64_t offset, struct diag *diag)
+{
+    if (offset < send->stored_size)
+        return 0;
+    return diag_set(diag, FARM_E_STATE, "object %s has only %llu stored bytes", digest_hex(&send->digest).text,
+                    (unsigned long long)send->stored_size);
+}
+
 void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get,
                  int64_t now_ms)
 {
@@ -85,10 +115,9 @@ void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const
     struct diag diag = DIAG_INIT;
     struct bulk_send *send = NULL;
     int r = look_up(server, peer, &digest, &send, &diag);
-    if (send != NULL && get->offset >= send->stored_size)
-        r = diag_set(&diag, FARM_E_STATE, "object %s has only %llu stored bytes", digest_hex(&digest).text,
-                     (unsigned long long)send->stored_size);
-    if (r < 0 || send == NULL) {
+    if (r >= 0 && !send->checking)
+        r = check_offset(send, get->offset, &diag);
+    if (r < 0) {
         bulk_reply_error(server, peer, &digest, r, diag.text);
         return;
     }
@@ -164,7 +193,7 @@ bool bulk_send_round(struct bulk_server *server, int64_t now_ms)
     for (size_t i = server->nsends; i-- > 0;) { /* backwards: an entry may be removed */
         struct bulk_send *send = server->sends[i];
         struct diag diag = DIAG_INIT;
-        if (send->credit == 0)
+        if (send->credit == 0 || send->checking)
             continue;
         int r = send_chunk(server, send, now_ms, &diag);
         if (r > 0 && send->credit > 0)
@@ -180,10 +209,36 @@ bool bulk_send_round(struct bulk_server *server, int64_t now_ms)
     return more;
 }
 
+static int begin_checked(struct bulk_server *server, struct bulk_send *send, const struct bulk_check *check,
+                         struct diag *diag)
+{
+    if (check->result < 0)
+        return diag_set(diag, check->result, "%s", check->diag.text);
+    int r = store_open_stored(server->options.store, &send->digest, &send->fd, &send->stored_size, diag);
+    return r < 0 ? r : check_offset(send, send->offset, diag);
+}
+
+void bulk_send_checked(struct bulk_server *server, const struct bulk_check *check, int64_t now_ms)
+{
+    for (size_t i = server->nsends; i-- > 0;) {
+        struct bulk_send *send = server->sends[i];
+        struct diag diag = DIAG_INIT;
+        if (!send->checking || !digest_equal(&send->digest, &check->digest))
+            continue;
+        send->checking = false;
+        send->touched_ms = now_ms;
+        int r = begin_checked(server, send, check, &diag);
+        if (r >= 0)
+            continue;
+        bulk_reply_error(server, &send->peer, &send->digest, r, diag.text);
+        remove_at(server, i);
+    }
+}
+
 void bulk_send_expire(struct bulk_server *server, int64_t now_ms)
 {
     for (size_t i = server->nsends; i-- > 0;)
-        if (now_ms - server->sends[i]->touched_ms > BULK_IDLE_MS)
+        if (!server->sends[i]->checking && now_ms - server->sends[i]->touched_ms > BULK_IDLE_MS)
             remove_at(server, i);
 }
 

@@ -138,7 +138,7 @@ static void sweep(struct bulk_server *server, int64_t now_ms)
 static bool has_pending_sends(const struct bulk_server *server)
 {
     for (size_t i = 0; i < server->nsends; i++)
-        if (server->sends[i]->credit > 0)
+        if (server->sends[i]->credit > 0 && !server->sends[i]->checking)
             return true;
     return false;
 }
@@ -156,8 +156,10 @@ static bool turn(struct bulk_server *server, struct buf *frame, int timeout_ms)
     }
     if (items[1].readable)
         return false;
-    if (items[2].readable)
+    if (items[2].readable) {
         bulk_on_committed(server);
+        bulk_on_checked(server, moment_steady_ms());
+    }
     for (int i = 0; i < REQUESTS_PER_TURN && take_request(server, frame); i++)
         ;
     return true;
@@ -197,23 +199,38 @@ static void set_defaults(struct bulk_server_options *o)
         o->user_puts_max = 16;
 }
 
+/* Of the committing and the checking thread. */
+static void stop_helpers(struct bulk_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    server->stopping = true;
+    pthread_cond_broadcast(&server->wake);
+    pthread_mutex_unlock(&server->mutex);
+}
+
 static int start_threads(struct bulk_server *server, struct diag *diag)
 {
-    int error = pthread_create(&server->committer, NULL, bulk_commit_run, server);
-    if (error == 0 && (error = pthread_create(&server->thread, NULL, run, server)) != 0) {
-        pthread_mutex_lock(&server->mutex);
-        server->stopping = true;
-        pthread_cond_signal(&server->wake);
-        pthread_mutex_unlock(&server->mutex);
-        pthread_join(server->committer, NULL);
+    const struct {
+        pthread_t *thread;
+        void *(*run)(void *server);
+    } threads[] = {{&server->committer, bulk_commit_run}, {&server->checker, bulk_check_run}, {&server->thread, run}};
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+        int error = pthread_create(threads[i].thread, NULL, threads[i].run, server);
+        if (error == 0)
+            continue;
+        stop_helpers(server);
+        while (i-- > 0)
+            pthread_join(*threads[i].thread, NULL);
+        return diag_set(diag, -error, "bulk server: cannot start a thread: %s", strerror(error));
     }
-    return error == 0 ? 0 : diag_set(diag, -error, "bulk server: cannot start a thread: %s", strerror(error));
+    return 0;
 }
 
 static struct bulk_server *discard(struct bulk_server *server)
 {
     bulk_send_done(server);
     bulk_take_done(server);
+    bulk_check_done(server);
     link_server_free(server->link);
     mem_close_p(&server->stop_fd);
     mem_close_p(&server->done_fd);
@@ -260,11 +277,9 @@ struct bulk_server *bulk_server_free(struct bulk_server *server)
         return NULL;
     (void)!eventfd_write(server->stop_fd, 1);
     pthread_join(server->thread, NULL);
-    pthread_mutex_lock(&server->mutex);
-    server->stopping = true;
-    pthread_cond_signal(&server->wake);
-    pthread_mutex_unlock(&server->mutex);
+    stop_helpers(server);
     pthread_join(server->committer, NULL);
+    pthread_join(server->checker, NULL);
     return discard(server);
 }
 

@@ -27,7 +27,18 @@ static void remove_take(struct bulk_server *server, struct bulk_take *take)
             break;
         }
     store_partial_close(take->partial);
+    free(take->waiting);
     free(take);
+}
+
+/* Another connection of the same sender asks while it is being committed: the earlier one still wants to hear the end. */
+static void keep_waiting(struct bulk_take *take, const struct link_peer *newer)
+{
+    if (take->peer.session == newer->session || take->nwaiting == BULK_WAITING_MAX)
+        return;
+    if (take->waiting == NULL)
+        take->waiting = mem_zero(BULK_WAITING_MAX, sizeof(*take->waiting));
+    take->waiting[take->nwaiting++] = take->peer;
 }
 
 static struct bulk_take *add_take(struct bulk_server *server, const struct link_peer *peer,
@@ -59,12 +70,14 @@ static int check_quota(struct bulk_server *server, const char *user, const struc
         bytes += take->stored_size;
         count += take->state != TAKE_ABANDONED;
     }
+    /* For ever, or for now? Who hears "limit" gives up; who hears "unavailable" comes again. */
     if (size > o->user_bytes_max || bytes > o->user_bytes_max)
-        return diag_set(diag, FARM_E_LIMIT,
+        return diag_set(diag, size > o->user_bytes_max ? FARM_E_LIMIT : FARM_E_UNAVAILABLE,
                         "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
                         (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
     if (count > o->user_puts_max)
-        return diag_set(diag, FARM_E_LIMIT, "%s has %u uploads under way already", user, o->user_puts_max);
+        return diag_set(diag, FARM_E_UNAVAILABLE, "%s has %u uploads under way already", user,
+                        o->user_puts_max);
     return 0;
 }
 
@@ -89,6 +102,8 @@ static void reply_ready(struct bulk_server *server, const struct bulk_take *take
     ready.offset = offset;
     ready.credit = WIRE_CREDIT_MAX;
     bulk_reply(server, &take->peer, WIRE_PUT_READY, &ready.base);
+    for (size_t i = 0; i < take->nwaiting; i++)
+        bulk_reply(server, &take->waiting[i], WIRE_PUT_READY, &ready.base);
 }
 
 static void reply_stored(struct bulk_server *server, const struct link_peer *peer,
@@ -121,6 +136,8 @@ static int begin(struct bulk_server *server, const struct link_peer *peer, const
         return r;
     if (take == NULL)
         take = add_take(server, peer, digest);
+    if (take->state == TAKE_COMMITTING)
+        keep_waiting(take, peer);
     take->peer = *peer; /* the newest connection hears about it */
     take->touched_ms = now_ms;
     if (take->state == TAKE_COMMITTING) {
@@ -170,6 +187,8 @@ static void give_up(struct bulk_server *server, struct bulk_take *take, int erro
 {
     atomic_fetch_add(&server->refused, 1);
     bulk_reply_error(server, &take->peer, &take->digest, error, text);
+    for (size_t i = 0; i < take->nwaiting; i++)
+        bulk_reply_error(server, &take->waiting[i], &take->digest, error, text);
     remove_take(server, take);
 }
 
@@ -227,7 +246,7 @@ void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, 
     take->touched_ms = now_ms;
     pthread_mutex_lock(&server->mutex);
     push(&server->to_commit, commit);
-    pthread_cond_signal(&server->wake);
+    pthread_cond_broadcast(&server->wake);
     pthread_mutex_unlock(&server->mutex);
 }
 
@@ -271,6 +290,8 @@ static void finish(struct bulk_server *server, struct bulk_commit *commit)
     if (o->present != NULL)
         o->present(o->context, take->peer.user, &take->digest);
     reply_stored(server, &take->peer, &take->digest);
+    for (size_t i = 0; i < take->nwaiting; i++)
+        reply_stored(server, &take->waiting[i], &take->digest);
     remove_take(server, take);
 }
 

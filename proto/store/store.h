@@ -90,6 +90,8 @@ void store_unpin(struct store *store, const struct digest *name);
  * pool's thread. One owner can have a given partial open once: FARM_E_STATE for the second.
  */
 struct store_partial;
+/* Would store_open_stored serve it without reading it first? */
+bool store_is_verified(struct store *store, const struct digest *name);
 int store_open_stored(struct store *store, const struct digest *name, int *ret_fd, uint64_t *ret_size,
                       struct diag *diag) MUST_USE;
 int store_partial_begin(struct store *store, const char *owner, const struct digest *name,

@@ -6,6 +6,7 @@
 #include "store_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -181,6 +182,13 @@ static bool is_verified(struct store *store, const struct digest *name, const st
                 entry->changed.tv_nsec == status->st_ctim.tv_nsec;
     pthread_mutex_unlock(&store->lock);
     return same;
+}
+
+bool store_is_verified(struct store *store, const struct digest *name)
+{
+    struct stat status;
+    return fstatat(store->objects, store_object_path(name).text, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_verified(store, name, &status);
 }
 
 int store_open_stored(struct store *store, const struct digest *name, int *ret_fd, uint64_t *ret_size,

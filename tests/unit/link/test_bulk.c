@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MEBI = 1024 * 1024, BIG = 12 * MEBI + 12345, PATIENCE_MS = 20000 };
@@ -716,6 +717,58 @@ static void a_call_after_a_restart_of_the_server_succeeds(void **state)
     assert_false(missing);
 }
 
+/* Two slots of one worker upload the same log: the first is still waiting when the second asks. */
+static void all_who_wait_for_an_upload_hear_its_end(void **state)
+{
+    struct farm *farm = *state;
+    struct link_client *first = raw_client(farm), *second = raw_client(farm);
+    struct digest digest = put_noise(farm->here, WIRE_CHUNK_MAX - 4096, 1);
+    struct buf content = BUF_INIT;
+    Wire__Put put = WIRE__PUT__INIT;
+    struct digest_hex hex = digest_hex(&digest);
+    CLEANUP_FREE char *path = mem_format("%s/here/objects/%.2s/%s", farm->directory, hex.text, hex.text + 2);
+    assert_int_equal(file_read(AT_FDCWD, path, 2 * MEBI, &content, NULL), 0);
+    put.digest = wire_digest(&digest);
+    put.stored_size = content.size;
+    raw_put(first, &digest, buf_view(&content));
+    /* Its last sign of the bytes: what follows is the commit, which takes a sync of the disk. */
+    for (int i = 0; i < 2; i++)
+        wire_free(raw_expect(first, WIRE_PUT_READY));
+    raw_send(second, WIRE_PUT, &put.base);
+    wire_free(raw_expect(second, WIRE_STORED));
+    wire_free(raw_expect(first, WIRE_STORED));
+    buf_done(&content);
+    link_client_free(first);
+    link_client_free(second);
+}
+
+/* D8 without a stall: after a restart a large object is read through first, and meanwhile others are answered. */
+static void checking_a_large_object_does_not_stall_others(void **state)
+{
+    struct farm *farm = *state;
+    struct diag diag = DIAG_INIT;
+    struct digest big = put_noise(farm->there, 48 * MEBI, 1), small = put_noise(farm->there, 1000, 2);
+    struct digest_hex hex = digest_hex(&big);
+    CLEANUP_FREE char *path = mem_format("%s/there/objects/%.2s/%s", farm->directory, hex.text, hex.text + 2);
+    Wire__Get get = WIRE__GET__INIT;
+    get.digest = wire_digest(&big);
+    get.credit = 1;
+    struct link_client *raw = raw_client(farm);
+    must(bulk_get(farm->client, farm->here, &small, BIG, &diag), &diag); /* connected */
+    assert_int_equal(chmod(path, 0444), 0); /* changed: it has to be read again */
+    assert_false(store_is_verified(farm->there, &big));
+    bool missing;
+    int64_t asked = moment_steady_ms();
+    raw_send(raw, WIRE_GET, &get.base);
+    must(bulk_missing(farm->client, &small, 1, &missing, &diag), &diag);
+    int64_t answered = moment_steady_ms();
+    wire_free(raw_expect(raw, WIRE_CHUNK));
+    int64_t checked = moment_steady_ms();
+    assert_true(store_is_verified(farm->there, &big));
+    assert_true(checked - asked > 2 * (answered - asked));
+    link_client_free(raw);
+}
+
 /* Several slots of one worker at a time, each with a client of its own. */
 struct slot {
     struct farm *farm;
@@ -783,6 +836,8 @@ int main(void)
         TEST(n9_an_upload_resumes_and_is_never_half_visible),
         TEST(n9_a_later_client_continues),
         TEST(a_call_after_a_restart_of_the_server_succeeds),
+        TEST(all_who_wait_for_an_upload_hear_its_end),
+        TEST(checking_a_large_object_does_not_stall_others),
         TEST(slots_of_one_worker_share_the_server),
     };
     signal(SIGPIPE, SIG_IGN); /* the proxy writes to connections that the other side has cut */
