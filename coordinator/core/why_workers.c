@@ -149,7 +149,9 @@ void why_workers(const struct core *core, const struct job *job, int64_t now_ms,
         buf_add_text(ret, "  none is admitted\n");
     say_size(job, ret);
     size_t hopes = count_hopes(core, job, now_ms);
-    if (hopes < job->want)
+    if (hopes == 0)
+        buf_add_text(ret, "No operator is left that could answer: admit workers of further operators.\n");
+    else if (hopes < job->want)
         buf_add_format(ret, "Only %zu %s left that could ever answer: admit workers of further %s.\n", hopes,
                        hopes == 1 ? "operator is" : "operators are", anchors_only ? "anchor operators" : "operators");
 }

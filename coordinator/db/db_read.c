@@ -159,193 +159,71 @@ ROW_VISIT(release)
     return caller->visit(caller->context, &row);
 }
 
-int db_each_worker(struct db *db, DB_EACH(worker))
-{
-    struct visit_worker caller = {visit, context};
-    return statement_select(db, row_worker, &caller, diag,
-                            "SELECT name, operator, ed25519, curve, entry, state, admitted_ms"
-                            " FROM worker ORDER BY name",
-                            "");
-}
+/* The columns of each kind, in the order of its decoder. */
+#define WORKER_COLUMNS "name, operator, ed25519, curve, entry, state, admitted_ms"
+#define BASE_COLUMNS   "manifest, tar, tar_size, name, imported_ms"
+#define TREE_COLUMNS   "commit_id, tree_sha256, url, pack"
+#define SOURCE_COLUMNS "pin, commit_id, object, size, origin, added_ms"
+#define PLAN_COLUMNS                                                                                         \
+    "id, commit_id, tree_sha256, base, state, from_scratch, created_ms, "                                    \
+    "started_ms, finished_ms"
+#define LEASE_COLUMNS                                                                                        \
+    "nonce, job, round, worker, operator, state, granted_ms, deadline_ms, "                                  \
+    "ended_ms, reason"
+#define ATTESTATION_COLUMNS                                                                                  \
+    "a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "                                        \
+    "a.duration_ms, a.received_ms, a.envelope"
+#define VOTE_COLUMNS    "job, round, operator, attestation, open"
+#define VERDICT_COLUMNS "job, round, state, payload, operators, dissent, decided_ms"
+#define RELEASE_COLUMNS "name, sequence, digest, plan, state, created_ms"
 
-int db_each_base(struct db *db, DB_EACH(base))
-{
-    struct visit_base caller = {visit, context};
-    return statement_select(db, row_base, &caller, diag,
-                            "SELECT manifest, tar, tar_size, name, imported_ms"
-                            " FROM base ORDER BY imported_ms, manifest",
-                            "");
-}
+/* A walk is its name, its kind, what stands behind FROM, and the values of the question marks (types as in statement.h). */
+#define PARAMETERS(...) struct db *db, __VA_ARGS__
+#define WALK(function, kind, columns, tail)                                                                  \
+    int function(struct db *db, DB_EACH(kind))                                                               \
+    {                                                                                                        \
+        struct visit_##kind caller = {visit, context};                                                       \
+        return statement_select(db, row_##kind, &caller, diag, "SELECT " columns " FROM " tail, "");         \
+    }
+#define WALK_BY(function, kind, columns, tail, parameters, types, ...)                                       \
+    int function(PARAMETERS parameters, DB_EACH(kind))                                                       \
+    {                                                                                                        \
+        struct visit_##kind caller = {visit, context};                                                       \
+        return statement_select(db, row_##kind, &caller, diag, "SELECT " columns " FROM " tail, types,       \
+                                __VA_ARGS__);                                                                \
+    }
 
-int db_each_tree(struct db *db, DB_EACH(tree))
-{
-    struct visit_tree caller = {visit, context};
-    return statement_select(db, row_tree, &caller, diag,
-                            "SELECT commit_id, tree_sha256, url, pack"
-                            " FROM tree ORDER BY commit_id",
-                            "");
-}
+WALK(db_each_worker, worker, WORKER_COLUMNS, "worker ORDER BY name")
+WALK(db_each_base, base, BASE_COLUMNS, "base ORDER BY imported_ms, manifest")
+WALK(db_each_tree, tree, TREE_COLUMNS, "tree ORDER BY commit_id")
+WALK(db_each_source, source, SOURCE_COLUMNS, "source ORDER BY added_ms, pin")
+WALK(db_each_plan, plan, PLAN_COLUMNS, "plan ORDER BY created_ms, id")
+WALK_BY(db_each_lease_of, lease, LEASE_COLUMNS, "lease WHERE job = ? ORDER BY granted_ms, nonce",
+        (const struct digest *job), "d", job)
+WALK_BY(db_each_attestation_of, attestation, ATTESTATION_COLUMNS,
+        "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.job = ? ORDER BY a.rowid",
+        (const struct digest *job), "d", job)
+WALK(db_each_attestation, attestation, ATTESTATION_COLUMNS, "attestation a ORDER BY a.rowid")
+WALK_BY(db_each_vote_of, vote, VOTE_COLUMNS, "vote WHERE job = ? ORDER BY round, operator",
+        (const struct digest *job), "d", job)
+WALK(db_each_vote, vote, VOTE_COLUMNS, "vote ORDER BY job, round, operator")
+WALK(db_each_verdict, verdict, VERDICT_COLUMNS, "verdict ORDER BY job, round")
+WALK_BY(db_each_verdict_of, verdict, VERDICT_COLUMNS, "verdict WHERE job = ? ORDER BY round",
+        (const struct digest *job), "d", job)
+WALK(db_each_release, release, RELEASE_COLUMNS, "release ORDER BY sequence")
+WALK_BY(db_find_lease, lease, LEASE_COLUMNS, "lease WHERE nonce = ?", (const struct digest *nonce), "d",
+        nonce)
+WALK_BY(db_find_source, source, SOURCE_COLUMNS, "source WHERE pin = ? AND commit_id = ?",
+        (const struct digest *pin, const char *commit), "dt", pin, commit)
+WALK_BY(db_find_tree, tree, TREE_COLUMNS, "tree WHERE commit_id = ? AND tree_sha256 = ?",
+        (const char *commit, const struct digest *tree_sha256), "td", commit, tree_sha256)
+WALK_BY(db_find_plan, plan, PLAN_COLUMNS, "plan WHERE id = ?", (const struct digest *id), "d", id)
+WALK_BY(db_find_base, base, BASE_COLUMNS, "base WHERE manifest = ?", (const struct digest *manifest), "d",
+        manifest)
+WALK_BY(db_find_release, release, RELEASE_COLUMNS, "release WHERE name = ?", (const char *name), "t", name)
+WALK_BY(db_find_attestation, attestation, ATTESTATION_COLUMNS, "attestation a WHERE a.digest = ?",
+        (const struct digest *digest), "d", digest)
 
-int db_each_source(struct db *db, DB_EACH(source))
-{
-    struct visit_source caller = {visit, context};
-    return statement_select(db, row_source, &caller, diag,
-                            "SELECT pin, commit_id, object, size, origin, added_ms"
-                            " FROM source ORDER BY added_ms, pin",
-                            "");
-}
-
-int db_each_plan(struct db *db, DB_EACH(plan))
-{
-    struct visit_plan caller = {visit, context};
-    return statement_select(
-        db, row_plan, &caller, diag,
-        "SELECT id, commit_id, tree_sha256, base, state, from_scratch, created_ms, started_ms, finished_ms"
-        " FROM plan ORDER BY created_ms, id",
-        "");
-}
-
-int db_each_lease_of(struct db *db, const struct digest *job, DB_EACH(lease))
-{
-    struct visit_lease caller = {visit, context};
-    return statement_select(
-        db, row_lease, &caller, diag,
-        "SELECT nonce, job, round, worker, operator, state, granted_ms, deadline_ms, ended_ms, reason"
-        " FROM lease WHERE job = ? ORDER BY granted_ms, nonce",
-        "d", job);
-}
-
-int db_each_attestation_of(struct db *db, const struct digest *job, DB_EACH(attestation))
-{
-    struct visit_attestation caller = {visit, context};
-    return statement_select(
-        db, row_attestation, &caller, diag,
-        "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, a.duration_ms, a.received_ms, "
-        "a.envelope"
-        " FROM attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.job = ? ORDER BY a.rowid",
-        "d", job);
-}
-
-int db_each_attestation(struct db *db, DB_EACH(attestation))
-{
-    struct visit_attestation caller = {visit, context};
-    return statement_select(db, row_attestation, &caller, diag,
-                            "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "
-                            "a.duration_ms, a.received_ms, a.envelope"
-                            " FROM attestation a ORDER BY a.rowid",
-                            "");
-}
-
-int db_each_vote_of(struct db *db, const struct digest *job, DB_EACH(vote))
-{
-    struct visit_vote caller = {visit, context};
-    return statement_select(db, row_vote, &caller, diag,
-                            "SELECT job, round, operator, attestation, open"
-                            " FROM vote WHERE job = ? ORDER BY round, operator",
-                            "d", job);
-}
-
-int db_each_vote(struct db *db, DB_EACH(vote))
-{
-    struct visit_vote caller = {visit, context};
-    return statement_select(db, row_vote, &caller, diag,
-                            "SELECT job, round, operator, attestation, open"
-                            " FROM vote ORDER BY job, round, operator",
-                            "");
-}
-
-int db_each_verdict(struct db *db, DB_EACH(verdict))
-{
-    struct visit_verdict caller = {visit, context};
-    return statement_select(db, row_verdict, &caller, diag,
-                            "SELECT job, round, state, payload, operators, dissent, decided_ms"
-                            " FROM verdict ORDER BY job, round",
-                            "");
-}
-
-int db_each_verdict_of(struct db *db, const struct digest *job, DB_EACH(verdict))
-{
-    struct visit_verdict caller = {visit, context};
-    return statement_select(db, row_verdict, &caller, diag,
-                            "SELECT job, round, state, payload, operators, dissent, decided_ms"
-                            " FROM verdict WHERE job = ? ORDER BY round",
-                            "d", job);
-}
-
-int db_each_release(struct db *db, DB_EACH(release))
-{
-    struct visit_release caller = {visit, context};
-    return statement_select(db, row_release, &caller, diag,
-                            "SELECT name, sequence, digest, plan, state, created_ms"
-                            " FROM release ORDER BY sequence",
-                            "");
-}
-
-int db_find_lease(struct db *db, const struct digest *nonce, DB_EACH(lease))
-{
-    struct visit_lease caller = {visit, context};
-    return statement_select(
-        db, row_lease, &caller, diag,
-        "SELECT nonce, job, round, worker, operator, state, granted_ms, deadline_ms, ended_ms, reason"
-        " FROM lease WHERE nonce = ?",
-        "d", nonce);
-}
-
-int db_find_source(struct db *db, const struct digest *pin, const char *commit, DB_EACH(source))
-{
-    struct visit_source caller = {visit, context};
-    return statement_select(db, row_source, &caller, diag,
-                            "SELECT pin, commit_id, object, size, origin, added_ms"
-                            " FROM source WHERE pin = ? AND commit_id = ?",
-                            "dt", pin, commit);
-}
-
-int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sha256, DB_EACH(tree))
-{
-    struct visit_tree caller = {visit, context};
-    return statement_select(db, row_tree, &caller, diag,
-                            "SELECT commit_id, tree_sha256, url, pack"
-                            " FROM tree WHERE commit_id = ? AND tree_sha256 = ?",
-                            "td", commit, tree_sha256);
-}
-
-int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan))
-{
-    struct visit_plan caller = {visit, context};
-    return statement_select(
-        db, row_plan, &caller, diag,
-        "SELECT id, commit_id, tree_sha256, base, state, from_scratch, created_ms, started_ms, finished_ms"
-        " FROM plan WHERE id = ?",
-        "d", id);
-}
-
-int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base))
-{
-    struct visit_base caller = {visit, context};
-    return statement_select(db, row_base, &caller, diag,
-                            "SELECT manifest, tar, tar_size, name, imported_ms"
-                            " FROM base WHERE manifest = ?",
-                            "d", manifest);
-}
-
-int db_find_release(struct db *db, const char *name, DB_EACH(release))
-{
-    struct visit_release caller = {visit, context};
-    return statement_select(db, row_release, &caller, diag,
-                            "SELECT name, sequence, digest, plan, state, created_ms"
-                            " FROM release WHERE name = ?",
-                            "t", name);
-}
-
-int db_find_attestation(struct db *db, const struct digest *digest, DB_EACH(attestation))
-{
-    struct visit_attestation caller = {visit, context};
-    return statement_select(db, row_attestation, &caller, diag,
-                            "SELECT a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "
-                            "a.duration_ms, a.received_ms, a.envelope"
-                            " FROM attestation a WHERE a.digest = ?",
-                            "d", digest);
-}
 struct visit_flag {
     int (*visit)(void *context, const char *operator_name, const char *reason);
     void *context;
