@@ -51,7 +51,12 @@ static int open_state(struct farm *farm, struct diag *diag)
     if (farm->state_path == NULL || farm->state_dirfd < 0)
         return diag_errno(diag, "%s", farm->config.state_dir);
     struct stat status;
-    if (fstat(farm->state_dirfd, &status) == 0 && (status.st_mode & 077) != 0)
+    if (fstat(farm->state_dirfd, &status) < 0)
+        return diag_errno(diag, "%s", farm->state_path);
+    if (status.st_uid != geteuid())
+        return diag_set(diag, FARM_E_CONFIG, "%s: belongs to user %u, this is user %u; run the coordinator as its owner",
+                        farm->state_path, (unsigned int)status.st_uid, (unsigned int)geteuid());
+    if ((status.st_mode & 077) != 0)
         return diag_set(diag, FARM_E_CONFIG, "%s: open to others (mode %04o); chmod 700 it", farm->state_path,
                         (unsigned int)status.st_mode & 07777);
     result = lock_state(farm, diag);
@@ -67,6 +72,11 @@ static int open_identity(struct farm *farm, struct diag *diag)
     int result = identity_read(farm->state_dirfd, "coordinator.key", &farm->identity, diag);
     if (result != -ENOENT)
         return result;
+    if (faccessat(farm->state_dirfd, "farm.db", F_OK, 0) == 0)
+        return diag_set(diag, FARM_E_MISSING,
+                        "%s/coordinator.key is missing, and every worker has pinned it; restore it from a backup "
+                        "(without one: move farm.db away and begin anew, all workers need a new join string)",
+                        farm->state_path);
     farm->identity = identity_generate("coordinator", true);
     return identity_write(farm->identity, farm->state_dirfd, "coordinator.key", diag);
 }

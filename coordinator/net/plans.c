@@ -101,7 +101,7 @@ static int checkout_again(struct farm *farm, const struct tree_pin *pin, const s
                           const char *path, struct diag *diag)
 {
     CLEANUP_FREE char *scratch = NULL;
-    int result = file_temp_dir(farm->state_dirfd, "trees/scratch", &scratch, diag);
+    int result = file_temp_dir(farm->state_dirfd, "scratch/tree", &scratch, diag);
     if (result < 0)
         return result;
     CLEANUP_FREE char *pack_path = mem_format("%s/pack", scratch);
@@ -121,6 +121,8 @@ static int checkout_again(struct farm *farm, const struct tree_pin *pin, const s
         result = dirfd < 0 ? dirfd
                            : gitrepo_checkout(repo, pin->commit, &pin->sha256, GITPIN_LIMITS, dirfd, 0, diag);
     gitrepo_close(repo);
+    if (result >= 0 && syncfs(dirfd) < 0) /* a half-written tree would be believed later: it is checked once */
+        result = diag_errno(diag, "%s: sync", out);
     if (result >= 0 && renameat(farm->state_dirfd, out, farm->state_dirfd, path) < 0 && errno != ENOTEMPTY &&
         errno != EEXIST)
         result = diag_errno(diag, "%s: rename", path);

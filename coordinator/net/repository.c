@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static bool is_local(const char *location)
@@ -53,6 +54,11 @@ int repository_open(const char *state_path, const char *location, const char *re
         return open_local(location, local, ret, diag);
     struct digest name = digest_of(view_text(location));
     CLEANUP_FREE char *path = mem_format("%s/git/%s", state_path, digest_hex(&name).text);
+    CLEANUP_FREE char *lock_path = mem_format("%s.lock", path);
+    /* Pins of one repository are fetched by several threads, and it takes one writer at a time. */
+    CLEANUP_CLOSE int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+        return diag_errno(diag, "%s", lock_path);
     int result = gitrepo_fetch(location, revision, revision, path, false, NULL, NULL, diag);
     return result < 0 ? result : gitrepo_open(path, ret, diag);
 }

@@ -91,14 +91,21 @@ struct wait_state {
     struct digest last;
 };
 
-static bool plan_is_over(struct farm *farm, const struct digest *id, enum plan_state *ret)
+/* False if the core does not know it. */
+static bool find_state(struct farm *farm, const struct digest *id, enum plan_state *ret)
 {
     struct digest plan;
     size_t nodes;
     for (size_t i = 0; i < core_plan_count(farm->core); i++)
         if (core_plan_at(farm->core, i, &plan, ret, &nodes) && digest_equal(&plan, id))
-            return *ret != PLAN_RUNNING;
+            return true;
     return false;
+}
+
+static bool is_running(struct farm *farm, const struct digest *id)
+{
+    enum plan_state state;
+    return find_state(farm, id, &state) && state == PLAN_RUNNING;
 }
 
 static bool poll_wait(struct farm *farm, struct ctl_request *request, void *context)
@@ -107,7 +114,7 @@ static bool poll_wait(struct farm *farm, struct ctl_request *request, void *cont
     CLEANUP_BUF struct buf text = BUF_INIT;
     enum plan_state plan_state;
     json_t *report = status_report(farm);
-    if (plan_is_over(farm, &state->plan->id, &plan_state)) {
+    if (find_state(farm, &state->plan->id, &plan_state) && plan_state != PLAN_RUNNING) {
         ctl_finish(request, plan_state == PLAN_DONE ? FARM_EXIT_OK : FARM_EXIT_VIOLATION, report);
         return false;
     }
@@ -132,8 +139,16 @@ static void start(struct farm *farm, struct build *build)
 {
     struct diag diag = DIAG_INIT;
     int64_t now_ms = moment_wall_ms();
-    db_start_plan(farm_write(farm), &build->plan->id, build->from_scratch, now_ms);
-    int result = plans_start(farm, build->plan, build->from_scratch, now_ms, &diag);
+    int result = 0;
+    if (!is_running(farm, &build->plan->id)) { /* asked for twice, it is started once; its row stays as it is */
+        db_start_plan(farm_write(farm), &build->plan->id, build->from_scratch, now_ms);
+        result = plans_start(farm, build->plan, build->from_scratch, now_ms, &diag);
+        if (result < 0) /* or each restart would try it again, and refuse to start */
+            db_finish_plan(farm_write(farm), &build->plan->id, plan_state_name(PLAN_CANCELLED), now_ms);
+    } else if (build->from_scratch) {
+        result = diag_set(&diag, FARM_E_STATE,
+                          "the plan is running already; start it from scratch when it has ended, or cancel it first");
+    }
     if (result < 0) {
         ctl_fail(build->request, result, &diag);
     } else if (build->wait) {
@@ -249,10 +264,8 @@ void verb_build(struct farm *farm, struct ctl_request *request)
     struct diag diag = DIAG_INIT;
     struct farm_plan *plan = plans_find(farm, ctl_text(request, "plan"), &diag);
     int result = plan == NULL ? FARM_E_UNKNOWN : plans_load_tree(farm, plan, &diag);
-    if (result >= 0 && farm->root == NULL)
-        result =
-            diag_set(&diag, FARM_E_STATE,
-                     "no trust root is installed, so no answer could count; \"farmctl root install\" first");
+    if (result >= 0)
+        result = trust_check_root(farm, &diag);
     if (result >= 0 && !root_allows_base(farm->root, &plan->plan->base))
         result = diag_set(&diag, FARM_E_REFUSED, "the trust root does not allow base %s",
                           digest_hex(&plan->plan->base).text);
@@ -277,8 +290,11 @@ void verb_cancel(struct farm *farm, struct ctl_request *request)
     struct diag diag = DIAG_INIT;
     struct farm_plan *plan = plans_find(farm, ctl_text(request, "plan"), &diag);
     struct core_event event = {.type = CORE_PLAN_CANCEL};
-    int result = FARM_E_UNKNOWN;
-    if (plan != NULL) {
+    enum plan_state state;
+    int result = plan == NULL ? FARM_E_UNKNOWN : 0;
+    if (plan != NULL && !find_state(farm, &plan->id, &state))
+        result = diag_set(&diag, FARM_E_STATE, "the plan was not started, so there is nothing to cancel");
+    if (result >= 0) {
         event.plan = plan->id;
         result = farm_feed(farm, &event, &diag);
     }

@@ -92,7 +92,7 @@ static int add_state_file(struct farm *farm, struct export *export, const char *
     return 0;
 }
 
-static int add_root(struct farm *farm, struct export *export, struct diag *diag)
+static int add_root(struct farm *farm, struct export *export, const struct digest *workers, struct diag *diag)
 {
     CLEANUP_BUF struct buf sigs = BUF_INIT;
     CLEANUP_JSON json_t *array = NULL;
@@ -108,7 +108,8 @@ static int add_root(struct farm *farm, struct export *export, struct diag *diag)
         return result;
     json_array_foreach(array, index, item)
         add_text(export, mem_format("%s.sig.d/%zu.sig", path, index), view_text(json_string_value(item)));
-    return add_state_file(farm, export, "workers.json", mem_string(RELEASE_WORKERS), diag);
+    add_object(export, mem_string(RELEASE_WORKERS), workers); /* as it was when the release was drafted */
+    return 0;
 }
 
 static int add_inputs(struct farm *farm, struct export *export, const struct farm_plan *plan,
@@ -157,7 +158,7 @@ static int add_all(struct farm *farm, struct export *export, const struct farm_p
     add_text(export, mem_string(RELEASE_ARCHIVE_MANIFEST), buf_view(&manifest));
     int result = db_each_signature_of(farm->db, release->name, add_signature, export, diag);
     if (result >= 0)
-        result = add_root(farm, export, diag);
+        result = add_root(farm, export, &release->workers, diag);
     if (result >= 0)
         result = add_inputs(farm, export, plan, diag);
     for (size_t i = 0; result >= 0 && i < release->npackages; i++)
@@ -215,10 +216,21 @@ static int write_handoff(struct export *export, int dirfd, struct diag *diag)
     return file_create(dirfd, "handoff.json", buf_view(&text), 0644, diag);
 }
 
+/* What has the target's name now must be what was written: the parent directory may be others' as well. */
+static int check_same(const struct export *export, int dirfd, struct diag *diag)
+{
+    struct stat made, there;
+    if (fstat(dirfd, &made) < 0 || fstatat(AT_FDCWD, export->to, &there, AT_SYMLINK_NOFOLLOW) < 0)
+        return diag_errno(diag, "%s", export->to);
+    if (made.st_dev != there.st_dev || made.st_ino != there.st_ino)
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: somebody put another directory there; choose a place that is not others' to write",
+                        export->to);
+    return 0;
+}
+
 static int write_directory(struct export *export, struct diag *diag)
 {
-    if (mkdir(export->temp, 0755) < 0)
-        return diag_errno(diag, "%s: create directory", export->temp);
     CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, export->temp, diag);
     int result = dirfd < 0 ? dirfd : 0;
     for (size_t i = 0; result >= 0 && i < export->nfiles; i++)
@@ -232,6 +244,8 @@ static int write_directory(struct export *export, struct diag *diag)
     if (result >= 0 && renameat2(AT_FDCWD, export->temp, AT_FDCWD, export->to, RENAME_NOREPLACE) < 0)
         result = diag_errno(diag, "%s", export->to);
     if (result >= 0)
+        result = check_same(export, dirfd, diag);
+    if (result >= 0)
         result = file_sync_parent(AT_FDCWD, export->to, diag);
     return result;
 }
@@ -239,6 +253,10 @@ static int write_directory(struct export *export, struct diag *diag)
 static void export_run(struct pool_task *task)
 {
     struct export *export = (struct export *)task;
+    if (mkdir(export->temp, 0755) < 0) {
+        export->result = diag_errno(&export->diag, "%s: create directory", export->temp);
+        return;
+    }
     export->result = write_directory(export, &export->diag);
     if (export->result < 0)
         (void)!file_remove_tree(AT_FDCWD, export->temp, NULL);
@@ -262,7 +280,7 @@ static void export_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
     struct export *export = (struct export *)task;
-    (void)farm;
+    farm->handing_over = farm->handing_over && export->phase == NULL;
     if (export->result < 0 && export->verified.problems.count > 0) {
         ctl_finish(export->request, FARM_EXIT_VIOLATION,
                    json_pack("{s:s, s:o}", "error", "the gate refuses this release; nothing was handed over",
@@ -345,12 +363,16 @@ static void export_release(struct farm *farm, struct ctl_request *request, const
     struct export *export = mem_zero(1, sizeof *export);
     int result = name == NULL ? diag_set(&diag, FARM_E_USAGE, "which release?") : check_target(to, &diag);
     if (result >= 0) {
-        struct digest unique = digest_of(view_text(to));
-        export->to = mem_string(to);
-        export->temp =
-            mem_format("%s.partial-%.8s-%lld", to, digest_hex(&unique).text, (long long)moment_steady_ms());
+        size_t size = strlen(to);
+        while (size > 1 && to[size - 1] == '/')
+            size--;
+        export->to = mem_string_n(to, size);
+        export->temp = mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(), (long long)moment_steady_ms());
         export->phase = phase != NULL ? mem_string(phase) : NULL;
-        result = prepare(farm, export, name, &diag);
+        if (phase != NULL && farm->handing_over)
+            result = diag_set(&diag, FARM_E_STATE, "another hand-off is under way; try again when it is done");
+        if (result >= 0)
+            result = prepare(farm, export, name, &diag);
     }
     if (result < 0) {
         export_free(export);
@@ -364,6 +386,7 @@ static void export_release(struct farm *farm, struct ctl_request *request, const
     export->store = farm->store;
     export->state_path = farm->state_path;
     export->state_dirfd = farm->state_dirfd;
+    farm->handing_over = farm->handing_over || phase != NULL;
     pool_submit(farm->pool, &export->task);
 }
 

@@ -30,7 +30,7 @@ struct draft {
     struct release *release;
     struct farm_plan *plan;
     struct digest digest;
-    struct buf text;
+    struct buf text, workers; /* release.json; the directory that it names, as it is now */
     int result;
     struct diag diag;
 };
@@ -57,6 +57,8 @@ static void draft_run(struct pool_task *task)
     int result = 0;
     for (size_t i = 0; result >= 0 && i < draft->release->npackages; i++)
         result = compress_one(draft, &draft->release->packages[i], &draft->diag);
+    if (result >= 0)
+        result = store_put(draft->store, buf_view(&draft->workers), NULL, &draft->diag);
     if (result >= 0) {
         release_write(draft->release, &draft->text);
         result = store_put(draft->store, buf_view(&draft->text), &draft->digest, &draft->diag);
@@ -68,6 +70,7 @@ static void draft_free(struct draft *draft)
 {
     release_free(draft->release);
     buf_done(&draft->text);
+    buf_done(&draft->workers);
     free(draft);
 }
 
@@ -83,6 +86,7 @@ static void record_draft(struct farm *farm, const struct draft *draft)
                              .created_ms = release->created_ms};
     db_put_release(farm_write(farm), &row);
     db_put_reference(farm->db, &draft->digest, holder);
+    db_put_reference(farm->db, &release->workers, holder);
     for (size_t i = 0; i < release->npackages; i++)
         db_put_reference(farm->db, &release->packages[i].archive_sha256, holder);
     db_put_journal(farm->db, moment_wall_ms(), "release", digest_hex(&draft->digest).text);
@@ -165,8 +169,11 @@ static int fill_header(struct farm *farm, struct farm_plan *plan, struct release
         return result;
     if (previous.exists)
         return diag_set(diag, FARM_E_EXISTS, "release %s exists; choose another name", name);
-    if (farm->root == NULL)
-        return diag_set(diag, FARM_E_STATE, "no trust root is installed; \"farmctl root install\" first");
+    result = trust_check_root(farm, diag);
+    if (result >= 0)
+        result = trust_refresh_directory(farm, diag);
+    if (result < 0)
+        return result;
     release->name = mem_string(name);
     release->sequence = previous.sequence + 1;
     release->previous = previous.signed_digest;
@@ -197,6 +204,9 @@ void verb_release_draft(struct farm *farm, struct ctl_request *request)
             diag_set(&diag, FARM_E_USAGE, "a release's name is 1 to %d of a-z 0-9 . _ -", IDENTITY_NAME_MAX);
     if (result >= 0)
         result = fill_header(farm, plan, release, name, days, &diag);
+    CLEANUP_BUF struct buf workers = BUF_INIT;
+    if (result >= 0)
+        result = trust_directory_text(farm, &workers, &diag);
     if (result >= 0)
         result = add_packages(farm, plan, release, ctl_flag(request, "allow_held"), &diag);
     if (result < 0) {
@@ -213,6 +223,8 @@ void verb_release_draft(struct farm *farm, struct ctl_request *request)
     draft->state_dirfd = farm->state_dirfd;
     draft->release = release;
     draft->plan = plan;
+    draft->workers = workers;
+    workers = (struct buf)BUF_INIT;
     pool_submit(farm->pool, &draft->task);
 }
 
