@@ -135,7 +135,7 @@ static void test_refusals(void **state)
         {VIEW("[farm]\ntoken = \xff\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = a\0b\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = " LONG50 LONG50 LONG50 LONG50 "\n"),
-         "farm.conf:2: the line longer than 198 bytes"},
+         "farm.conf:2: the line is longer than 198 bytes"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct demo demo = {.workers = 77}, untouched = demo;
