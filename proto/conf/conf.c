@@ -216,7 +216,7 @@ static char *on_line(char *ret, int size, void *user)
 static const char *line_fault(struct view line)
 {
     if (line.size > LINE_LENGTH_MAX)
-        return "longer than 198 bytes; shorten it";
+        return "is longer than 198 bytes; shorten it";
     if (!view_is_utf8(line))
         return "holds bytes that are not UTF-8; save the file as UTF-8";
     struct view text = trim(line);
