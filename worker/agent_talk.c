@@ -321,7 +321,8 @@ static void on_cancel(struct agent *agent, const Wire__LeaseCancel *cancel)
 
 static void count_ack(struct agent *agent, const struct spool_entry *entry, const Wire__ResultAck *ack)
 {
-    const char *lease = spool_nonce_text(&entry->nonce).text;
+    const struct nonce_text nonce = spool_nonce_text(&entry->nonce);
+    const char *lease = nonce.text;
     switch ((enum wire_ack)ack->code) {
     case WIRE_ACK_ACCEPTED:
         agent->tally.accepted++;

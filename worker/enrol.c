@@ -144,11 +144,16 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
     fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state,
             request.data);
     fprintf(out,
-            "Sign it with your operator's key (farm-sign entry), and give it to the farm's operator, who "
-            "admits it with:\n\n"
-            "    farmctl worker admit FILE\n\n"
+            "Make a directory entry of it, sign that with your own key, and send entry.json and entry.json.sig.d to "
+            "the farm's operator:\n\n"
+            "    farm-sign entry init --request %s/" STATEDIR_REQUEST
+            " --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
+            "    farm-sign entry entry.json --key YOUR-KEY\n\n"
+            "They sign it too, with the enrolment role's key, and admit it:\n\n"
+            "    farm-sign entry entry.json --key ENROLMENT-KEY\n"
+            "    farmctl worker admit entry.json\n\n"
             "Then, or now (it waits until it is admitted), start it:\n\n    farm-worker run --state %s\n",
-            enrol->state);
+            enrol->state, enrol->state);
     worker_conf_done(&conf);
     return 0;
 }

@@ -62,7 +62,9 @@ static int fetch_tree(void *context, char **ret_path, struct diag *diag)
     struct tree_errand *errand = context;
     struct lease *lease = errand->lease;
     if (digest_is_zero(&lease->tree_pack))
-        return diag_set(diag, FARM_E_MISSING, "the lease offers no pack of the package tree");
+        return diag_set(diag, FARM_E_MISSING,
+                        "the lease offers no pack of the package tree, and a worker fetches none from upstream: the "
+                        "farm's operator plans the tree again (farmctl plan), which stores it");
     CLEANUP_FREE char *path = mem_format("%s/tree.pack", lease->dir);
     int error = fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree",
                            errand->state_dirfd, path, diag);
@@ -133,6 +135,14 @@ static int write_spec(struct lease *lease, struct workshop *shop, struct buf *re
     return error;
 }
 
+/* A full disk here or an input that cannot be had says nothing about the coordinator's spec. */
+static bool is_no_ones_lie(int error)
+{
+    enum { ERRNO_LAST = -4095 }; /* of the kernel; our own codes come below */
+    return error >= ERRNO_LAST || error == FARM_E_MISSING || error == FARM_E_TIMEOUT ||
+           error == FARM_E_UNAVAILABLE || error == FARM_E_STATE || error == FARM_E_CORRUPT;
+}
+
 enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -141,9 +151,10 @@ enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct 
     if (fate != LEASE_GOES_ON)
         return fate;
     int error = write_spec(lease, shop, &text, &key, diag);
-    if (error == FARM_E_MISSING || error == -ECANCELED || error == FARM_E_TIMEOUT ||
-        error == FARM_E_UNAVAILABLE)
-        return error == -ECANCELED ? LEASE_ABANDONED : give_back(lease, WIRE_REFUSE_INPUT);
+    if (error == -ECANCELED)
+        return LEASE_ABANDONED;
+    if (error < 0 && is_no_ones_lie(error))
+        return give_back(lease, WIRE_REFUSE_INPUT);
     if (error >= 0 && !digest_equal(&key, &lease->key))
         error = diag_set(diag, FARM_E_REFUSED,
                          "%s: the lease names the job %s, but the package tree %.200s at %s gives %s",

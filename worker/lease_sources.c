@@ -86,6 +86,16 @@ static int unpack_into(struct layout *layout, const char *filename, const char *
     return error < 0 ? diag_wrap(diag, error, "%s", filename) : 0;
 }
 
+/* sources/ is flat: two sources or patches of one name are the recipe's fault, and fail alike everywhere. */
+static int check_free(struct layout *layout, const char *name, struct diag *diag)
+{
+    if (faccessat(layout->sources_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    layout->kind = FAILURE_BUILD;
+    return diag_set(diag, FARM_E_REFUSED,
+                    "two sources or patches are called \"%.200s\", and they lie in one directory: rename one", name);
+}
+
 /* A file in sources/, by digest, with fixed mode and time. */
 static int put_file(struct layout *layout, const char *filename, const struct digest *digest,
                     struct diag *diag)
@@ -94,6 +104,8 @@ static int put_file(struct layout *layout, const char *filename, const struct di
         layout->kind = FAILURE_BUILD;
         return diag_set(diag, FARM_E_REFUSED, "the source's file name \"%.200s\" is not one", filename);
     }
+    if (check_free(layout, filename, diag) < 0)
+        return FARM_E_REFUSED;
     layout->kind = FAILURE_NONE;
     int error = fetch_file(&layout->lease->fetch, digest, STORE_OBJECT_MAX, filename, layout->sources_fd,
                            filename, diag);
@@ -138,7 +150,9 @@ static int lay_git(struct layout *layout, const struct spec_source *source, stru
     const struct digest *object = object_of(layout->lease, source);
     layout->kind = FAILURE_NONE;
     if (object == NULL)
-        return diag_set(diag, FARM_E_MISSING, "the lease offers no pack of the git source %.12s",
+        return diag_set(diag, FARM_E_MISSING,
+                        "the lease offers no pack of the git source %.12s, and a worker fetches none from upstream: "
+                        "the farm's operator starts the plan again (farmctl build), which fetches and stores it",
                         source->commit);
     CLEANUP_FREE char *pack = mem_format("%s/source.pack", layout->lease->dir);
     int error = fetch_file(&layout->lease->fetch, object, STORE_OBJECT_MAX, "a git source",
@@ -197,6 +211,8 @@ static int copy_patch(struct layout *layout, const char *file, const char *to, s
         openat(layout->sources_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return diag_errno(diag, "%s: create", to);
+    if (fchmod(fd, 0644) < 0)
+        return diag_errno(diag, "%s: chmod", to);
     error = file_write_all(fd, text.data, text.size);
     if (error < 0)
         return diag_set(diag, error, "%s: write: %s", to, farm_error_text(error));
@@ -211,6 +227,8 @@ static int lay_patch(struct layout *layout, const struct spec_patch *patch, stru
     const char *name = slash != NULL ? slash + 1 : patch->file;
     if (patch->has_sha256)
         return put_file(layout, name, &patch->sha256, diag);
+    if (check_free(layout, name, diag) < 0)
+        return FARM_E_REFUSED;
     layout->kind = FAILURE_INFRASTRUCTURE;
     return copy_patch(layout, patch->file, name, diag);
 }

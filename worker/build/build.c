@@ -28,13 +28,22 @@ static int check_text(const char *text, const char *what, struct diag *diag)
     return 0;
 }
 
+/* It stands in the script as a command. */
+static int check_function(const char *name, struct diag *diag)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    if (name[0] == '\0' || name[0] == '-' || name[strspn(name, letters)] != '\0')
+        return diag_set(diag, FARM_E_REFUSED, "recipe: install_func \"%.80s\" is no function's name", name);
+    return 0;
+}
+
 static int check_plan(const struct build_plan *plan, struct diag *diag)
 {
     int error = check_text(plan->name, "name", diag);
     if (error >= 0)
         error = check_text(plan->tier, "tier", diag);
     if (error >= 0 && plan->install_func != NULL)
-        error = check_text(plan->install_func, "install_func", diag);
+        error = check_function(plan->install_func, diag);
     for (size_t i = 0; error >= 0 && i < plan->npatches; i++)
         error = check_text(plan->patches[i], "patch", diag);
     for (size_t i = 0; error >= 0 && i < plan->nflags; i++)
@@ -134,15 +143,30 @@ static int add_phase(const struct build_plan *plan, enum build_phase phase, stru
     return script.size == before ? 0 : add_step(steps, phase_names[phase], &script, diag);
 }
 
+/* What patch(1) reads: the file, or what its packer makes of it (libpng's APNG patch comes as .gz). */
+static void add_patch(const char *file, struct buf *script)
+{
+    static const struct {
+        const char *ending, *unpack;
+    } packers[] = {{".gz", "gzip"}, {".bz2", "bzip2"}, {".xz", "xz"}, {".zst", "zstd"}};
+    char *path CLEANUP_FREE = mem_format(BUILD_PATCHES_DIR "/%s", file);
+    const char *unpack = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(packers); i++)
+        if (view_ends(view_text(file), view_text(packers[i].ending)))
+            unpack = packers[i].unpack;
+    if (unpack != NULL)
+        buf_add_format(script, "%s -dc ", unpack);
+    else
+        buf_add_text(script, "patch -Np1 -i ");
+    add_quoted(script, path);
+    buf_add_text(script, unpack != NULL ? " | patch -Np1\n" : "\n");
+}
+
 static int add_patches(const struct build_plan *plan, struct build_steps *steps, struct diag *diag)
 {
     struct buf script CLEANUP_BUF = BUF_INIT;
-    for (size_t i = 0; i < plan->npatches; i++) {
-        char *path CLEANUP_FREE = mem_format(BUILD_PATCHES_DIR "/%s", plan->patches[i]);
-        buf_add_text(&script, "patch -Np1 -i ");
-        add_quoted(&script, path);
-        buf_add_byte(&script, '\n');
-    }
+    for (size_t i = 0; i < plan->npatches; i++)
+        add_patch(plan->patches[i], &script);
     return plan->npatches > 0 ? add_step(steps, "patch", &script, diag) : 0;
 }
 

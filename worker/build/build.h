@@ -21,6 +21,10 @@
  * and then calls its function if that is defined. Variables do not survive between phases. A recipe without build.sh
  * gets its build style's usual commands; its configure_flags are shell words, as in the tree's own builder
  * ("--build=$(build-aux/config.guess)"), and come after ours.
+ *
+ * What a recipe says is trusted no less than its build.sh: flags and validation scripts are the shell's to interpret,
+ * inside the sandbox, where build.sh could do the same. Names (package, tier, function, patch) are not: they are refused or
+ * quoted, since they also stand in paths on this side.
  */
 #ifndef FARM_BUILD_H
 #define FARM_BUILD_H

@@ -95,6 +95,21 @@ static void test_layout(void **state)
     build_steps_free(steps);
 }
 
+static void test_packed_patches(void **state)
+{
+    static const char *const patches[] = {"a.patch.gz", "b.diff.xz", "c.bz2", "d.gz.patch"};
+    const struct build_plan plan = {.name = "x", .tier = "extra", .patches = patches, .npatches = 4};
+    struct build_steps *steps = NULL;
+    struct diag diag = DIAG_INIT;
+    (void)state;
+    assert_int_equal(build_steps_make(&plan, "builds/1", &steps, &diag), 0);
+    assert_string_equal(script_of(steps, "patch"), "gzip -dc '/mnt/intergenos/patches/a.patch.gz' | patch -Np1\n"
+                                                   "xz -dc '/mnt/intergenos/patches/b.diff.xz' | patch -Np1\n"
+                                                   "bzip2 -dc '/mnt/intergenos/patches/c.bz2' | patch -Np1\n"
+                                                   "patch -Np1 -i '/mnt/intergenos/patches/d.gz.patch'\n");
+    build_steps_free(steps);
+}
+
 static void refuse(const struct build_plan *plan, const char *text)
 {
     struct build_steps *steps = NULL;
@@ -114,7 +129,9 @@ static void test_refused(void **state)
     refuse(&(struct build_plan){.name = "..", .tier = "extra"}, "not a plain file name");
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .patches = up, .npatches = 1}, "not a plain file name");
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .flags = lines, .nflags = 1}, "line break");
-    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "a b"}, "not a plain file name");
+    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "a b"}, "no function's name");
+    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "install;id"}, "no function's name");
+    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = ""}, "no function's name");
 }
 
 /* ---- what bash makes of it ---------------------------------------------------------------------------------- */
@@ -219,7 +236,8 @@ static void test_validations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_styles), cmocka_unit_test(test_layout), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_styles), cmocka_unit_test(test_layout), cmocka_unit_test(test_packed_patches),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_phases), cmocka_unit_test(test_validations),
     };
     if (mkdtemp(scratch) == NULL)

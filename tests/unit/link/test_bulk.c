@@ -747,7 +747,7 @@ static void checking_a_large_object_does_not_stall_others(void **state)
 {
     struct farm *farm = *state;
     struct diag diag = DIAG_INIT;
-    struct digest big = put_noise(farm->there, 48 * MEBI, 1), small = put_noise(farm->there, 1000, 2);
+    struct digest big = put_noise(farm->there, 96 * MEBI, 1), small = put_noise(farm->there, 1000, 2);
     struct digest_hex hex = digest_hex(&big);
     CLEANUP_FREE char *path = mem_format("%s/there/objects/%.2s/%s", farm->directory, hex.text, hex.text + 2);
     Wire__Get get = WIRE__GET__INIT;
@@ -760,6 +760,7 @@ static void checking_a_large_object_does_not_stall_others(void **state)
     bool missing;
     int64_t asked = moment_steady_ms();
     raw_send(raw, WIRE_GET, &get.base);
+    usleep(5000); /* so that it is served first */
     must(bulk_missing(farm->client, &small, 1, &missing, &diag), &diag);
     int64_t answered = moment_steady_ms();
     wire_free(raw_expect(raw, WIRE_CHUNK));
