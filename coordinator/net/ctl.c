@@ -63,7 +63,7 @@ static int remove_leftover(const char *path, const struct sockaddr_un *address, 
     if (fd < 0)
         return diag_errno(diag, "socket");
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN)
-        return diag_set(diag, FARM_E_STATE, "%s: another program listens here; is it another coordinator?",
+        return diag_set(diag, FARM_E_UNAVAILABLE, "%s: another program listens here; is it another coordinator?",
                         path);
     return unlink(path) < 0 ? diag_errno(diag, "%s: remove", path) : 0;
 }
@@ -347,7 +347,8 @@ static int queue_reply(struct client *client, enum wire_ctl_kind kind, int statu
     message.status = (uint32_t)status;
     message.kind = (Wire__CtlKind)kind;
     message.body = wire_bytes(body);
-    message.error = wire_text(error);
+    CLEANUP_JSON json_t *clean = json_view(view_text(error)); /* it may quote anybody's bytes */
+    message.error = wire_text(json_string_value(clean));
     return wire_encode_prefixed(WIRE_CTL_REPLY, &message.base, &client->out, diag);
 }
 

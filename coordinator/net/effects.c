@@ -276,7 +276,8 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
     const char *reason = effect->text != NULL ? effect->text : "";
     db_end_lease(farm_write(farm), &nonce, state, reason, moment_wall_ms());
     journal(farm, "lease-end",
-            json_pack("{s:s, s:s, s:s}", "nonce", digest_hex(&nonce).text, "state", state, "reason", reason));
+            json_pack("{s:s, s:s, s:o}", "nonce", digest_hex(&nonce).text, "state", state, "reason",
+                      json_view(view_text(reason)))); /* a worker's words, perhaps */
     forget_live(farm, &nonce);
     if (effect->lease.state == LEASE_ANSWERED)
         return;

@@ -34,7 +34,7 @@ static int lock_state(struct farm *farm, struct diag *diag)
         return diag_errno(diag, "%s/lock", farm->state_path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         close(fd);
-        return diag_set(diag, FARM_E_STATE, "%s: another coordinator runs on this state directory",
+        return diag_set(diag, FARM_E_UNAVAILABLE, "%s: another coordinator runs on this state directory",
                         farm->state_path);
     }
     return 0; /* held, on purpose, until the process ends */

@@ -9,6 +9,7 @@
 #include "farm.h"
 
 #include "farmlog.h"
+#include "json.h"
 #include "payload.h"
 #include "pkginfo.h"
 #include "spec.h"
@@ -109,9 +110,10 @@ static void intake_run(struct pool_task *task)
 static void acknowledge(struct farm *farm, const struct intake *intake, enum wire_ack code, const char *text)
 {
     Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
+    CLEANUP_JSON json_t *clean = json_view(view_text(text)); /* it may quote the envelope, and must arrive */
     ack.nonce = wire_digest(&intake->nonce);
     ack.code = (Wire__AckCode)code;
-    ack.text = wire_text(text);
+    ack.text = wire_text(json_string_value(clean));
     farm_post(farm, intake->worker, WIRE_RESULT_ACK, &ack.base);
 }
 
