@@ -115,9 +115,9 @@ void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const
     struct diag diag = DIAG_INIT;
     struct bulk_send *send = NULL;
     int r = look_up(server, peer, &digest, &send, &diag);
-    if (r >= 0 && !send->checking)
+    if (send != NULL && !send->checking)
         r = check_offset(send, get->offset, &diag);
-    if (r < 0) {
+    if (r < 0 || send == NULL) {
         bulk_reply_error(server, peer, &digest, r, diag.text);
         return;
     }

@@ -195,7 +195,7 @@ static void start_chains(struct farm *farm, size_t jobs)
 {
     struct core_node *nodes = mem_zero(jobs, sizeof *nodes);
     size_t (*edges)[2] = mem_zero(jobs, sizeof *edges);
-    char (*ids)[24] = mem_zero(jobs, sizeof *ids);
+    char (*ids)[40] = mem_zero(jobs, sizeof *ids);
     size_t width = jobs / 8;
     for (size_t i = 0; i < jobs; i++) {
         snprintf(ids[i], sizeof ids[i], "tier/package-%zu", i);
