@@ -99,7 +99,7 @@ static int take_reply(struct cli *cli, const struct cli_request *request, const 
         return result;
     if ((enum wire_ctl_kind)reply->kind == WIRE_CTL_FINAL) {
         if (reply->error[0] != '\0')
-            fprintf(stderr, "farmctl: %s\n", reply->error);
+            cli_error(cli, reply->error);
         *ret_status = (int)reply->status;
         *ret_body = body;
         return 1;
@@ -159,8 +159,10 @@ int cli_ask(struct cli *cli, const struct cli_request *request, json_t **ret_bod
     json_decref(request->params);
     if (result >= 0)
         result = converse(cli, fd, request, &status, &body, &diag);
-    if (result < 0)
-        return cli_fail(result, &diag);
+    if (result < 0) {
+        cli_error(cli, diag_text(&diag, result));
+        return farm_error_exit(result);
+    }
     if (ret_body != NULL)
         *ret_body = body;
     else

@@ -7,12 +7,15 @@
  * strangers. */
 static int print_item(struct cli *cli, void *context, bool progress, json_t *body)
 {
-    (void)context;
+    bool *told = context;
     (void)progress;
     if (cli->json) {
         cli_print_json(body);
         return 0;
     }
+    if (!*told) /* several workers may build it at a time */
+        fprintf(stderr, "farmctl: the log of %s; --worker shows another's\n", cli_text(body, "worker"));
+    *told = true;
     for (const char *text = cli_text(body, "text"); *text != '\0'; text++) {
         unsigned char byte = (unsigned char)*text;
         putchar((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f ? '?' : byte);
@@ -34,7 +37,9 @@ static int run(struct cli *cli, int argc, char **argv)
     json_t *params = json_pack("{s:s}", "job", argv[optind]);
     if (worker != NULL)
         json_object_set_new(params, "worker", json_string(worker));
-    struct cli_request request = {.verb = "log", .params = params, .fd = -1, .reply = print_item};
+    bool told = false;
+    struct cli_request request = {
+        .verb = "log", .params = params, .fd = -1, .reply = print_item, .context = &told};
     return cli_ask(cli, &request, NULL);
 }
 

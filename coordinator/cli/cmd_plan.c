@@ -53,10 +53,16 @@ static int dry_run(struct cli *cli, const char *path, const char *revision, cons
         result = plan_make(tree, &pin, &no_base, selectors, count, &plan, &diag);
     problems_sort(&problems);
     if (result < 0 && problems.count > 0) {
-        problems_print(&problems, stderr);
+        CLEANUP_JSON json_t *body = json_pack("{s:s, s:o}", "error", "the tree cannot be planned", "problems",
+                                              cli_problems_json(&problems));
+        if (cli->json)
+            cli_print_json(body);
+        else
+            cli_print_problems(body);
         status = FARM_EXIT_VIOLATION;
     } else if (result < 0) {
-        status = cli_fail(result, &diag);
+        cli_error(cli, diag_text(&diag, result));
+        status = farm_error_exit(result);
     } else if (cli->json) {
         CLEANUP_JSON json_t *body = plan_json(plan);
         cli_print_json(body);

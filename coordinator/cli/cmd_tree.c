@@ -4,19 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static json_t *problems_json(const struct problems *problems)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct problem *problem = &problems->items[i];
-        json_array_append_new(list,
-                              json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)),
-                                        "line", problem->line, "rule", problem->rule, "text",
-                                        json_view(view_text(problem->text))));
-    }
-    return list;
-}
-
 static void report_good(struct cli *cli, const struct tree *tree, const struct tree_pin *pin)
 {
     size_t built = 0, pins = 0;
@@ -41,10 +28,12 @@ static void report_good(struct cli *cli, const struct tree *tree, const struct t
 
 static int report_bad(struct cli *cli, int result, const struct problems *problems, const struct diag *diag)
 {
-    if (problems->count == 0)
-        return cli_fail(result, diag);
+    if (problems->count == 0) {
+        cli_error(cli, diag_text(diag, result));
+        return farm_error_exit(result);
+    }
     CLEANUP_JSON json_t *body = json_pack("{s:b, s:s, s:o}", "good", 0, "error", "the tree cannot be planned",
-                                          "problems", problems_json(problems));
+                                          "problems", cli_problems_json(problems));
     if (cli->json)
         cli_print_json(body);
     else

@@ -12,6 +12,28 @@ void cli_print_json(const json_t *body)
     puts(text.data);
 }
 
+void cli_error(const struct cli *cli, const char *text)
+{
+    fprintf(stderr, "farmctl: %s\n", text);
+    if (!cli->json)
+        return;
+    CLEANUP_JSON json_t *body = json_pack("{s:o}", "error", json_view(view_text(text)));
+    cli_print_json(body);
+}
+
+json_t *cli_problems_json(const struct problems *problems)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->items[i];
+        json_array_append_new(list,
+                              json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)),
+                                        "line", problem->line, "rule", problem->rule, "text",
+                                        json_view(view_text(problem->text))));
+    }
+    return list;
+}
+
 int cli_fail(int error, const struct diag *diag)
 {
     fprintf(stderr, "farmctl: %s\n", diag_text(diag, error));

@@ -57,7 +57,8 @@ extern const size_t ctl_nverbs;
 
 /*
  * Watchers: requests that are answered over time (build --wait, watch, log). poll() is called twice a second,
- * but not while the client has not read what it was sent; it returns false when it has finished the request.
+ * but not while the client has not read what it was sent; it returns false when it has finished the request,
+ * or given it to another watcher.
  * When the client has gone, the request just ends.
  */
 typedef bool watch_poll(struct farm *farm, struct ctl_request *request, void *state);

@@ -241,7 +241,7 @@ static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct 
     lease.round = core_lease->round;
     int result = package != NULL ? fill_sources(farm, &parts, package, &lease, &diag) : FARM_E_UNKNOWN;
     if (result >= 0 && send)
-        farm_post(farm, core_lease->worker, WIRE_LEASE, &lease.base);
+        farm_post_lease(farm, core_lease->worker, &live->nonce, &lease);
     if (result < 0)
         log_error("lease for %s cannot be written: %s", node->id, diag_text(&diag, result));
     lease_parts_done(&parts);

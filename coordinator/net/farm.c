@@ -202,13 +202,20 @@ static void free_hellos(struct map *hellos)
     map_free(hellos);
 }
 
+static void outgoing_done(struct outgoing *message)
+{
+    free(message->user);
+    buf_done(&message->frame);
+}
+
 static void drop_outbox(struct farm *farm)
 {
-    for (size_t i = 0; i < farm->noutbox; i++) {
-        free(farm->outbox[i].user);
-        buf_done(&farm->outbox[i].frame);
-    }
+    for (size_t i = 0; i < farm->noutbox; i++)
+        outgoing_done(&farm->outbox[i]);
     farm->noutbox = 0;
+    for (size_t i = 0; i < farm->nunsent; i++)
+        outgoing_done(&farm->unsent[i]);
+    farm->nunsent = 0;
 }
 
 struct farm *farm_close(struct farm *farm)
@@ -232,6 +239,7 @@ struct farm *farm_close(struct farm *farm)
     access_free(farm->access);
     drop_outbox(farm);
     free(farm->outbox);
+    free(farm->unsent);
     directory_free(farm->directory);
     root_free(farm->root);
     store_close(farm->store);
@@ -263,25 +271,59 @@ struct db *farm_write(struct farm *farm)
     return farm->db;
 }
 
+/* What cannot be sent is lost, and harmless: a worker presents its answers again, and a lease is taken back. */
+static void send_one(struct farm *farm, struct outgoing *message)
+{
+    struct diag why = DIAG_INIT;
+    int sent = farm->control != NULL
+                   ? link_server_send(farm->control, message->user, buf_view(&message->frame), &why)
+                   : 0;
+    if (sent < 0)
+        log_debug("to %s: %s", message->user, diag_text(&why, sent));
+    message->error = sent;
+    if (sent < 0 && !digest_is_zero(&message->lease)) {
+        farm->unsent = mem_reserve(farm->unsent, &farm->unsent_capacity, farm->nunsent + 1, sizeof *farm->unsent);
+        farm->unsent[farm->nunsent++] = *message;
+    } else {
+        outgoing_done(message);
+    }
+}
+
 int farm_flush(struct farm *farm, struct diag *diag)
 {
     int result = farm->writing ? db_commit(farm->db, diag) : 0;
     farm->writing = false;
     if (result < 0)
         return result;
-    for (size_t i = 0; i < farm->noutbox; i++) {
-        struct diag why = DIAG_INIT;
-        struct outgoing *message = &farm->outbox[i];
-        int sent = farm->control != NULL
-                       ? link_server_send(farm->control, message->user, buf_view(&message->frame), &why)
-                       : 0;
-        if (sent < 0) /* gone or stuck: its lease runs out, or it presents it again */
-            log_debug("to %s: %s", message->user, diag_text(&why, sent));
-    }
-    drop_outbox(farm);
+    for (size_t i = 0; i < farm->noutbox; i++)
+        send_one(farm, &farm->outbox[i]);
+    farm->noutbox = 0;
     if (farm->ctl != NULL)
         ctl_flush(farm->ctl);
     return 0;
+}
+
+void farm_take_back(struct farm *farm)
+{
+    for (size_t i = 0; i < farm->nunsent; i++) {
+        struct outgoing *message = &farm->unsent[i];
+        struct core_event event = {.type = CORE_LEASE_REFUSED, .name = message->user,
+                                   .text = "the lease could not be sent: the worker does not read"};
+        if (message->error == FARM_E_UNKNOWN) /* gone; when it is back, its Hello says which leases it has */
+            event = (struct core_event){.type = CORE_WORKER_OFFLINE, .name = message->user};
+        memcpy(event.answer.nonce.bytes, message->lease.bytes, CORE_NONCE_SIZE);
+        (void)farm_feed(farm, &event, NULL);
+        outgoing_done(message);
+    }
+    farm->nunsent = 0;
+}
+
+void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce, const Wire__Lease *lease)
+{
+    size_t before = farm->noutbox;
+    farm_post(farm, user, WIRE_LEASE, &lease->base);
+    if (farm->noutbox > before)
+        farm->outbox[before].lease = *nonce;
 }
 
 void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body)

@@ -59,6 +59,8 @@ enum { LIVE_LOG_MAX = 256 * 1024 };
 struct outgoing {
     char *user;
     struct buf frame;
+    struct digest lease; /* its nonce, if it is a lease; else zero */
+    int error;           /* why it was not sent */
 };
 
 struct ctl;
@@ -87,6 +89,8 @@ struct farm {
     struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
+    struct outgoing *unsent; /* leases that could not be sent; given back to the core in the next turn */
+    size_t nunsent, unsent_capacity;
     struct map *checked_nonces;     /* of answers that are being checked */
     struct map *checked_workers;    /* worker -> how many of its answers are being checked */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
@@ -107,6 +111,9 @@ struct db *farm_write(struct farm *farm);
 /* Commits and sends. A failure is fatal to the process: memory has run ahead of the disk. */
 int farm_flush(struct farm *farm, struct diag *diag) MUST_USE;
 void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body);
+void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce, const Wire__Lease *lease);
+/* Leases that did not get out go to somebody else: their workers do not know of them, and would be waited for. */
+void farm_take_back(struct farm *farm);
 
 /* loop.c */
 /* Before any thread exists: the signals that stop the loop must not reach another one. Also ignores SIGPIPE. */

@@ -43,6 +43,8 @@ static int timeout_of(struct farm *farm)
     enum { LONGEST_MS = 5000 };
     int64_t tick = core_next_tick(farm->core), watch = watch_due(farm->ctl);
     int64_t wait = (tick < watch ? tick : watch) - farm_core_now();
+    if (farm->nunsent > 0)
+        wait = 0;
     if (wait > LONGEST_MS)
         wait = LONGEST_MS;
     return wait < 0 ? 0 : (int)wait;
@@ -85,6 +87,7 @@ static int turn(struct farm *farm, int signal_fd, struct diag *diag)
     result = take_messages(farm, diag);
     if (result < 0)
         return result;
+    farm_take_back(farm);
     pool_finish(farm->pool);
     tick(farm);
     ctl_handle(farm, farm->ctl, items + FIXED, clients);

@@ -13,7 +13,8 @@ enum { LOG_OBJECT_MAX = 256 * 1024 * 1024, LOG_ITEM = 256 * 1024, LOG_STEP = 8 *
 /* ---- log ---- */
 
 struct log_of {
-    const char *worker; /* NULL: anybody's */
+    const char *worker;         /* NULL: anybody's */
+    const struct digest *nonce; /* NULL: of any lease */
     struct farm *farm;
     struct digest log;
     bool found;
@@ -30,6 +31,8 @@ static int visit_answer(void *context, const struct db_attestation *row)
 {
     struct log_of *wanted = context;
     char worker[WIRE_NAME_MAX + 1] = "";
+    if (wanted->nonce != NULL && !digest_equal(wanted->nonce, &row->nonce))
+        return 0;
     (void)!db_find_lease(wanted->farm->db, &row->nonce, visit_lease, worker, NULL);
     if (wanted->worker != NULL && strcmp(worker, wanted->worker) != 0)
         return 0;
@@ -78,11 +81,12 @@ static bool poll_stream(struct farm *farm, struct ctl_request *request, void *st
     return false;
 }
 
+/* From a byte of the recorded log to its end. 'nonce': of this lease; NULL: the newest that there is. */
 static int send_finished(struct farm *farm, struct ctl_request *request, const char *node,
-                         const struct digest *key, struct diag *diag)
+                         const struct digest *key, const struct digest *nonce, uint64_t from, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
-    struct log_of wanted = {.worker = ctl_text(request, "worker"), .farm = farm};
+    struct log_of wanted = {.worker = ctl_text(request, "worker"), .nonce = nonce, .farm = farm};
     int result = db_each_attestation_of(farm->db, key, visit_answer, &wanted, diag);
     if (result >= 0 && !wanted.found)
         return diag_set(diag, FARM_E_MISSING,
@@ -94,6 +98,7 @@ static int send_finished(struct farm *farm, struct ctl_request *request, const c
     struct log_stream *stream = mem_zero(1, sizeof *stream);
     stream->text = text;
     text = (struct buf)BUF_INIT;
+    stream->sent = from < stream->text.size ? (size_t)from : stream->text.size;
     snprintf(stream->node, sizeof stream->node, "%s", node);
     snprintf(stream->worker, sizeof stream->worker, "%s", wanted.from);
     watch_add(farm, request, poll_stream, stream, log_stream_free);
@@ -102,8 +107,8 @@ static int send_finished(struct farm *farm, struct ctl_request *request, const c
 
 struct follow {
     char node[WIRE_NODE_MAX + 1];
-    struct digest nonce; /* the lease that is followed */
-    uint64_t offset;     /* sent so far */
+    struct digest nonce, job; /* the lease that is followed */
+    uint64_t offset;          /* sent so far */
 };
 
 static struct live_lease *find_live(struct farm *farm, const char *node, const char *worker)
@@ -124,7 +129,9 @@ static bool poll_follow(struct farm *farm, struct ctl_request *request, void *co
     struct follow *follow = context;
     const struct live_lease *live = map_get(farm->live, view_of(follow->nonce.bytes, DIGEST_SIZE));
     if (live == NULL) {
-        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:b}", "node", follow->node, "ended", 1));
+        /* What came last, and of a short build all: progress is reported now and then, the answer has the whole log. */
+        if (send_finished(farm, request, follow->node, &follow->job, &follow->nonce, follow->offset, NULL) < 0)
+            ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:b}", "node", follow->node, "ended", 1));
         return false;
     }
     uint64_t end = live->log_offset + live->log.size;
@@ -149,17 +156,18 @@ void verb_log(struct farm *farm, struct ctl_request *request)
     }
     const char *id = plan->plan->nodes[node].id;
     const struct live_lease *live = find_live(farm, id, ctl_text(request, "worker"));
-    if (live != NULL) {
+    if (live != NULL && core_node(farm->core, &plan->id, node, &view) && view.keyed) {
         struct follow *follow = mem_zero(1, sizeof *follow);
         snprintf(follow->node, sizeof follow->node, "%s", id);
         follow->nonce = live->nonce;
+        follow->job = view.key;
         watch_add(farm, request, poll_follow, follow, free);
         return;
     }
     if (!core_node(farm->core, &plan->id, node, &view) || !view.keyed)
         result = diag_set(&diag, FARM_E_MISSING, "%s has not run yet; \"farmctl why %s\" says why", id, id);
     else
-        result = send_finished(farm, request, id, &view.key, &diag);
+        result = send_finished(farm, request, id, &view.key, NULL, 0, &diag);
     if (result < 0)
         ctl_fail(request, result, &diag);
 }

@@ -73,6 +73,33 @@ say "a revoked machine stays out, under its name and with its keys"
 expect_status 1 farmctl worker admit "$work/entry-cedar-1.json"
 expect_text "was revoked" "$work/out"
 
+say "a log that is followed has the last line, too"
+tree_package talker <<'BUILD'
+build() {
+    echo "the first line"
+    sleep 3
+    echo "the last line"
+}
+do_install() {
+    mkdir -p "$DESTDIR/usr/share/talker"
+    echo made >"$DESTDIR/usr/share/talker/made"
+}
+BUILD
+tree_commit
+farm_plan talker
+farmctl build "$plan" >/dev/null
+wait_for 30 "talker is built" job_is talker running
+expect_status 0 timeout 60 farmctl log talker
+expect_text "the last line" "$work/out"
+
+say "errors are JSON, too, for who asks for JSON"
+expect_status 2 farmctl why nobody --json
+expect_text '{"error":"no job' "$work/out"
+echo "name: [" >"$work/tree/packages/extra/one/package.yml"
+expect_status 1 farmctl plan --dry-run "$work/tree" --json
+expect_text '"problems":[{"file":"packages/extra/one/package.yml"' "$work/out"
+git -C "$work/tree" checkout -q -- packages
+
 say "stopping with work waiting"
 for number in 1 2 3 4 5 6 7 8; do
     farmctl plan "$work/tree@HEAD" >/dev/null 2>&1 &
