@@ -54,13 +54,17 @@ bool agent_is_paused(const struct agent *agent);
 /* Says pause and drain to the coordinator and to status.json. */
 void agent_mode_changed(struct agent *agent, const char *text);
 
-/* ---- agent_talk.c ---- */
+/* ---- agent_say.c: sent at once, or not at all ---- */
 void agent_say_hello(struct agent *agent);
 void agent_say_heartbeat(struct agent *agent);
 void agent_say_status(struct agent *agent, const char *text);
 void agent_say_goodbye(struct agent *agent, const char *reason);
 void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wire_refuse_reason reason,
                   const char *text);
+/* Negative if it was not sent. */
+int agent_send_answer(struct agent *agent, const struct spool_entry *entry);
+
+/* ---- agent_talk.c ---- */
 /* Sends what is uploaded, gives slots what is not; as far as connection and slots allow. */
 void agent_move_answers(struct agent *agent, int64_t now_ms);
 /* Gives the leases that wait to the slots that are idle. */

@@ -47,6 +47,18 @@ int statedir_create(const char *path, int *ret_fd, struct diag *diag)
     return 0;
 }
 
+/* A worker that root started runs as a user of its own, and its directory is that user's. */
+static int no_access(const char *path, struct diag *diag)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return diag_set(diag, -EACCES, "%s: no access to the state directory or to one above it", path);
+    return diag_set(diag, -EACCES,
+                    "%s: the state directory belongs to uid %u, and this is uid %u: start the worker the way it was "
+                    "started first (as that user, or as root), or give the directory away with: sudo chown -R %u %s",
+                    path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+}
+
 int statedir_open(const char *path, int *ret_fd, struct diag *diag)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -55,6 +67,8 @@ int statedir_open(const char *path, int *ret_fd, struct diag *diag)
                         "%s: there is no worker; make one with: farm-worker init --join STRING --operator "
                         "NAME --state %s",
                         path, path);
+    if (fd < 0 && errno == EACCES)
+        return no_access(path, diag);
     if (fd < 0)
         return diag_errno(diag, "%s: open the state directory", path);
     int error = check_closed(fd, path, diag);
@@ -121,6 +135,11 @@ int statedir_hand_over(int fd, struct diag *diag)
         return diag_errno(diag, "stat of the state directory");
     if (status.st_uid == uid && status.st_gid == gid)
         return give_edited(fd, uid, gid, diag);
+    if (status.st_uid != 0)
+        return diag_set(diag, FARM_E_CONFIG,
+                        "the state directory belongs to uid %u: start the worker as that user, or make it root's first "
+                        "(chown -R 0); root's worker runs as uid %u and would lock its owner out",
+                        (unsigned)status.st_uid, uid);
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (copy < 0)
         return diag_errno(diag, "open the state directory");

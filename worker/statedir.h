@@ -36,10 +36,10 @@
 
 /* Makes it (and its parents) if it is not there; checks mode and owner. *ret_fd is owned. */
 int statedir_create(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
-/* FARM_E_MISSING if there is none, saying to run init. */
+/* FARM_E_MISSING if there is none, saying to run init; -EACCES, saying whose it is, when it is another user's. */
 int statedir_open(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
-/* When root: gives the directory and everything in it to the build user, unless that has happened. Otherwise
- * nothing. */
+/* When root: gives root's directory and everything in it to the build user, unless that has happened. Otherwise
+ * nothing. FARM_E_CONFIG if it is somebody else's, who would be locked out. */
 int statedir_hand_over(int fd, struct diag *diag) MUST_USE;
 /* Takes the lock and writes our pid: *ret_lock (owned) holds it until it is closed. FARM_E_STATE: a worker
  * runs there. */

@@ -34,8 +34,11 @@ enum {
     LINK_ADDRESS_MAX = 64
 };
 
-/* Sets malloc's thresholds so that buffers of a MiB are reused instead of mapped and unmapped each time (measured:
- * six times the throughput over CURVE). Once per program that moves bulk data, at its start. */
+/*
+ * Fixes malloc's thresholds, so that a peak of bulk traffic does not make the heap grow and shrink with every chunk. It was made
+ * for chunks of 64 KiB. With today's 1 MiB it gains nothing: one bulk_get of 256 MiB over loopback and CURVE, verified and
+ * synced, five runs each: 356 to 412 MB/s with it, 398 to 472 MB/s without.
+ */
 void link_tune_memory(void);
 
 /* A new CURVE key pair. */

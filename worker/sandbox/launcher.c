@@ -15,6 +15,7 @@
 #include "record.h"
 #include "report.h"
 #include "stage.h"
+#include "tail.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -36,7 +37,6 @@ enum {
     DISK_FULL = 16 << 20, /* with less space than this a failing step is the machine's fault, not the build's */
     OOM_SCORE = 800,   /* the kernel shall take a build before it takes a worker */
     CHUNK = 64 << 10,
-    TAIL = 600,        /* bytes of the log's end kept for the message when the set-up fails */
 };
 
 enum poll_slot { POLL_LOG, POLL_STATUS, POLL_LIFELINE, POLL_SIGNAL, POLL_SLOTS };
@@ -53,8 +53,7 @@ struct launcher {
     pid_t group;         /* of bubblewrap and farm-init */
     bool hello, done, judged;
     uint64_t host_oom;   /* the kernel's count of out-of-memory kills at the start */
-    char tail[TAIL + 1];
-    size_t tail_size;
+    struct tail tail;    /* for the message when the set-up fails */
 };
 
 static uint64_t now_us(void)
@@ -98,37 +97,14 @@ static void stop(struct launcher *launcher)
     mem_close_p(&launcher->status);
 }
 
-static uint64_t host_oom_kills(void)
-{
-    struct buf text CLEANUP_BUF = BUF_INIT;
-    unsigned long long kills = 0;
-    if (file_read(AT_FDCWD, "/proc/vmstat", 1 << 20, &text, NULL) < 0)
-        return 0;
-    const char *line = strstr(text.data, "\noom_kill ");
-    return line != NULL && sscanf(line, "\noom_kill %llu", &kills) == 1 ? kills : 0;
-}
-
 /* ---- what comes in ---------------------------------------------------------------------------------------- */
-
-static void keep_tail(struct launcher *launcher, const char *data, size_t size)
-{
-    if (size > TAIL) {
-        data += size - TAIL;
-        size = TAIL;
-    }
-    size_t keep = launcher->tail_size + size > TAIL ? TAIL - size : launcher->tail_size;
-    memmove(launcher->tail, launcher->tail + launcher->tail_size - keep, keep);
-    memcpy(launcher->tail + keep, data, size);
-    launcher->tail_size = keep + size;
-    launcher->tail[launcher->tail_size] = '\0';
-}
 
 static void write_log(struct launcher *launcher, const char *data, size_t size)
 {
     uint64_t room = launcher->job.limits.log_bytes - launcher->record.result.log_bytes;
     size_t take = size < room ? size : (size_t)room;
     int error = file_write_all(LAUNCHER_FD_LOG, data, take);
-    keep_tail(launcher, data, take);
+    tail_add(&launcher->tail, data, take);
     launcher->record.result.log_bytes += take;
     if (error < 0)
         judge(launcher, SANDBOX_INFRASTRUCTURE, "cannot write the build's log: %s", farm_error_text(error));
@@ -410,7 +386,7 @@ static bool machine_failed(struct launcher *launcher)
     uint64_t least = launcher->job.limits.disk_reserve_bytes, left = watch_free(&launcher->watch);
     if (left < (least > DISK_FULL ? least : DISK_FULL))
         judge(launcher, SANDBOX_INFRASTRUCTURE, "a step failed while this machine's disk had %" PRIu64 " MiB left", left >> 20);
-    else if (host_oom_kills() > launcher->host_oom)
+    else if (watch_host_oom_kills() > launcher->host_oom)
         judge(launcher, SANDBOX_OUT_OF_MEMORY, "the kernel ran out of memory and ended processes while this step ran");
     return launcher->judged;
 }
@@ -443,17 +419,6 @@ static void add_total(struct sandbox_result *result, const struct sandbox_usage 
         result->total.peak_bytes = step->peak_bytes;
 }
 
-/* The end of the log as part of a sentence. */
-static const char *tail_text(struct launcher *launcher)
-{
-    char *tail = launcher->tail;
-    for (size_t i = launcher->tail_size; i > 0 && tail[i - 1] == '\n'; i--)
-        tail[i - 1] = '\0';
-    for (char *at = tail; (at = strchr(at, '\n')) != NULL;)
-        *at = ' ';
-    return tail;
-}
-
 static void conclude(struct launcher *launcher)
 {
     struct sandbox_result *result = &launcher->record.result;
@@ -464,7 +429,7 @@ static void conclude(struct launcher *launcher)
     if (!launcher->judged && !launcher->done)
         judge(launcher, SANDBOX_INFRASTRUCTURE, "%s: %s",
               launcher->hello ? "process 1 of the build died" : "the sandbox could not be set up",
-              tail_text(launcher));
+              tail_text(&launcher->tail));
     result->total.peak_bytes = launcher->watch.memory_peak;
     result->disk_peak_bytes = launcher->watch.disk_peak;
     for (size_t i = 0; i < result->nsteps; i++)
@@ -477,7 +442,7 @@ static void run(struct launcher *launcher)
     struct argv argv = {0};
     struct child child;
     int error = prepare(launcher, &argv, &diag);
-    launcher->host_oom = host_oom_kills();
+    launcher->host_oom = watch_host_oom_kills();
     if (error >= 0)
         error = child_start(&launcher->job, argv.items, &child, &diag);
     if (error >= 0) {

@@ -339,3 +339,13 @@ int watch_interval(const struct sandbox_limits *limits, const struct watch_sampl
         return WATCH_SOONEST_MS;
     return ms > WATCH_LATEST_MS ? WATCH_LATEST_MS : (int)ms;
 }
+
+uint64_t watch_host_oom_kills(void)
+{
+    struct buf text CLEANUP_BUF = BUF_INIT;
+    unsigned long long kills = 0;
+    if (file_read(AT_FDCWD, "/proc/vmstat", 1 << 20, &text, NULL) < 0)
+        return 0;
+    const char *line = strstr(text.data, "\noom_kill ");
+    return line != NULL && sscanf(line, "\noom_kill %llu", &kills) == 1 ? kills : 0;
+}

@@ -58,4 +58,7 @@ enum watch_breach watch_judge(const struct sandbox_limits *limits, const struct 
 /* Pure: milliseconds until the next look. */
 int watch_interval(const struct sandbox_limits *limits, const struct watch_sample *sample);
 
+/* The kernel's count of processes that it ended for want of memory, on the whole machine. */
+uint64_t watch_host_oom_kills(void);
+
 #endif

@@ -6,9 +6,11 @@
 #include "json.h"
 #include "statedir.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char path[64], state_path[96];
@@ -168,6 +170,41 @@ static void one_at_a_time(void **state)
     assert_int_equal(statedir_running(fd, &pid, &diag), FARM_E_STATE);
 }
 
+enum { STRANGER = 54321 };
+
+/* In a child that is somebody else: 0 if statedir_open says whose directory it is. */
+static int open_as_stranger(void)
+{
+    struct diag diag = DIAG_INIT;
+    int fd;
+    CLEANUP_FREE char *owner = mem_format("belongs to uid %u", (unsigned)geteuid());
+    if (setresgid(STRANGER, STRANGER, STRANGER) < 0 || setresuid(STRANGER, STRANGER, STRANGER) < 0)
+        return 2;
+    return statedir_open(state_path, &fd, &diag) == -EACCES && strstr(diag.text, owner) != NULL ? 0 : 1;
+}
+
+static void names_the_owner_of_a_directory(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    int status;
+    if (geteuid() != 0)
+        skip(); /* only root can be two users */
+    assert_int_equal(statedir_create(enrol.state, &status, &diag), 0);
+    CLEANUP_CLOSE int fd = status;
+    assert_int_equal(chmod(path, 0755), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(open_as_stranger());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    /* And root does not take a user's directory away. */
+    assert_int_equal(chown(state_path, STRANGER, STRANGER), 0);
+    assert_int_equal(statedir_hand_over(fd, &diag), FARM_E_CONFIG);
+    assert_non_null(strstr(diag.text, "belongs to uid 54321"));
+}
+
 int suite_enrol(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +213,7 @@ int suite_enrol(void)
         cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(root_must_be_the_pinned_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_the_owner_of_a_directory, set_up, tear_down),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("enrol", tests, NULL, NULL);

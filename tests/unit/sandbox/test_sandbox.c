@@ -8,6 +8,7 @@
 
 #include "file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -461,6 +462,55 @@ static void test_launcher_killed(void **state)
     trial_done(&trial);
 }
 
+/* Processes of the session that the launcher leads. */
+static int session_size(pid_t session)
+{
+    int count = 0;
+    DIR *proc = opendir("/proc");
+    assert_non_null(proc);
+    for (const struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        struct buf text CLEANUP_BUF = BUF_INIT;
+        char path[300];
+        int found;
+        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || file_read(AT_FDCWD, path, 4096, &text, NULL) < 0)
+            continue;
+        const char *end = strrchr(text.data, ')');
+        char mark;
+        if (end != NULL && sscanf(end, ") %c %*d %*d %d", &mark, &found) == 2)
+            count += found == session && mark != 'Z';
+    }
+    closedir(proc);
+    return count;
+}
+
+/* At any moment of its life, also while bubblewrap is half set up and follows nobody yet. */
+static void test_launcher_killed_early(void **state)
+{
+    enum { TIMES = 60, STEP_US = 250, PATIENCE = 100 };
+    struct trial trial;
+    (void)state;
+    trial_init(&trial, "hold", "/work/lock");
+    for (int i = 0; i < TIMES; i++) {
+        struct sandbox *sandbox = NULL;
+        struct diag diag = DIAG_INIT;
+        struct sandbox_result result;
+        assert_int_equal(sandbox_start(&trial.job, &sandbox, &diag), 0);
+        pid_t launcher = launcher_pid(sandbox);
+        usleep((useconds_t)(i * STEP_US));
+        kill(launcher, SIGKILL);
+        assert_int_equal(sandbox_wait(sandbox, &result, NULL), 0);
+        assert_int_equal(result.outcome, SANDBOX_INFRASTRUCTURE);
+        sandbox_free(sandbox);
+        int left = 1;
+        for (int k = 0; k < PATIENCE && (left = session_size(launcher)) > 0; k++)
+            usleep(20000);
+        if (left > 0)
+            fail_msg("%d processes are left of the launcher that was killed after %d us", left, i * STEP_US);
+    }
+    trial_done(&trial);
+}
+
 static void test_worker_killed(void **state)
 {
     struct trial trial;
@@ -532,6 +582,7 @@ static int run_suite(void)
         cmocka_unit_test(test_log),     cmocka_unit_test(test_steps),   cmocka_unit_test(test_daemon),
         cmocka_unit_test(test_mess),    cmocka_unit_test(test_missing), cmocka_unit_test(test_symlink),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_cancel),  cmocka_unit_test(test_launcher_killed),
+        cmocka_unit_test(test_launcher_killed_early),
         cmocka_unit_test(test_cancel_early),
         cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_thread), cmocka_unit_test(test_drop),
     };
