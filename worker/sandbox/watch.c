@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "watch.h"
 
+#include "file.h"
 #include "walk.h"
 
 #include <ctype.h>
