@@ -233,7 +233,8 @@ static bool client_take_frames(struct farm *farm, struct client *client)
     struct view frame;
     struct diag diag = DIAG_INIT;
     int result;
-    while ((result = wire_take_prefixed(WIRE_FROM_CTL, buf_view(&client->in), &frame, &diag)) > 0) {
+    struct view rest = buf_view(&client->in);
+    while ((result = wire_take_prefixed(WIRE_FROM_CTL, rest, &frame, &diag)) > 0) {
         struct wire_message *message = NULL;
         size_t used = WIRE_CTL_PREFIX + frame.size;
         result = wire_decode(WIRE_FROM_CTL, frame, &message, &diag);
@@ -241,9 +242,11 @@ static bool client_take_frames(struct farm *farm, struct client *client)
             break;
         dispatch(farm, client, message->ctl_request);
         wire_free(message);
-        memmove(client->in.data, client->in.data + used, client->in.size - used);
-        client->in.size -= used;
+        rest = view_of(rest.data + used, rest.size - used);
     }
+    if (rest.size > 0)
+        memmove(client->in.data, rest.data, rest.size);
+    client->in.size = rest.size;
     if (result < 0)
         log_warning("control socket: %s", diag_text(&diag, result));
     return result >= 0;

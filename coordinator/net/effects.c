@@ -120,7 +120,7 @@ struct lease_parts {
     Wire__Tree tree;
     Wire__Payload base, *payloads, **payload_list;
     Wire__Source *sources, **source_list;
-    struct digest *digests; /* payload manifests and tars, then source objects */
+    struct digest *digests; /* source objects */
     Wire__Resources resources;
 };
 
@@ -159,30 +159,40 @@ static int fill_sources(struct farm *farm, struct lease_parts *parts, const stru
  * payload. */
 static int visit_tar(void *context, const struct db_attestation *row)
 {
-    struct digest *pair = context; /* payload, tar */
-    if (digest_equal(&row->payload, &pair[0]))
-        pair[1] = row->tar;
+    struct payload_tar *wanted = context;
+    if (digest_equal(&row->payload, &wanted->payload))
+        wanted->tar = row->tar;
     return 0;
 }
 
+/* Looked up once a payload: the last packages of a distribution have hundreds of inputs, each with several answers. */
+static const struct payload_tar *find_tar(struct farm *farm, struct farm_plan *plan, size_t node)
+{
+    struct core_node_view view;
+    if (plan->tars == NULL)
+        plan->tars = mem_zero(plan->plan->nnodes, sizeof *plan->tars);
+    struct payload_tar *found = &plan->tars[node];
+    if (!core_node(farm->core, &plan->id, node, &view) || digest_equal(&found->payload, &view.verdict.payload))
+        return found;
+    *found = (struct payload_tar){.payload = view.verdict.payload};
+    (void)!db_each_attestation_of(farm->db, &view.key, visit_tar, found, NULL);
+    return found;
+}
+
 static void fill_payloads(struct farm *farm, struct lease_parts *parts, struct farm_plan *plan, size_t node,
-                          struct digest *pairs, Wire__Lease *lease)
+                          Wire__Lease *lease)
 {
     const struct plan_node *row = &plan->plan->nodes[node];
     parts->payloads = mem_zero(row->nclosure, sizeof *parts->payloads);
     parts->payload_list = mem_zero(row->nclosure, sizeof *parts->payload_list);
     for (size_t i = 0; i < row->nclosure; i++) {
-        struct core_node_view view;
-        if (core_node(farm->core, &plan->id, row->closure[i], &view)) {
-            pairs[2 * i] = view.verdict.payload;
-            (void)!db_each_attestation_of(farm->db, &view.key, visit_tar, &pairs[2 * i], NULL);
-        }
+        const struct payload_tar *input = find_tar(farm, plan, row->closure[i]);
         wire__payload__init(&parts->payloads[i]);
-        parts->payloads[i].manifest = wire_digest(&pairs[2 * i]);
-        parts->payloads[i].tar = wire_digest(&pairs[2 * i + 1]);
+        parts->payloads[i].manifest = wire_digest(&input->payload);
+        parts->payloads[i].tar = wire_digest(&input->tar);
         parts->payload_list[i] = &parts->payloads[i];
-        allow(farm, parts->live, &pairs[2 * i]);
-        allow(farm, parts->live, &pairs[2 * i + 1]);
+        allow(farm, parts->live, &input->payload);
+        allow(farm, parts->live, &input->tar);
     }
     lease->payloads = parts->payload_list;
     lease->n_payloads = row->nclosure;
@@ -232,9 +242,8 @@ static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct 
     struct lease_parts parts = {.live = live};
     struct diag diag = DIAG_INIT;
     Wire__Lease lease = WIRE__LEASE__INIT;
-    CLEANUP_FREE struct digest *pairs = mem_zero(2 * node->nclosure, sizeof *pairs);
     fill_fixed(farm, &parts, plan, node, &lease);
-    fill_payloads(farm, &parts, plan, core_lease->node, pairs, &lease);
+    fill_payloads(farm, &parts, plan, core_lease->node, &lease);
     lease.nonce = wire_digest(&live->nonce);
     lease.job_key = wire_digest(&core_lease->key);
     lease.deadline_ms = (uint64_t)(core_lease->deadline_ms - core_lease->granted_ms);

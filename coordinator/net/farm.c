@@ -148,6 +148,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->live = map_new();
     farm->hellos = map_new();
     farm->held_back = map_new();
+    farm->log_tails = map_new();
     farm->checked_nonces = map_new();
     farm->checked_workers = map_new();
     farm->gate = link_gate_new();
@@ -177,8 +178,10 @@ static void free_plans(struct farm *farm)
     struct view key;
     void *value;
     while (map_next(farm->plans, &cursor, &key, &value)) {
-        plan_free(((struct farm_plan *)value)->plan);
-        free(value);
+        struct farm_plan *plan = value;
+        plan_free(plan->plan);
+        free(plan->tars);
+        free(plan);
     }
     cursor = 0;
     while (map_next(farm->trees, &cursor, &key, &value)) {
@@ -192,14 +195,14 @@ static void free_plans(struct farm *farm)
     map_free(farm->trees);
 }
 
-static void free_hellos(struct map *hellos)
+static void free_json_map(struct map *documents)
 {
     size_t cursor = 0;
     struct view key;
     void *value;
-    while (map_next(hellos, &cursor, &key, &value))
+    while (map_next(documents, &cursor, &key, &value))
         json_decref(value);
-    map_free(hellos);
+    map_free(documents);
 }
 
 static void outgoing_done(struct outgoing *message)
@@ -232,7 +235,8 @@ struct farm *farm_close(struct farm *farm)
     core_effects_done(&farm->effects);
     free_plans(farm);
     live_free_all(farm->live);
-    free_hellos(farm->hellos);
+    free_json_map(farm->hellos);
+    free_json_map(farm->log_tails);
     map_free(farm->held_back);
     map_free(farm->checked_nonces);
     map_free(farm->checked_workers);

@@ -32,13 +32,19 @@ struct farm_tree {
     char *commit, *url;
 };
 
+/* The tar of an agreed payload, as some answer named it. */
+struct payload_tar {
+    struct digest payload, tar;
+};
+
 /* A known plan. The tree is loaded when the plan is first needed. */
 struct farm_plan {
     struct digest id;
     struct plan *plan;
     struct farm_tree *tree;
     struct digest base_tar;
-    bool active; /* given to the core */
+    struct payload_tar *tars; /* per node, when it was first an input */
+    bool active;              /* given to the core */
 };
 
 /* What a live lease shows of itself; in memory only. */
@@ -91,6 +97,7 @@ struct farm {
     size_t noutbox, outbox_capacity;
     struct outgoing *unsent; /* leases that could not be sent; given back to the core in the next turn */
     size_t nunsent, unsent_capacity;
+    struct map *log_tails;          /* log object -> json_t with its last lines, for the status */
     struct map *checked_nonces;     /* of answers that are being checked */
     struct map *checked_workers;    /* worker -> how many of its answers are being checked */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */

@@ -71,6 +71,17 @@ static void tick(struct farm *farm)
     sessions_expire(farm);
 }
 
+/* A second signal kills, as it would any program: what runs in the pool may take long to end, and may be killed. */
+static void stop(struct farm *farm, int signal_fd)
+{
+    struct signalfd_siginfo info;
+    sigset_t set = stop_signals();
+    (void)!read(signal_fd, &info, sizeof info);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    log_info("stopping tasks=%zu", pool_pending(farm->pool));
+    farm->stopping = true;
+}
+
 static int turn(struct farm *farm, int signal_fd, struct diag *diag)
 {
     enum { FIXED = 3 };
@@ -83,7 +94,7 @@ static int turn(struct farm *farm, int signal_fd, struct diag *diag)
     if (result < 0)
         return result;
     if (items[2].readable)
-        farm->stopping = true;
+        stop(farm, signal_fd);
     result = take_messages(farm, diag);
     if (result < 0)
         return result;

@@ -63,7 +63,7 @@ static int visit_failure(void *context, const struct db_attestation *row)
 }
 
 /* The last lines of a build log, for the one screen that people look at first. */
-static json_t *log_tail(struct farm *farm, const struct digest *log)
+static json_t *read_tail(struct farm *farm, const struct digest *log)
 {
     enum { LINES = 12, LOG_MAX = 64 * 1024 * 1024 };
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -77,6 +77,20 @@ static json_t *log_tail(struct farm *farm, const struct digest *log)
     while (view_split(&rest, '\n', &line))
         if (line.size > 0)
             json_array_append_new(lines, json_view(line));
+    return lines;
+}
+
+/* Remembered, since a status is written twice a second and a log may have a million lines. A new reference. */
+static json_t *log_tail(struct farm *farm, const struct digest *log)
+{
+    enum { TAILS_MAX = 1000 };
+    struct view key = view_of(log->bytes, DIGEST_SIZE);
+    json_t *known = map_get(farm->log_tails, key);
+    if (known != NULL)
+        return json_incref(known);
+    json_t *lines = read_tail(farm, log);
+    if (map_count(farm->log_tails) < TAILS_MAX)
+        map_set(farm->log_tails, key, json_incref(lines));
     return lines;
 }
 
