@@ -57,19 +57,23 @@ static void forget(struct agent *agent, struct answer *answer)
 
 static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
 {
-    const char *bulk = welcome->bulk_endpoint;
     const char *control = agent->shop->conf.coordinator;
+    char *bulk = NULL;
+    struct diag why = DIAG_INIT;
     if (welcome->protocol_version != WIRE_PROTOCOL_VERSION) {
         log_error("the coordinator speaks version %u of the protocol, this worker version %d: install the "
                   "matching one",
                   welcome->protocol_version, WIRE_PROTOCOL_VERSION);
         return;
     }
+    if (worker_conf_bulk_endpoint(&agent->shop->conf, welcome->bulk_endpoint, &bulk, &why) < 0) {
+        log_error("%s", why.text);
+        snprintf(agent->connection, sizeof agent->connection, "%s", why.text);
+        agent->status_changed = true;
+        return;
+    }
     free(agent->bulk_endpoint);
-    /* ":port" is on the host that we talk to already. */
-    agent->bulk_endpoint =
-        bulk[0] == ':' ? mem_format("tcp://%.*s%s", (int)(strrchr(control, ':') - control), control, bulk)
-                       : mem_string(bulk);
+    agent->bulk_endpoint = bulk;
     agent->heartbeat_ms = welcome->heartbeat_ms < AGENT_HEARTBEAT_MIN_MS   ? AGENT_HEARTBEAT_MIN_MS
                           : welcome->heartbeat_ms > AGENT_HEARTBEAT_MAX_MS ? AGENT_HEARTBEAT_MAX_MS
                                                                            : (int)welcome->heartbeat_ms;

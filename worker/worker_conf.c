@@ -239,3 +239,18 @@ void worker_conf_describe(const struct worker_conf *conf, struct buf *ret)
         (unsigned long long)(conf->memory_bytes >> 20), (unsigned long long)(conf->disk_bytes >> 20),
         (unsigned long long)(conf->cache_bytes >> 20));
 }
+
+int worker_conf_bulk_endpoint(const struct worker_conf *conf, const char *offered, char **ret,
+                              struct diag *diag)
+{
+    const char *colon = strrchr(conf->coordinator, ':');
+    CLEANUP_FREE char *endpoint =
+        mem_format("%.*s%s", (int)(colon - conf->coordinator), conf->coordinator, offered);
+    /* Both: "[::1]" and "x:1" in place of a port would make a valid endpoint of another kind. */
+    if (offered[0] != ':' || strrchr(endpoint, ':') - endpoint != colon - conf->coordinator ||
+        !join_endpoint_is_valid(view_text(endpoint)))
+        return diag_set(diag, FARM_E_REFUSED,
+                        "the coordinator sends bulk traffic to \"%.100s\"; only a port of its own host is accepted", offered);
+    *ret = mem_format("tcp://%s", endpoint);
+    return 0;
+}

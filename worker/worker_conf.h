@@ -77,4 +77,12 @@ bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url);
 /* For people: what may be built here, one line each. */
 void worker_conf_describe(const struct worker_conf *conf, struct buf *ret);
 
+/*
+ * Where bulk traffic goes: 'offered' is the coordinator's word, ":port" on the host that its owner named in the join string.
+ * Another host, or anything else that libzmq would understand, is refused (FARM_E_REFUSED): nobody sends a donor's machine
+ * to an address of its choice (K8). *ret is owned: "tcp://host:port".
+ */
+int worker_conf_bulk_endpoint(const struct worker_conf *conf, const char *offered, char **ret,
+                              struct diag *diag) MUST_USE;
+
 #endif

@@ -143,10 +143,41 @@ static void bases(void **state)
     worker_conf_done(&conf);
 }
 
+/* K8 */
+static void bulk_stays_on_the_coordinators_host(void **state)
+{
+    static const struct {
+        const char *coordinator, *offered, *endpoint;
+    } cases[] = {
+        {"farm.example.org:7100", ":7110", "tcp://farm.example.org:7110"},
+        {"[::1]:7100", ":7110", "tcp://[::1]:7110"},
+        {"farm.example.org:7100", "tcp://192.168.1.1:80", NULL},
+        {"farm.example.org:7100", "ipc:///run/x.sock", NULL},
+        {"farm.example.org:7100", ":80;192.168.1.1:22", NULL},
+        {"farm.example.org:7100", ".evil.org:7110", NULL},
+        {"farm.example.org:7100", ":1:2", NULL},
+        {"farm.example.org:7100", ":0", NULL},
+        {"farm.example.org:7100", ":", NULL},
+        {"farm.example.org:7100", "", NULL},
+        {"[::1]:7100", "", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct worker_conf conf = {.coordinator = (char *)(uintptr_t)cases[i].coordinator};
+        CLEANUP_FREE char *endpoint = NULL;
+        struct diag diag = DIAG_INIT;
+        int r = worker_conf_bulk_endpoint(&conf, cases[i].offered, &endpoint, &diag);
+        assert_int_equal(r, cases[i].endpoint != NULL ? 0 : FARM_E_REFUSED);
+        if (r == 0)
+            assert_string_equal(endpoint, cases[i].endpoint);
+    }
+}
+
 int suite_worker_conf(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(other_values_are_refused),
-        cmocka_unit_test(bad_files), cmocka_unit_test(trees), cmocka_unit_test(bases)};
+        cmocka_unit_test(bad_files), cmocka_unit_test(trees), cmocka_unit_test(bases),
+        cmocka_unit_test(bulk_stays_on_the_coordinators_host)};
     return cmocka_run_group_tests_name("worker_conf", tests, NULL, NULL);
 }
