@@ -245,16 +245,27 @@ static void fetch_one(struct farm *farm, struct build *build, const struct packa
     pool_submit(farm->pool, &fetch->task);
 }
 
+/* Several packages may have one source: it is fetched once. */
+static bool is_first(struct map *asked, const struct pin *pin)
+{
+    CLEANUP_BUF struct buf key = BUF_INIT;
+    buf_add(&key, pin->digest.bytes, DIGEST_SIZE);
+    buf_add_text(&key, pin->commit);
+    return map_set(asked, buf_view(&key), asked) == NULL;
+}
+
 static void gather_sources(struct farm *farm, struct build *build)
 {
     const struct plan *plan = build->plan->plan;
+    struct map *asked = map_new();
     build->missing = 1; /* holds it open until all have been submitted */
     for (size_t i = 0; i < plan->nnodes; i++) {
         const struct package *package = tree_find(build->plan->tree->tree, view_text(plan->nodes[i].id));
         for (size_t k = 0; package != NULL && k < package->npins; k++)
-            if (!is_here(farm, &package->pins[k]))
+            if (is_first(asked, &package->pins[k]) && !is_here(farm, &package->pins[k]))
                 fetch_one(farm, build, package, &package->pins[k]);
     }
+    map_free(asked);
     if (--build->missing == 0)
         sources_settled(farm, build);
 }

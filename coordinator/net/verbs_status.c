@@ -273,12 +273,25 @@ void verb_watch(struct farm *farm, struct ctl_request *request)
 
 /* ---- jobs and why ---- */
 
+/* Of a plan that was not started: the same members, and nothing has happened. */
+static json_t *planned_json(const struct farm_plan *plan, size_t node)
+{
+    struct core_node_view view = {.id = plan->plan->nodes[node].id, .state = NODE_WAITING};
+    json_t *json = node_json(plan, &view, node);
+    json_object_set_new(json, "state", json_string("planned"));
+    json_object_set_new(json, "since", json_null());
+    return json;
+}
+
 static void add_jobs(struct farm *farm, const struct farm_plan *plan, const char *state, json_t *list)
 {
     for (size_t i = 0; i < plan->plan->nnodes; i++) {
         struct core_node_view view;
-        if (!core_node(farm->core, &plan->id, i, &view))
+        if (!core_node(farm->core, &plan->id, i, &view)) {
+            if (state == NULL || strcmp(state, "planned") == 0)
+                json_array_append_new(list, planned_json(plan, i));
             continue;
+        }
         if (state == NULL || strcmp(node_state_name(view.state), state) == 0)
             json_array_append_new(list, node_json(plan, &view, i));
     }

@@ -73,6 +73,27 @@ say "a revoked machine stays out, under its name and with its keys"
 expect_status 1 farmctl worker admit "$work/entry-cedar-1.json"
 expect_text "was revoked" "$work/out"
 
+say "an entry that runs out, and the next one"
+worker_with_expiry() { # WORKER TIME: as worker_enrol does, but for the time
+    rm -rf "$work/entry-$1.json"*
+    farm-sign entry init --request "$work/worker-$1/request.json" --operator-key "$(key_of dogwood).pub" --expires "$2" \
+        --out "$work/entry-$1.json"
+    farm-sign entry "$work/entry-$1.json" --key "$(key_of dogwood)" >/dev/null
+    farm-sign entry "$work/entry-$1.json" --key "$(key_of enrolment)" >/dev/null
+    farmctl worker admit "$work/entry-$1.json" >/dev/null
+}
+worker_enrol dogwood
+worker_with_expiry dogwood-1 "$(date -u -d '+4 seconds' +%FT%TZ)"
+coordinator_stop
+sleep 4
+coordinator_start
+worker_run dogwood-1
+sleep 2
+expect "dogwood is not let in" worker_is dogwood-1 offline
+expect_text "its entry expired" "$work/log/coordinator.log"
+worker_with_expiry dogwood-1 "$soon"
+wait_for 60 "dogwood is online" worker_is dogwood-1 online
+
 say "a log that is followed has the last line, too"
 tree_package talker <<'BUILD'
 build() {
@@ -87,6 +108,7 @@ do_install() {
 BUILD
 tree_commit
 farm_plan talker
+expect "its jobs are planned" job_is talker planned
 farmctl build "$plan" >/dev/null
 wait_for 30 "talker is built" job_is talker running
 expect_status 0 timeout 60 farmctl log talker
