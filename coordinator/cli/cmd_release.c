@@ -125,8 +125,8 @@ static void print_submitted(struct cli *cli, const json_t *body)
 
 static int submit_one(struct cli *cli, const char *name, const char *signature)
 {
-    return cli_ask_print(cli, "release.submit", json_pack("{s:s, s:s}", "release", name, "signature", signature),
-                         print_submitted);
+    return cli_ask_print(cli, "release.submit",
+                         json_pack("{s:s, s:s}", "release", name, "signature", signature), print_submitted);
 }
 
 /* One signature, or all that lie beside a signed file. */
@@ -205,8 +205,10 @@ const struct cli_verb cmd_release = {
             "  -e, --expires DAYS  days until it expires (90)\n"
             "  -a, --allow-held    leave out what is not agreed, and list it as held\n"
             "\n"
-            "A draft pins every artifact by digest. Managers sign its bytes somewhere else, with their own keys. FILE is a\n"
-            "signature, or the signed release.json with its signatures in FILE.sig.d. An export is a directory that\n"
+            "A draft pins every artifact by digest. Managers sign its bytes somewhere else, with their own "
+            "keys. FILE is a\n"
+            "signature, or the signed release.json with its signatures in FILE.sig.d. An export is a "
+            "directory that\n"
             "farm-verify checks offline.\n",
     .run = run,
 };

@@ -27,4 +27,3 @@ int cli_read_signatures(const char *path, json_t *ret, struct diag *diag)
     closedir(stream);
     return result;
 }
-

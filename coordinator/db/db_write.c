@@ -68,14 +68,15 @@ void db_put_plan(struct db *db, const struct db_plan *row)
 void db_start_plan(struct db *db, const struct digest *plan, bool from_scratch, int64_t now_ms)
 {
     statement_run(db,
-                  "UPDATE plan SET state = 'running', from_scratch = ?, started_ms = ?, finished_ms = NULL WHERE id = ?",
+                  "UPDATE plan SET state = 'running', from_scratch = ?, started_ms = ?, finished_ms = NULL "
+                  "WHERE id = ?",
                   "iid", (int64_t)from_scratch, now_ms, plan);
 }
 
 void db_finish_plan(struct db *db, const struct digest *plan, const char *state, int64_t now_ms)
 {
-    statement_run(db, "UPDATE plan SET state = ?, finished_ms = coalesce(finished_ms, ?) WHERE id = ?", "tid", state,
-                  now_ms, plan);
+    statement_run(db, "UPDATE plan SET state = ?, finished_ms = coalesce(finished_ms, ?) WHERE id = ?", "tid",
+                  state, now_ms, plan);
 }
 
 void db_put_job(struct db *db, const struct digest *key, const char *node, int64_t now_ms)

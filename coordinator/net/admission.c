@@ -59,12 +59,14 @@ static int check_row(void *context, const struct db_worker *row)
                         "worker %s was revoked; admit the machine under a new name with new keys", row->name);
     if (same_name && (!has_keys(row, entry) || strcmp(row->operator_name, entry->operator_name) != 0))
         return diag_set(check->diag, FARM_E_EXISTS,
-                        "worker %s of %s is known with other keys; another machine needs another name", row->name,
-                        row->operator_name);
+                        "worker %s of %s is known with other keys; another machine needs another name",
+                        row->name, row->operator_name);
     if (!same_name && (memcmp(row->ed25519.bytes, entry->ed25519.bytes, KEYS_PUBLIC_SIZE) == 0 ||
                        memcmp(row->curve.bytes, entry->curve, DIRECTORY_CURVE_SIZE) == 0))
-        return diag_set(check->diag, FARM_E_EXISTS, "the keys of %s are those of worker %s; make new ones with "
-                        "\"farm-worker init\"", entry->worker, row->name);
+        return diag_set(check->diag, FARM_E_EXISTS,
+                        "the keys of %s are those of worker %s; make new ones with "
+                        "\"farm-worker init\"",
+                        entry->worker, row->name);
     return 0;
 }
 
@@ -127,9 +129,10 @@ int admission_drop(struct farm *farm, const struct root *root, struct diag *diag
             continue;
         }
         CLEANUP_FREE char *name = mem_string(directory->entries[i].worker);
-        log_warning("worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an entry "
-                    "that is signed anew",
-                    name, diag_text(&why, result));
+        log_warning(
+            "worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an entry "
+            "that is signed anew",
+            name, diag_text(&why, result));
         sessions_suspend(farm, name);
         trust_remove_entry(directory, name);
     }
@@ -165,14 +168,16 @@ static int restore_row(void *context, const struct db_worker *row)
         return 0;
     }
     if (entry == NULL) {
-        log_warning("worker %s is not in workers.json, and not admitted; \"farmctl worker admit\" takes its entry",
-                    row->name);
+        log_warning(
+            "worker %s is not in workers.json, and not admitted; \"farmctl worker admit\" takes its entry",
+            row->name);
         return 0;
     }
     if (!has_keys(row, entry) || strcmp(row->operator_name, entry->operator_name) != 0)
-        return diag_set(restore->diag, FARM_E_CORRUPT,
-                        "database: worker %s differs from the signed workers.json; restore the backup of either",
-                        row->name);
+        return diag_set(
+            restore->diag, FARM_E_CORRUPT,
+            "database: worker %s differs from the signed workers.json; restore the backup of either",
+            row->name);
     return sessions_admit(farm, entry, row->state, restore->diag);
 }
 
@@ -200,9 +205,10 @@ int admission_restore(struct farm *farm, struct diag *diag)
     struct restore restore = {farm, map_new(), false, diag};
     int result = db_each_worker(farm->db, restore_row, &restore, diag);
     if (result > 0 && farm->directory->version == 0)
-        result = diag_set(diag, FARM_E_MISSING,
-                          "%s/workers.json is missing, but the database knows workers; restore it from a backup",
-                          farm->state_path);
+        result =
+            diag_set(diag, FARM_E_MISSING,
+                     "%s/workers.json is missing, but the database knows workers; restore it from a backup",
+                     farm->state_path);
     if (result >= 0)
         result = adopt(&restore);
     if (result >= 0 && restore.changed)

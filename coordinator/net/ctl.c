@@ -63,8 +63,8 @@ static int remove_leftover(const char *path, const struct sockaddr_un *address, 
     if (fd < 0)
         return diag_errno(diag, "socket");
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN)
-        return diag_set(diag, FARM_E_UNAVAILABLE, "%s: another program listens here; is it another coordinator?",
-                        path);
+        return diag_set(diag, FARM_E_UNAVAILABLE,
+                        "%s: another program listens here; is it another coordinator?", path);
     return unlink(path) < 0 ? diag_errno(diag, "%s: remove", path) : 0;
 }
 

@@ -54,7 +54,8 @@ static int open_state(struct farm *farm, struct diag *diag)
     if (fstat(farm->state_dirfd, &status) < 0)
         return diag_errno(diag, "%s", farm->state_path);
     if (status.st_uid != geteuid())
-        return diag_set(diag, FARM_E_CONFIG, "%s: belongs to user %u, this is user %u; run the coordinator as its owner",
+        return diag_set(diag, FARM_E_CONFIG,
+                        "%s: belongs to user %u, this is user %u; run the coordinator as its owner",
                         farm->state_path, (unsigned int)status.st_uid, (unsigned int)geteuid());
     if ((status.st_mode & 077) != 0)
         return diag_set(diag, FARM_E_CONFIG, "%s: open to others (mode %04o); chmod 700 it", farm->state_path,
@@ -73,10 +74,11 @@ static int open_identity(struct farm *farm, struct diag *diag)
     if (result != -ENOENT)
         return result;
     if (faccessat(farm->state_dirfd, "farm.db", F_OK, 0) == 0)
-        return diag_set(diag, FARM_E_MISSING,
-                        "%s/coordinator.key is missing, and every worker has pinned it; restore it from a backup "
-                        "(without one: move farm.db away and begin anew, all workers need a new join string)",
-                        farm->state_path);
+        return diag_set(
+            diag, FARM_E_MISSING,
+            "%s/coordinator.key is missing, and every worker has pinned it; restore it from a backup "
+            "(without one: move farm.db away and begin anew, all workers need a new join string)",
+            farm->state_path);
     farm->identity = identity_generate("coordinator", true);
     return identity_write(farm->identity, farm->state_dirfd, "coordinator.key", diag);
 }
@@ -286,7 +288,8 @@ static void send_one(struct farm *farm, struct outgoing *message)
         log_debug("to %s: %s", message->user, diag_text(&why, sent));
     message->error = sent;
     if (sent < 0 && !digest_is_zero(&message->lease)) {
-        farm->unsent = mem_reserve(farm->unsent, &farm->unsent_capacity, farm->nunsent + 1, sizeof *farm->unsent);
+        farm->unsent =
+            mem_reserve(farm->unsent, &farm->unsent_capacity, farm->nunsent + 1, sizeof *farm->unsent);
         farm->unsent[farm->nunsent++] = *message;
     } else {
         outgoing_done(message);
@@ -311,7 +314,8 @@ void farm_take_back(struct farm *farm)
 {
     for (size_t i = 0; i < farm->nunsent; i++) {
         struct outgoing *message = &farm->unsent[i];
-        struct core_event event = {.type = CORE_LEASE_REFUSED, .name = message->user,
+        struct core_event event = {.type = CORE_LEASE_REFUSED,
+                                   .name = message->user,
                                    .text = "the lease could not be sent: the worker does not read"};
         if (message->error == FARM_E_UNKNOWN) /* gone; when it is back, its Hello says which leases it has */
             event = (struct core_event){.type = CORE_WORKER_OFFLINE, .name = message->user};
@@ -322,7 +326,8 @@ void farm_take_back(struct farm *farm)
     farm->nunsent = 0;
 }
 
-void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce, const Wire__Lease *lease)
+void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce,
+                     const Wire__Lease *lease)
 {
     size_t before = farm->noutbox;
     farm_post(farm, user, WIRE_LEASE, &lease->base);

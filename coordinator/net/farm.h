@@ -53,9 +53,9 @@ struct live_lease {
     char node[WIRE_NODE_MAX + 1];
     char worker[WIRE_NAME_MAX + 1];
     enum wire_phase phase;
-    int64_t granted_ms;  /* wall */
-    uint64_t log_offset; /* of the first byte kept */
-    struct buf log;      /* the last LIVE_LOG_MAX bytes */
+    int64_t granted_ms;     /* wall */
+    uint64_t log_offset;    /* of the first byte kept */
+    struct buf log;         /* the last LIVE_LOG_MAX bytes */
     struct digest *objects; /* what it names; its worker may fetch them while it lives */
     size_t nobjects, objects_capacity;
 };
@@ -91,7 +91,7 @@ struct farm {
     struct map *plans;           /* id -> struct farm_plan */
     struct map *live;            /* nonce -> struct live_lease */
     struct map *hellos;          /* worker -> json_t with what its Hello said */
-    struct map *held_back;       /* workers that the farm's operator paused; their owners cannot resume them */
+    struct map *held_back; /* workers that the farm's operator paused; their owners cannot resume them */
     struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
@@ -105,7 +105,7 @@ struct farm {
     bool handing_over;              /* one at a time: gate.state is read, and written by what was read */
     bool stopping;
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */
-    int64_t started_ms; /* wall */
+    int64_t started_ms;    /* wall */
 };
 
 /* farm.c: the parts' life. 'config' is taken over. */
@@ -118,7 +118,8 @@ struct db *farm_write(struct farm *farm);
 /* Commits and sends. A failure is fatal to the process: memory has run ahead of the disk. */
 int farm_flush(struct farm *farm, struct diag *diag) MUST_USE;
 void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMessage *body);
-void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce, const Wire__Lease *lease);
+void farm_post_lease(struct farm *farm, const char *user, const struct digest *nonce,
+                     const Wire__Lease *lease);
 /* Leases that did not get out go to somebody else: their workers do not know of them, and would be waited for. */
 void farm_take_back(struct farm *farm);
 

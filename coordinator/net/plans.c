@@ -121,7 +121,8 @@ static int checkout_again(struct farm *farm, const struct tree_pin *pin, const s
         result = dirfd < 0 ? dirfd
                            : gitrepo_checkout(repo, pin->commit, &pin->sha256, GITPIN_LIMITS, dirfd, 0, diag);
     gitrepo_close(repo);
-    if (result >= 0 && syncfs(dirfd) < 0) /* a half-written tree would be believed later: it is checked once */
+    if (result >= 0 &&
+        syncfs(dirfd) < 0) /* a half-written tree would be believed later: it is checked once */
         result = diag_errno(diag, "%s: sync", out);
     if (result >= 0 && renameat(farm->state_dirfd, out, farm->state_dirfd, path) < 0 && errno != ENOTEMPTY &&
         errno != EEXIST)

@@ -27,8 +27,8 @@ struct audit {
     struct farm *farm;
     struct map *keys;         /* worker -> struct public_key; also of those that left */
     struct map *attestations; /* digest -> struct checked */
-    struct map *voters;       /* job, round, operator: has a vote, or gave two answers and has none any more */
-    struct map *tallies;      /* job, round, payload -> number of votes (as pointer) */
+    struct map *voters;  /* job, round, operator: has a vote, or gave two answers and has none any more */
+    struct map *tallies; /* job, round, payload -> number of votes (as pointer) */
     struct diag *diag;
 };
 
@@ -86,7 +86,8 @@ static void voter_key(struct buf *ret, const struct digest *job, uint32_t round,
     buf_add_text(ret, operator_name);
 }
 
-static void note_voter(struct audit *audit, const struct digest *job, uint32_t round, const char *operator_name)
+static void note_voter(struct audit *audit, const struct digest *job, uint32_t round,
+                       const char *operator_name)
 {
     CLEANUP_BUF struct buf key = BUF_INIT;
     voter_key(&key, job, round, operator_name);
@@ -166,7 +167,8 @@ static int check_vote(void *context, const struct db_vote *row)
         return bad_row(audit, "vote for job", &row->job,
                        "the attestation behind it is another operator's or job's");
     if (!checked->counted || checked->open != row->open)
-        return bad_row(audit, "vote for job", &row->job, "the attestation behind it was not counted as this vote");
+        return bad_row(audit, "vote for job", &row->job,
+                       "the attestation behind it was not counted as this vote");
     note_voter(audit, &row->job, row->round, row->operator_name);
     struct view key = tally_key(room, &row->job, row->round, &checked->payload, checked->failed);
     uintptr_t votes = (uintptr_t)map_get(audit->tallies, key) + 1;
@@ -185,7 +187,8 @@ static int check_complete(struct audit *audit)
         CLEANUP_BUF struct buf key = BUF_INIT;
         voter_key(&key, &checked->job, checked->round, checked->operator_name);
         if (checked->counted && map_get(audit->voters, buf_view(&key)) == NULL)
-            return bad_row(audit, "vote for job", &checked->job, "it is missing, though its answer was counted");
+            return bad_row(audit, "vote for job", &checked->job,
+                           "it is missing, though its answer was counted");
     }
     return 0;
 }

@@ -65,10 +65,11 @@ int trust_check_root(const struct farm *farm, struct diag *diag)
         return diag_set(diag, FARM_E_STATE,
                         "no trust root is installed; \"farmctl root install root.json\" first");
     if (farm->root->expires_ms <= moment_wall_ms())
-        return diag_set(diag, FARM_E_STALE,
-                        "the installed trust root expired at %s; install its next version with \"farmctl root "
-                        "install\"",
-                        moment_format(farm->root->expires_ms).text);
+        return diag_set(
+            diag, FARM_E_STALE,
+            "the installed trust root expired at %s; install its next version with \"farmctl root "
+            "install\"",
+            moment_format(farm->root->expires_ms).text);
     return 0;
 }
 
@@ -127,7 +128,8 @@ static int write_root(struct farm *farm, struct view text, const struct view *si
 {
     CLEANUP_BUF struct buf old = BUF_INIT;
     CLEANUP_JSON json_t *array = NULL;
-    if (farm->root != NULL && file_read(farm->state_dirfd, ROOT_SIGS_FILE, SIGNATURES_SIZE_MAX, &old, NULL) >= 0)
+    if (farm->root != NULL &&
+        file_read(farm->state_dirfd, ROOT_SIGS_FILE, SIGNATURES_SIZE_MAX, &old, NULL) >= 0)
         (void)!json_read(buf_view(&old), ROOT_SIGS_FILE, SIGNATURES_SIZE_MAX, &array, NULL);
     int result = write_signatures(farm, signatures, count, array, diag);
     if (result >= 0)

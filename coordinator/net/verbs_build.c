@@ -140,14 +140,16 @@ static void start(struct farm *farm, struct build *build)
     struct diag diag = DIAG_INIT;
     int64_t now_ms = moment_wall_ms();
     int result = 0;
-    if (!is_running(farm, &build->plan->id)) { /* asked for twice, it is started once; its row stays as it is */
+    if (!is_running(farm,
+                    &build->plan->id)) { /* asked for twice, it is started once; its row stays as it is */
         db_start_plan(farm_write(farm), &build->plan->id, build->from_scratch, now_ms);
         result = plans_start(farm, build->plan, build->from_scratch, now_ms, &diag);
         if (result < 0) /* or each restart would try it again, and refuse to start */
             db_finish_plan(farm_write(farm), &build->plan->id, plan_state_name(PLAN_CANCELLED), now_ms);
     } else if (build->from_scratch) {
-        result = diag_set(&diag, FARM_E_STATE,
-                          "the plan is running already; start it from scratch when it has ended, or cancel it first");
+        result = diag_set(
+            &diag, FARM_E_STATE,
+            "the plan is running already; start it from scratch when it has ended, or cancel it first");
     }
     if (result < 0) {
         ctl_fail(build->request, result, &diag);

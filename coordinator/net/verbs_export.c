@@ -223,9 +223,10 @@ static int check_same(const struct export *export, int dirfd, struct diag *diag)
     if (fstat(dirfd, &made) < 0 || fstatat(AT_FDCWD, export->to, &there, AT_SYMLINK_NOFOLLOW) < 0)
         return diag_errno(diag, "%s", export->to);
     if (made.st_dev != there.st_dev || made.st_ino != there.st_ino)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: somebody put another directory there; choose a place that is not others' to write",
-                        export->to);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s: somebody put another directory there; choose a place that is not others' to write",
+            export->to);
     return 0;
 }
 
@@ -367,10 +368,12 @@ static void export_release(struct farm *farm, struct ctl_request *request, const
         while (size > 1 && to[size - 1] == '/')
             size--;
         export->to = mem_string_n(to, size);
-        export->temp = mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(), (long long)moment_steady_ms());
+        export->temp = mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(),
+                                  (long long)moment_steady_ms());
         export->phase = phase != NULL ? mem_string(phase) : NULL;
         if (phase != NULL && farm->handing_over)
-            result = diag_set(&diag, FARM_E_STATE, "another hand-off is under way; try again when it is done");
+            result =
+                diag_set(&diag, FARM_E_STATE, "another hand-off is under way; try again when it is done");
         if (result >= 0)
             result = prepare(farm, export, name, &diag);
     }

@@ -83,7 +83,8 @@ static bool poll_stream(struct farm *farm, struct ctl_request *request, void *st
 
 /* From a byte of the recorded log to its end. 'nonce': of this lease; NULL: the newest that there is. */
 static int send_finished(struct farm *farm, struct ctl_request *request, const char *node,
-                         const struct digest *key, const struct digest *nonce, uint64_t from, struct diag *diag)
+                         const struct digest *key, const struct digest *nonce, uint64_t from,
+                         struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct log_of wanted = {.worker = ctl_text(request, "worker"), .nonce = nonce, .farm = farm};
@@ -130,7 +131,8 @@ static bool poll_follow(struct farm *farm, struct ctl_request *request, void *co
     const struct live_lease *live = map_get(farm->live, view_of(follow->nonce.bytes, DIGEST_SIZE));
     if (live == NULL) {
         /* What came last, and of a short build all: progress is reported now and then, the answer has the whole log. */
-        if (send_finished(farm, request, follow->node, &follow->job, &follow->nonce, follow->offset, NULL) < 0)
+        if (send_finished(farm, request, follow->node, &follow->job, &follow->nonce, follow->offset, NULL) <
+            0)
             ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:b}", "node", follow->node, "ended", 1));
         return false;
     }

@@ -52,7 +52,8 @@ static int checkout(struct plan_task *job, struct gitrepo *repo, const char *pat
         result = dirfd < 0 ? dirfd
                            : gitrepo_checkout(repo, job->pin.commit, &job->pin.sha256, GITPIN_LIMITS, dirfd,
                                               0, diag);
-    if (result >= 0 && syncfs(dirfd) < 0) /* a half-written tree would be believed later: it is checked once */
+    if (result >= 0 &&
+        syncfs(dirfd) < 0) /* a half-written tree would be believed later: it is checked once */
         result = diag_errno(diag, "%s: sync", scratch);
     if (result >= 0 && renameat(job->state_dirfd, scratch, job->state_dirfd, path) < 0 && errno != EEXIST &&
         errno != ENOTEMPTY)

@@ -357,7 +357,8 @@ static int submit(struct farm *farm, const struct release_row *row, struct view 
         return diag_set(diag, FARM_E_STATE, "no trust root is installed");
     int result = db_each_release(farm->db, visit_previous, &previous, diag);
     if (result >= 0 && strcmp(row->state, "signed") != 0 && row->sequence != previous.sequence + 1)
-        return diag_set(diag, FARM_E_STALE, "another release was signed as number %lld meanwhile; draft this one again",
+        return diag_set(diag, FARM_E_STALE,
+                        "another release was signed as number %lld meanwhile; draft this one again",
                         (long long)row->sequence);
     if (result >= 0)
         result = check_signature(farm, armored, text, &signature, diag);
