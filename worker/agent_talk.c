@@ -223,7 +223,10 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
         log_info("the coordinator asks for the files of %s again", answer->entry->node);
         if (answer->stage != ANSWER_UPLOADING)
             answer->stage = ANSWER_KEPT;
-        agent_move_answers(agent, moment_steady_ms());
+        /* At once the first time, then with the heartbeats: "again" without end must not keep both of us busy. */
+        if (!answer->asked_again)
+            agent_move_answers(agent, moment_steady_ms());
+        answer->asked_again = true;
         return;
     }
     count_ack(agent, answer->entry, ack);

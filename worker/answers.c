@@ -15,7 +15,7 @@ void answers_add(struct answers *answers, struct spool_entry *entry, enum answer
 {
     answers->items =
         mem_reserve(answers->items, &answers->capacity, answers->count + 1, sizeof *answers->items);
-    answers->items[answers->count++] = (struct answer){entry, stage, 0};
+    answers->items[answers->count++] = (struct answer){.entry = entry, .stage = stage};
 }
 
 struct answer *answers_find(struct answers *answers, const struct lease_nonce *nonce)

@@ -14,8 +14,10 @@ enum answer_stage { ANSWER_KEPT, ANSWER_UPLOADING, ANSWER_UPLOADED, ANSWER_SENT 
 struct answer {
     struct spool_entry *entry; /* owned */
     enum answer_stage stage;
-    int64_t sent_ms; /* steady clock; when ANSWER_SENT */
+    int64_t sent_ms;  /* steady clock; when ANSWER_SENT */
+    bool asked_again; /* the coordinator has asked for its files once more already */
 };
+
 struct answers {
     struct answer *items;
     size_t count, capacity;

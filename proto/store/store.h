@@ -4,7 +4,8 @@
  *
  *     objects/ab/cdef...      one zstd frame each, name = SHA-256 of the uncompressed bytes, mode 0444
  *     incoming/...            being written; thrown away at start, but for resumable uploads (*.part)
- *     damaged/...             objects that were found not to be what they are called; for a person to look at
+ *     damaged/...             objects that were found not to be what they are called, "<digest>.<when, in seconds>"; for a
+ *                             person to look at, until a collection finds them STORE_DAMAGED_KEPT_S later
  *     lock                    flock: shared while open; whoever gets it alone cleans incoming/
  *
  * Each frame says its uncompressed size in its header, and nothing follows it.
@@ -27,6 +28,9 @@
 
 /* Larger objects are refused: the largest ROCm artifact is below 8 GiB. */
 #define STORE_OBJECT_MAX ((uint64_t)16 << 30)
+
+/* Long enough for somebody to look at them and at the disk, short enough not to fill it. */
+enum { STORE_DAMAGED_KEPT_S = 30 * 24 * 3600 };
 
 struct store;
 struct store_writer;
@@ -112,7 +116,8 @@ int store_partial_commit(struct store_partial *partial, uint64_t limit, struct d
 struct store_partial *store_partial_close(struct store_partial *partial);
 
 /*
- * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that.
+ * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that, and
+ * what was moved to damaged/ STORE_DAMAGED_KEPT_S ago.
  * keep() is called without locks held. The age counts from when an object was last stored, also if it was there
  * already.
  */

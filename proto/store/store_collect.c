@@ -176,6 +176,23 @@ static int collect_partial(void *context, const char *name, const struct stat *s
     return 0;
 }
 
+/* Their names end in when they were found: "<digest>.<seconds>". */
+static int collect_damaged(void *context, const char *name, const struct stat *status, struct diag *diag)
+{
+    struct collection *collection = context;
+    const char *dot = strrchr(name, '.');
+    uint64_t found;
+    (void)diag;
+    if (dot == NULL || !view_decimal(view_text(dot + 1), &found) ||
+        moment_wall_ms() / 1000 - (int64_t)found < STORE_DAMAGED_KEPT_S)
+        return 0;
+    if (unlinkat(collection->store->damaged, name, 0) == 0) {
+        collection->removed++;
+        collection->bytes += (uint64_t)status->st_size;
+    }
+    return 0;
+}
+
 int store_collect(struct store *store, bool (*keep)(void *context, const struct digest *name), void *context,
                   int64_t grace_ms, size_t *ret_removed, uint64_t *ret_bytes, struct diag *diag)
 {
@@ -184,6 +201,8 @@ int store_collect(struct store *store, bool (*keep)(void *context, const struct 
     int result = each_object(store, collect_object, &collection, diag);
     if (result >= 0)
         result = each_file(store->root, "incoming", collect_partial, &collection, diag);
+    if (result >= 0)
+        result = each_file(store->root, "damaged", collect_damaged, &collection, diag);
     if (result < 0)
         return result;
     if (ret_removed != NULL)

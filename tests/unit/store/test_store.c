@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NO_LIMIT UINT64_MAX
@@ -637,6 +638,32 @@ static int count_visit(void *context, const struct digest *name, uint64_t stored
     return ++*(int *)context == 3 ? FARM_E_STATE : 0;
 }
 
+static bool keep_nothing(void *context, const struct digest *name)
+{
+    (void)context;
+    (void)name;
+    return false;
+}
+
+static void test_collect_empties_damaged_in_time(void **state)
+{
+    struct scratch *scratch = *state;
+    struct store *store = open_store(scratch);
+    struct diag diag = DIAG_INIT;
+    size_t removed = 0;
+    long long now = (long long)time(NULL);
+    CLEANUP_FREE char *fresh = mem_format("store/damaged/aa.%lld", now - STORE_DAMAGED_KEPT_S + 60);
+    CLEANUP_FREE char *old = mem_format("store/damaged/bb.%lld", now - STORE_DAMAGED_KEPT_S - 60);
+    put_file(scratch->fd, fresh, "x", 0444);
+    put_file(scratch->fd, old, "x", 0444);
+    put_file(scratch->fd, "store/damaged/notes", "somebody's", 0444);
+    assert_ok(store_collect(store, keep_nothing, NULL, 1000, &removed, NULL, &diag), &diag);
+    assert_int_equal(removed, 1);
+    assert_true(exists(scratch->fd, fresh) && exists(scratch->fd, "store/damaged/notes"));
+    assert_false(exists(scratch->fd, old));
+    store_close(store);
+}
+
 static void test_each_can_be_ended(void **state)
 {
     struct store *store = open_store(*state);
@@ -656,13 +683,6 @@ struct race {
     atomic_int failures;
     atomic_bool stop;
 };
-
-static bool keep_nothing(void *context, const struct digest *name)
-{
-    (void)context;
-    (void)name;
-    return false;
-}
 
 static void *race_writer(void *context)
 {
@@ -763,6 +783,7 @@ int main(void)
         SCRATCH(test_collect_honours_keep_pins_and_grace),
         SCRATCH(test_commit_can_pin),
         SCRATCH(test_collect_takes_old_partials),
+        SCRATCH(test_collect_empties_damaged_in_time),
         SCRATCH(test_each_can_be_ended),
         SCRATCH(test_writers_against_a_collector),
         SCRATCH(test_durable_object_stays_while_it_is_stored_again),
