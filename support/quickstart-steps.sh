@@ -11,7 +11,7 @@
 # Shows what a running step logged last: in place on a terminal, as a line now and then elsewhere.
 show_progress() { # NAME LOG SECONDS
     local last
-    last=$(tail -n 1 "$2" 2>/dev/null | tr -d '\000-\037' | cut -c1-90)
+    last=$(tail -n 1 "$2" 2>/dev/null | tr -d '\000-\037' | cut -c1-90) || true # the step may not have begun its log
     if [ -t 1 ]; then
         printf '\r\033[K==> %-13s %s' "$1" "$last"
     elif [ "$3" -gt 0 ] && [ $(($3 % 20)) = 0 ]; then
