@@ -123,7 +123,7 @@ static int make(const struct enrol *enrol, int fd, struct diag *diag)
     if (error >= 0)
         error = write_all(enrol, fd, identity, diag);
     identity_free(identity);
-    return error >= 0 ? statedir_hand_over(fd, diag) : error;
+    return error >= 0 ? statedir_hand_over(fd, true, diag) : error;
 }
 
 /* ---- telling ---- */
@@ -144,7 +144,8 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
     fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state,
             request.data);
     fprintf(out,
-            "Make a directory entry of it, sign that with your own key, and send entry.json and entry.json.sig.d to "
+            "Make a directory entry of it, sign that with your own key, and send entry.json and "
+            "entry.json.sig.d to "
             "the farm's operator:\n\n"
             "    farm-sign entry init --request %s/" STATEDIR_REQUEST
             " --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"

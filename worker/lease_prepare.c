@@ -62,9 +62,10 @@ static int fetch_tree(void *context, char **ret_path, struct diag *diag)
     struct tree_errand *errand = context;
     struct lease *lease = errand->lease;
     if (digest_is_zero(&lease->tree_pack))
-        return diag_set(diag, FARM_E_MISSING,
-                        "the lease offers no pack of the package tree, and a worker fetches none from upstream: the "
-                        "farm's operator plans the tree again (farmctl plan), which stores it");
+        return diag_set(
+            diag, FARM_E_MISSING,
+            "the lease offers no pack of the package tree, and a worker fetches none from upstream: the "
+            "farm's operator plans the tree again (farmctl plan), which stores it");
     CLEANUP_FREE char *path = mem_format("%s/tree.pack", lease->dir);
     int error = fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree",
                            errand->state_dirfd, path, diag);

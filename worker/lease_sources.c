@@ -93,7 +93,8 @@ static int check_free(struct layout *layout, const char *name, struct diag *diag
         return 0;
     layout->kind = FAILURE_BUILD;
     return diag_set(diag, FARM_E_REFUSED,
-                    "two sources or patches are called \"%.200s\", and they lie in one directory: rename one", name);
+                    "two sources or patches are called \"%.200s\", and they lie in one directory: rename one",
+                    name);
 }
 
 /* A file in sources/, by digest, with fixed mode and time. */
@@ -150,10 +151,11 @@ static int lay_git(struct layout *layout, const struct spec_source *source, stru
     const struct digest *object = object_of(layout->lease, source);
     layout->kind = FAILURE_NONE;
     if (object == NULL)
-        return diag_set(diag, FARM_E_MISSING,
-                        "the lease offers no pack of the git source %.12s, and a worker fetches none from upstream: "
-                        "the farm's operator starts the plan again (farmctl build), which fetches and stores it",
-                        source->commit);
+        return diag_set(
+            diag, FARM_E_MISSING,
+            "the lease offers no pack of the git source %.12s, and a worker fetches none from upstream: "
+            "the farm's operator starts the plan again (farmctl build), which fetches and stores it",
+            source->commit);
     CLEANUP_FREE char *pack = mem_format("%s/source.pack", layout->lease->dir);
     int error = fetch_file(&layout->lease->fetch, object, STORE_OBJECT_MAX, "a git source",
                            layout->state_dirfd, pack, diag);

@@ -53,10 +53,11 @@ static int no_access(const char *path, struct diag *diag)
     struct stat status;
     if (stat(path, &status) < 0)
         return diag_set(diag, -EACCES, "%s: no access to the state directory or to one above it", path);
-    return diag_set(diag, -EACCES,
-                    "%s: the state directory belongs to uid %u, and this is uid %u: start the worker the way it was "
-                    "started first (as that user, or as root), or give the directory away with: sudo chown -R %u %s",
-                    path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
+    return diag_set(
+        diag, -EACCES,
+        "%s: the state directory belongs to uid %u, and this is uid %u: start the worker the way it was "
+        "started first (as that user, or as root), or give the directory away with: sudo chown -R %u %s",
+        path, (unsigned)status.st_uid, (unsigned)geteuid(), (unsigned)geteuid(), path);
 }
 
 int statedir_open(const char *path, int *ret_fd, struct diag *diag)
@@ -122,7 +123,7 @@ static int give_edited(int fd, uid_t uid, gid_t gid, struct diag *diag)
 }
 
 /* The top directory is handed over last, so that its owner says whether everything below was. */
-int statedir_hand_over(int fd, struct diag *diag)
+int statedir_hand_over(int fd, bool whole, struct diag *diag)
 {
     unsigned uid, gid;
     struct stat status;
@@ -133,13 +134,14 @@ int statedir_hand_over(int fd, struct diag *diag)
         return error;
     if (fstat(fd, &status) < 0)
         return diag_errno(diag, "stat of the state directory");
-    if (status.st_uid == uid && status.st_gid == gid)
+    if (status.st_uid == uid && status.st_gid == gid && !whole)
         return give_edited(fd, uid, gid, diag);
-    if (status.st_uid != 0)
-        return diag_set(diag, FARM_E_CONFIG,
-                        "the state directory belongs to uid %u: start the worker as that user, or make it root's first "
-                        "(chown -R 0); root's worker runs as uid %u and would lock its owner out",
-                        (unsigned)status.st_uid, uid);
+    if (status.st_uid != 0 && status.st_uid != uid)
+        return diag_set(
+            diag, FARM_E_CONFIG,
+            "the state directory belongs to uid %u: start the worker as that user, or make it root's first "
+            "(chown -R 0); root's worker runs as uid %u and would lock its owner out",
+            (unsigned)status.st_uid, uid);
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (copy < 0)
         return diag_errno(diag, "open the state directory");

@@ -39,8 +39,9 @@ int statedir_create(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
 /* FARM_E_MISSING if there is none, saying to run init; -EACCES, saying whose it is, when it is another user's. */
 int statedir_open(const char *path, int *ret_fd, struct diag *diag) MUST_USE;
 /* When root: gives root's directory and everything in it to the build user, unless that has happened. Otherwise
- * nothing. FARM_E_CONFIG if it is somebody else's, who would be locked out. */
-int statedir_hand_over(int fd, struct diag *diag) MUST_USE;
+ * nothing. 'whole': also when the directory itself is the build user's already (a package made it), since what root
+ * has just put into it is not. FARM_E_CONFIG if it is somebody else's, who would be locked out. */
+int statedir_hand_over(int fd, bool whole, struct diag *diag) MUST_USE;
 /* Takes the lock and writes our pid: *ret_lock (owned) holds it until it is closed. FARM_E_STATE: a worker
  * runs there. */
 int statedir_lock(int fd, int *ret_lock, struct diag *diag) MUST_USE;

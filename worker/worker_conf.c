@@ -249,8 +249,10 @@ int worker_conf_bulk_endpoint(const struct worker_conf *conf, const char *offere
     /* Both: "[::1]" and "x:1" in place of a port would make a valid endpoint of another kind. */
     if (offered[0] != ':' || strrchr(endpoint, ':') - endpoint != colon - conf->coordinator ||
         !join_endpoint_is_valid(view_text(endpoint)))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "the coordinator sends bulk traffic to \"%.100s\"; only a port of its own host is accepted", offered);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the coordinator sends bulk traffic to \"%.100s\"; only a port of its own host is accepted",
+            offered);
     *ret = mem_format("tcp://%s", endpoint);
     return 0;
 }

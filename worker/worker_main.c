@@ -28,10 +28,12 @@ static const char help[] =
     "\n"
     "  1. farm-worker init --join STRING --operator NAME --state DIR\n"
     "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you.\n"
-    "  2. farm-sign entry init --request DIR/request.json --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out "
+    "  2. farm-sign entry init --request DIR/request.json --operator-key YOUR-KEY.pub --expires YYYY-MM-DD "
+    "--out "
     "entry.json\n"
     "     farm-sign entry entry.json --key YOUR-KEY\n"
-    "     Send entry.json and entry.json.sig.d to them; they sign it as well, and run: farmctl worker admit entry.json\n"
+    "     Send entry.json and entry.json.sig.d to them; they sign it as well, and run: farmctl worker admit "
+    "entry.json\n"
     "  3. farm-worker run --state DIR\n"
     "\n"
     "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine.\n"
@@ -239,7 +241,7 @@ static void say_allowed(const struct workshop *shop)
 /* From here on this process is the build user, alone in the directory, and works with paths below it. */
 static int settle(int state_dirfd, int *ret_lock, struct diag *diag)
 {
-    int error = statedir_hand_over(state_dirfd, diag);
+    int error = statedir_hand_over(state_dirfd, false, diag);
     if (error >= 0)
         error = sandbox_drop_root(NULL, state_dirfd, diag);
     if (error >= 0)

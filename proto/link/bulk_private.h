@@ -40,7 +40,8 @@ enum bulk_take_state { TAKE_RECEIVING, TAKE_COMMITTING, TAKE_ABANDONED };
 /* One upload. */
 struct bulk_take {
     struct link_peer peer; /* who hears about it: the user's newest connection that asked */
-    struct link_peer *waiting; /* who asked before, when it was being committed already: they hear how it ended */
+    struct link_peer
+        *waiting; /* who asked before, when it was being committed already: they hear how it ended */
     size_t nwaiting;
     struct digest digest;
     uint64_t stored_size;
@@ -82,7 +83,7 @@ struct bulk_server {
     size_t ntakes, takes_capacity;
 
     pthread_mutex_t mutex; /* of the queues and of 'stopping' */
-    pthread_cond_t wake; /* both threads */
+    pthread_cond_t wake;   /* both threads */
     struct bulk_queue to_commit, committed;
     struct bulk_check *to_check, *checked; /* newest first: the order does not matter */
     bool stopping;

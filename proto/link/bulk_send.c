@@ -104,8 +104,8 @@ static int check_offset(const struct bulk_send *send, uint64_t offset, struct di
 {
     if (offset < send->stored_size)
         return 0;
-    return diag_set(diag, FARM_E_STATE, "object %s has only %llu stored bytes", digest_hex(&send->digest).text,
-                    (unsigned long long)send->stored_size);
+    return diag_set(diag, FARM_E_STATE, "object %s has only %llu stored bytes",
+                    digest_hex(&send->digest).text, (unsigned long long)send->stored_size);
 }
 
 void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get,

@@ -213,7 +213,8 @@ static int start_threads(struct bulk_server *server, struct diag *diag)
     const struct {
         pthread_t *thread;
         void *(*run)(void *server);
-    } threads[] = {{&server->committer, bulk_commit_run}, {&server->checker, bulk_check_run}, {&server->thread, run}};
+    } threads[] = {
+        {&server->committer, bulk_commit_run}, {&server->checker, bulk_check_run}, {&server->thread, run}};
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
         int error = pthread_create(threads[i].thread, NULL, threads[i].run, server);
         if (error == 0)

@@ -4,6 +4,7 @@
 #include "enrol.h"
 #include "file.h"
 #include "json.h"
+#include "sandbox.h"
 #include "statedir.h"
 
 #include <errno.h>
@@ -201,8 +202,29 @@ static void names_the_owner_of_a_directory(void **state)
     assert_int_equal(status, 0);
     /* And root does not take a user's directory away. */
     assert_int_equal(chown(state_path, STRANGER, STRANGER), 0);
-    assert_int_equal(statedir_hand_over(fd, &diag), FARM_E_CONFIG);
+    assert_int_equal(statedir_hand_over(fd, false, &diag), FARM_E_CONFIG);
     assert_non_null(strstr(diag.text, "belongs to uid 54321"));
+}
+
+/* A package's tmpfiles or an administrator made the directory for the build user; init is root's. */
+static void fills_a_directory_of_the_build_user(void **state)
+{
+    struct enrol enrol = enrol_of();
+    struct stat status;
+    unsigned uid, gid;
+    static const char *const names[] = {"worker.conf", "worker.key", "builds", "spool", "roots", "trees"};
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root has a build user beside itself */
+    assert_int_equal(sandbox_build_ids(NULL, &uid, &gid, NULL), 0);
+    assert_int_equal(mkdir(state_path, 0700), 0);
+    assert_int_equal(chown(state_path, uid, gid), 0);
+    run(&enrol);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        CLEANUP_FREE char *file = mem_format("%s/%s", state_path, names[i]);
+        assert_int_equal(lstat(file, &status), 0);
+        assert_int_equal(status.st_uid, uid);
+    }
 }
 
 int suite_enrol(void)
@@ -214,6 +236,7 @@ int suite_enrol(void)
         cmocka_unit_test_setup_teardown(root_must_be_the_pinned_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_the_owner_of_a_directory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(fills_a_directory_of_the_build_user, set_up, tear_down),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("enrol", tests, NULL, NULL);

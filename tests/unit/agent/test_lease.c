@@ -60,7 +60,7 @@ static int make_worker(struct diag *diag)
  */
 static int enter(struct diag *diag)
 {
-    int error = statedir_hand_over(state_fd, diag);
+    int error = statedir_hand_over(state_fd, false, diag);
     if (error >= 0)
         error = sandbox_drop_root(NULL, state_fd, diag);
     if (error >= 0 && fchdir(state_fd) < 0)

@@ -175,9 +175,11 @@ static void bulk_stays_on_the_coordinators_host(void **state)
 
 int suite_worker_conf(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(other_values_are_refused),
-        cmocka_unit_test(bad_files), cmocka_unit_test(trees), cmocka_unit_test(bases),
-        cmocka_unit_test(bulk_stays_on_the_coordinators_host)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_written_is_read),
+                                       cmocka_unit_test(other_values_are_refused),
+                                       cmocka_unit_test(bad_files),
+                                       cmocka_unit_test(trees),
+                                       cmocka_unit_test(bases),
+                                       cmocka_unit_test(bulk_stays_on_the_coordinators_host)};
     return cmocka_run_group_tests_name("worker_conf", tests, NULL, NULL);
 }

@@ -77,7 +77,8 @@ static void must(int r, const struct diag *diag)
         fail_msg("%s", diag_text(diag, r));
 }
 
-static void start_server(struct farm *farm, const char *endpoint, uint64_t object_max, uint64_t user_bytes_max)
+static void start_server(struct farm *farm, const char *endpoint, uint64_t object_max,
+                         uint64_t user_bytes_max)
 {
     struct diag diag = DIAG_INIT;
     const struct bulk_server_options options = {
