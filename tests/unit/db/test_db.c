@@ -163,6 +163,68 @@ static void test_a_key_belongs_to_one_worker(void **state) /* W5 */
     assert_true(db_commit(fixture->db, NULL) < 0);
 }
 
+static int copy_state(void *context, const struct db_worker *row)
+{
+    snprintf(context, 32, "%s", row->state);
+    return 0;
+}
+
+static void test_a_newer_entry_of_a_paused_worker_does_not_resume_it(void **state)
+{
+    struct db *db = ((struct fixture *)*state)->db;
+    char now[32] = "";
+    db_begin(db);
+    put_worker(db, "alder-1", 1);
+    db_set_worker_state(db, "alder-1", "paused");
+    put_worker(db, "alder-1", 1);
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_int_equal(db_each_worker(db, copy_state, now, NULL), 1);
+    assert_string_equal(now, "paused");
+}
+
+struct nested {
+    struct db *db;
+    int inner, outer;
+};
+
+static int count_inner(void *context, const struct db_worker *row)
+{
+    struct nested *nested = context;
+    assert_true(strlen(row->name) > 0);
+    nested->inner++;
+    return 0;
+}
+
+static int count_outer(void *context, const struct db_worker *row)
+{
+    struct nested *nested = context;
+    int found = db_each_worker(nested->db, count_inner, nested, NULL);
+    assert_int_equal(found, 2);
+    assert_true(strncmp(row->name, "alder-", 6) == 0); /* the outer row is still there */
+    nested->outer++;
+    return 0;
+}
+
+static int stop_at_once(void *context, const struct db_worker *row)
+{
+    (void)context;
+    (void)row;
+    return FARM_E_STATE;
+}
+
+static void test_walks_nest_and_may_end_early(void **state)
+{
+    struct nested nested = {.db = ((struct fixture *)*state)->db};
+    db_begin(nested.db);
+    put_worker(nested.db, "alder-1", 1);
+    put_worker(nested.db, "alder-2", 2);
+    assert_int_equal(db_commit(nested.db, NULL), 0);
+    assert_int_equal(db_each_worker(nested.db, stop_at_once, NULL, NULL), FARM_E_STATE);
+    assert_int_equal(db_each_worker(nested.db, count_outer, &nested, NULL), 2);
+    assert_int_equal(nested.outer, 2);
+    assert_int_equal(nested.inner, 4);
+}
+
 static void test_a_row_without_its_lease_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -221,6 +283,8 @@ int main(void)
         TEST(test_a_failed_statement_fails_the_whole_transaction),
         TEST(test_an_operator_has_one_vote_per_job_and_round),
         TEST(test_a_key_belongs_to_one_worker),
+        TEST(test_a_newer_entry_of_a_paused_worker_does_not_resume_it),
+        TEST(test_walks_nest_and_may_end_early),
         TEST(test_a_row_without_its_lease_is_refused),
         TEST(test_references_keep_objects),
         TEST(test_a_newer_schema_is_refused),
