@@ -63,8 +63,6 @@ int cli_read_signatures(const char *path, json_t *ret, struct diag *diag) MUST_U
 void cli_print_json(const json_t *body);
 /* What cannot be answered: on standard error, and with --json also as {"error": ...}. */
 void cli_error(const struct cli *cli, const char *text);
-/* [{"file","line","rule","text"}]; a new reference. */
-json_t *cli_problems_json(const struct problems *problems);
 /* "farmctl: text" on standard error; returns the error's exit status. */
 int cli_fail(int error, const struct diag *diag);
 int cli_usage(const struct cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -54,7 +54,7 @@ static int dry_run(struct cli *cli, const char *path, const char *revision, cons
     problems_sort(&problems);
     if (result < 0 && problems.count > 0) {
         CLEANUP_JSON json_t *body = json_pack("{s:s, s:o}", "error", "the tree cannot be planned", "problems",
-                                              cli_problems_json(&problems));
+                                              json_problems(&problems));
         if (cli->json)
             cli_print_json(body);
         else

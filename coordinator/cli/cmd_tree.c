@@ -33,7 +33,7 @@ static int report_bad(struct cli *cli, int result, const struct problems *proble
         return farm_error_exit(result);
     }
     CLEANUP_JSON json_t *body = json_pack("{s:b, s:s, s:o}", "good", 0, "error", "the tree cannot be planned",
-                                          "problems", cli_problems_json(problems));
+                                          "problems", json_problems(problems));
     if (cli->json)
         cli_print_json(body);
     else

@@ -21,19 +21,6 @@ void cli_error(const struct cli *cli, const char *text)
     cli_print_json(body);
 }
 
-json_t *cli_problems_json(const struct problems *problems)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct problem *problem = &problems->items[i];
-        json_array_append_new(list,
-                              json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)),
-                                        "line", problem->line, "rule", problem->rule, "text",
-                                        json_view(view_text(problem->text))));
-    }
-    return list;
-}
-
 int cli_fail(int error, const struct diag *diag)
 {
     fprintf(stderr, "farmctl: %s\n", diag_text(diag, error));

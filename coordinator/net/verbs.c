@@ -36,15 +36,3 @@ const struct ctl_verb_row ctl_verbs[] = {
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);
 
-json_t *problems_json(const struct problems *problems)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct problem *problem = &problems->items[i];
-        json_array_append_new(list,
-                              json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)),
-                                        "line", problem->line, "rule", problem->rule, "text",
-                                        json_view(view_text(problem->text))));
-    }
-    return list;
-}

@@ -30,7 +30,5 @@ ctl_verb verb_plan, verb_build, verb_cancel;
 ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_release_export, verb_release_list,
     verb_handoff;
 
-/* A problem list as JSON: [{"file","line","rule","text"}]; a new reference. */
-json_t *problems_json(const struct problems *problems);
 
 #endif

@@ -175,7 +175,7 @@ static void sources_settled(struct farm *farm, struct build *build)
     ctl_finish(build->request, FARM_EXIT_VIOLATION,
                json_pack("{s:s, s:s, s:o}", "plan", digest_hex(&build->plan->id).text, "error",
                          "sources are missing; nothing was started", "problems",
-                         problems_json(&build->problems)));
+                         json_problems(&build->problems)));
     build_free(build);
 }
 

@@ -285,7 +285,7 @@ static void export_done(struct pool_task *task, void *context)
     if (export->result < 0 && export->verified.problems.count > 0) {
         ctl_finish(export->request, FARM_EXIT_VIOLATION,
                    json_pack("{s:s, s:o}", "error", "the gate refuses this release; nothing was handed over",
-                             "problems", problems_json(&export->verified.problems)));
+                             "problems", json_problems(&export->verified.problems)));
     } else if (export->result < 0) {
         ctl_fail(export->request, export->result, &export->diag);
     } else {

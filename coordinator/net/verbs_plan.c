@@ -171,7 +171,7 @@ static void answer_problems(const struct plan_task *job)
     ctl_finish(job->request, FARM_EXIT_VIOLATION,
                json_pack("{s:s, s:o, s:o}", "tree", job->repository, "error",
                          json_view(view_text(diag_text(&job->diag, job->result))), "problems",
-                         problems_json(&job->problems)));
+                         json_problems(&job->problems)));
 }
 
 static void plan_done(struct pool_task *task, void *context)

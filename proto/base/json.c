@@ -149,3 +149,15 @@ json_t *json_view(struct view text)
             ascii[i] = '?';
     return json_stringn(ascii, text.size);
 }
+
+json_t *json_problems(const struct problems *problems)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->items[i];
+        json_array_append_new(list, json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)), "line",
+                                              problem->line, "rule", problem->rule, "text",
+                                              json_view(view_text(problem->text))));
+    }
+    return list;
+}

@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "digest.h"
+#include "problems.h"
 
 #include <jansson.h>
 
@@ -40,6 +41,7 @@ int json_get_array(const json_t *object, const char *name, const char *key, json
 int json_only_keys(const json_t *object, const char *name, const char *const *keys, struct diag *diag) MUST_USE;
 
 json_t *json_digest(const struct digest *digest); /* a new string */
+json_t *json_problems(const struct problems *problems); /* a new array of {"file","line","rule","text"} */
 json_t *json_view(struct view text);              /* a new string; bytes that are not UTF-8 become '?' */
 
 #endif
