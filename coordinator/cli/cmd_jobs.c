@@ -48,11 +48,12 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct cli_verb cmd_jobs = {
     .name = "jobs",
     .summary = "every job of a plan and its state",
-    .help = "Usage: farmctl jobs [--plan PLAN] [--state STATE] [--json]\n"
-            "\n"
-            "  -p, --plan PLAN    of this plan only (at least 6 digits of its id)\n"
-            "  -s, --state STATE  planned, waiting, ready, running, agreed, disputed, failed, halted or blocked\n"
-            "\n"
-            "ANSWERS counts the operators behind the leading answer, and the quorum.\n",
+    .help =
+        "Usage: farmctl jobs [--plan PLAN] [--state STATE] [--json]\n"
+        "\n"
+        "  -p, --plan PLAN    of this plan only (at least 6 digits of its id)\n"
+        "  -s, --state STATE  planned, waiting, ready, running, agreed, disputed, failed, halted or blocked\n"
+        "\n"
+        "ANSWERS counts the operators behind the leading answer, and the quorum.\n",
     .run = run,
 };

@@ -25,8 +25,8 @@ static int check_counters(const struct node *node, struct diag *diag)
         broken += node->plan->nodes[dependencies[i]].bad;
     }
     if (unsettled != node->unsettled || broken != node->broken)
-        return WRONG(diag, "%s: counts %u unsettled and %u broken dependencies, has %u and %u", node->id, node->unsettled,
-                     node->broken, unsettled, broken);
+        return WRONG(diag, "%s: counts %u unsettled and %u broken dependencies, has %u and %u", node->id,
+                     node->unsettled, node->broken, unsettled, broken);
     return 0;
 }
 
@@ -39,8 +39,8 @@ static int check_derivation(const struct node *node, struct diag *diag)
     for (size_t i = 0; i < n; i++) {
         const struct node *below = &node->plan->nodes[closure[i]];
         if (!below->solid)
-            return WRONG(diag, "%s is %s, but %s of its closure is not settled", node->id, node_state_name(node->state),
-                         below->id);
+            return WRONG(diag, "%s is %s, but %s of its closure is not settled", node->id,
+                         node_state_name(node->state), below->id);
         payloads[i] = below->claim->payload;
     }
     struct digest fingerprint = digest_of(view_of(payloads, n * sizeof *payloads));
@@ -52,8 +52,8 @@ static int check_derivation(const struct node *node, struct diag *diag)
 static int check_node(const struct node *node, struct diag *diag)
 {
     bool keyed = node->job != NULL;
-    bool demanding = keyed && node->unsettled == 0 && node->broken == 0 && node->refusal == NULL && !node->shaken &&
-                     node->plan->state != PLAN_CANCELLED;
+    bool demanding = keyed && node->unsettled == 0 && node->broken == 0 && node->refusal == NULL &&
+                     !node->shaken && node->plan->state != PLAN_CANCELLED;
     int r = check_counters(node, diag);
     if (r < 0)
         return r;
@@ -87,8 +87,8 @@ static int check_plan(const struct plan *plan, struct diag *diag)
         return WRONG(diag, "a plan's counts of its nodes are wrong");
     bool done = count[NODE_AGREED] == plan->nnodes && solid == plan->nnodes;
     if (plan->state != PLAN_CANCELLED && done != (plan->state == PLAN_DONE))
-        return WRONG(diag, "a plan is %s, and %u of %u nodes are agreed", plan_state_name(plan->state), count[NODE_AGREED],
-                     plan->nnodes);
+        return WRONG(diag, "a plan is %s, and %u of %u nodes are agreed", plan_state_name(plan->state),
+                     count[NODE_AGREED], plan->nnodes);
     return 0;
 }
 
@@ -96,14 +96,15 @@ static int check_plan(const struct plan *plan, struct diag *diag)
 
 static int check_pair(const struct lease *a, const struct lease *b, struct diag *diag)
 {
-    if (a->round != b->round || a->worker->operator != b->worker->operator)
+    if (a->round != b->round || a->worker->operator!= b->worker->operator)
         return 0;
     if (a != b && a->state == LEASE_LIVE && b->state == LEASE_LIVE)
         return WRONG(diag, "operator %s has two live leases on one job", a->worker->operator->name);
     for (const struct answer *x = a->answers; x != NULL; x = x->next)
         for (const struct answer *y = b->answers; y != NULL; y = y->next)
             if (x != y && x->counted && y->counted && rounds_same_answer(x, y->failure, &y->payload))
-                return WRONG(diag, "operator %s has two votes for the same answer", a->worker->operator->name);
+                return WRONG(diag, "operator %s has two votes for the same answer",
+                             a->worker->operator->name);
     return 0;
 }
 
@@ -194,7 +195,8 @@ static int check_worker(const struct core *core, const struct worker *worker, st
         return WRONG(diag, "worker %s: what it uses is not what its leases need", worker->name);
     if ((worker->pool_slot != 0) != workers_is_free(core, worker))
         return WRONG(diag, "worker %s is %s and %s in the pool", worker->name,
-                     workers_is_free(core, worker) ? "free" : "not free", worker->pool_slot != 0 ? "is" : "is not");
+                     workers_is_free(core, worker) ? "free" : "not free",
+                     worker->pool_slot != 0 ? "is" : "is not");
     if (worker->pool_slot != 0 &&
         core->pools[worker->operator->anchor].items[worker->pool_slot - 1] != worker)
         return WRONG(diag, "worker %s has another's place in the pool", worker->name);
@@ -211,7 +213,8 @@ static int check_workers(const struct core *core, struct diag *diag)
     }
     for (size_t i = 0; i < core->noperators; i++)
         able += core->operators[i]->workers > 0 && !core->operators[i]->flagged;
-    return able == core->able ? 0 : WRONG(diag, "%u operators could be asked, %u are counted", able, core->able);
+    return able == core->able ? 0
+                              : WRONG(diag, "%u operators could be asked, %u are counted", able, core->able);
 }
 
 /* --- the ready queue: ordered, and nobody idle who could take something --- */
@@ -227,7 +230,8 @@ static int check_group(const struct core *core, const struct group *group, struc
     }
     for (size_t i = 0; i < core->nworkers; i++)
         if (ready_is_eligible(core, group, core->workers[i]))
-            return WRONG(diag, "worker %s is free and could take %s", core->workers[i]->name, group->heap[0].job->lead->id);
+            return WRONG(diag, "worker %s is free and could take %s", core->workers[i]->name,
+                         group->heap[0].job->lead->id);
     return 0;
 }
 

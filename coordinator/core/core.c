@@ -40,7 +40,8 @@ static void free_jobs(struct core *core)
         jobs_free(job_of_link(link));
     }
     cursor = 0;
-    for (struct table_link *link = table_next(&core->leases, &cursor, NULL), *next; link != NULL; link = next) {
+    for (struct table_link *link = table_next(&core->leases, &cursor, NULL), *next; link != NULL;
+         link = next) {
         next = table_next(&core->leases, &cursor, link);
         leases_free(lease_of_link(link));
     }
@@ -88,16 +89,19 @@ struct core *core_free(struct core *core)
 
 /* --- finding what an event is about --- */
 
-static int need_worker(struct core *core, const struct core_event *event, struct worker **ret, struct diag *diag)
+static int need_worker(struct core *core, const struct core_event *event, struct worker **ret,
+                       struct diag *diag)
 {
     struct worker *worker = workers_find(core, event->name);
     if (worker == NULL)
-        return diag_set(diag, FARM_E_UNKNOWN, "no worker is called %s", event->name != NULL ? event->name : "(nothing)");
+        return diag_set(diag, FARM_E_UNKNOWN, "no worker is called %s",
+                        event->name != NULL ? event->name : "(nothing)");
     *ret = worker;
     return 0;
 }
 
-static int need_session(struct core *core, const struct core_event *event, struct worker **ret, struct diag *diag)
+static int need_session(struct core *core, const struct core_event *event, struct worker **ret,
+                        struct diag *diag)
 {
     int r = need_worker(core, event, ret, diag);
     if (r < 0)
@@ -185,18 +189,20 @@ static int on_worker_pause(struct core *core, const struct core_event *event, st
 
 static int on_operator_clear(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct operator *operator = workers_operator(core, event->name);
-    if (operator == NULL)
-        return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s", event->name != NULL ? event->name : "(nothing)");
+    struct operator* operator= workers_operator(core, event->name);
+    if (operator== NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s",
+                        event->name != NULL ? event->name : "(nothing)");
     workers_clear(core, operator);
     return 0;
 }
 
 static int on_operator_flag(struct core *core, const struct core_event *event, struct diag *diag)
 {
-    struct operator *operator = workers_operator(core, event->name);
-    if (operator == NULL)
-        return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s", event->name != NULL ? event->name : "(nothing)");
+    struct operator* operator= workers_operator(core, event->name);
+    if (operator== NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s",
+                        event->name != NULL ? event->name : "(nothing)");
     workers_flag(core, operator, event->text != NULL ? event->text : "flagged before");
     return 0;
 }
@@ -232,7 +238,8 @@ static void repeat(struct core *core, struct plan *plan)
 static void set_from_scratch(struct core *core, struct plan *plan, const struct core_event *event)
 {
     plan->from_scratch = true;
-    plan->fresh_since_ms = event->since_ms != 0 ? event->since_ms : core->now_ms + 1; /* also what began just now */
+    plan->fresh_since_ms =
+        event->since_ms != 0 ? event->since_ms : core->now_ms + 1; /* also what began just now */
 }
 
 static void resume(struct core *core, struct plan *plan)
@@ -253,8 +260,11 @@ static int on_plan_start(struct core *core, const struct core_event *event, stru
         return r;
     }
     if (plan->state == PLAN_RUNNING)
-        return !event->flag ? 0 : diag_set(diag, FARM_E_STATE, "plan %.16s is still running; wait for it or cancel it, "
-                                           "then build it from scratch", digest_hex(&event->plan).text);
+        return !event->flag ? 0
+                            : diag_set(diag, FARM_E_STATE,
+                                       "plan %.16s is still running; wait for it or cancel it, "
+                                       "then build it from scratch",
+                                       digest_hex(&event->plan).text);
     if (plan->state == PLAN_DONE && !event->flag)
         return 0;
     resume(core, plan);
@@ -283,7 +293,8 @@ static int on_job_history(struct core *core, const struct core_event *event, str
 }
 
 /* Of several derivations under way only the last counts: the payloads changed meanwhile. */
-static int take_derivation(struct core *core, const struct core_event *event, struct node **ret, struct diag *diag)
+static int take_derivation(struct core *core, const struct core_event *event, struct node **ret,
+                           struct diag *diag)
 {
     int r = need_node(core, event, ret, diag);
     if (r < 0)
@@ -335,7 +346,8 @@ static int on_lease_refused(struct core *core, const struct core_event *event, s
     struct lease *lease = leases_find(core, &event->answer.nonce);
     workers_forget_presented(core, worker, &event->answer.nonce);
     if (lease == NULL || lease->worker != worker)
-        return diag_set(diag, FARM_E_UNKNOWN, "worker %s refuses a lease that it was not granted", event->name);
+        return diag_set(diag, FARM_E_UNKNOWN, "worker %s refuses a lease that it was not granted",
+                        event->name);
     if (lease->state == LEASE_LIVE) {
         leases_end(core, lease, LEASE_REFUSED, event->text, true);
         workers_trouble(core, worker);

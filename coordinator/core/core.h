@@ -33,12 +33,13 @@ struct core_nonce {
 };
 
 struct core_config {
-    int64_t session_timeout_ms;   /* a worker unheard of for this long is offline (default 30 s) */
-    int64_t lease_grace_ms;       /* an offline worker's leases pass on after this (default 60 s) */
-    int64_t lease_margin_ms;      /* beyond the job's wall limit before a lease ends by itself (default 10 min) */
-    uint32_t outvoted_limit;      /* jobs on which an operator was outvoted before it gets no leases (default 3) */
-    uint32_t refusals_limit;      /* consecutive refused leases or infrastructure failures of one worker before it rests */
-    int64_t rest_ms;              /* how long it rests */
+    int64_t session_timeout_ms; /* a worker unheard of for this long is offline (default 30 s) */
+    int64_t lease_grace_ms;     /* an offline worker's leases pass on after this (default 60 s) */
+    int64_t lease_margin_ms; /* beyond the job's wall limit before a lease ends by itself (default 10 min) */
+    uint32_t outvoted_limit; /* jobs on which an operator was outvoted before it gets no leases (default 3) */
+    uint32_t
+        refusals_limit; /* consecutive refused leases or infrastructure failures of one worker before it rests */
+    int64_t rest_ms;    /* how long it rests */
     /* Randomness for nonces and for drawing; seeded in simulations, the system's in production. */
     void (*random)(void *context, void *ret, size_t size);
     void *random_context;
@@ -50,15 +51,16 @@ struct core_needs {
     uint64_t memory_bytes, disk_bytes;
     uint32_t wall_seconds;
     int32_t priority;
-    uint32_t estimate_seconds;    /* measured before, or a guess; only for the order */
+    uint32_t estimate_seconds; /* measured before, or a guess; only for the order */
 };
 
 /* One node of a plan, given in topological order. All borrowed during the step; the core copies. */
 struct core_node {
-    const char *id;               /* "tier/name" */
-    const size_t *dependencies;   /* direct edges; each smaller than this node's index */
+    const char *id;             /* "tier/name" */
+    const size_t *dependencies; /* direct edges; each smaller than this node's index */
     size_t ndependencies;
-    const size_t *closure;        /* whose payloads stand in the spec, in that order; all reachable through dependencies */
+    const size_t
+        *closure; /* whose payloads stand in the spec, in that order; all reachable through dependencies */
     size_t nclosure;
     struct core_needs needs;
     struct rules rules;
@@ -78,19 +80,19 @@ struct core_capacity {
 /* How an answer to a lease looks to the core: signature, statement and objects were checked before. */
 struct core_answer {
     struct core_nonce nonce;
-    struct digest envelope;       /* SHA-256 of the envelope's bytes */
+    struct digest envelope; /* SHA-256 of the envelope's bytes */
     enum failure_kind failure;
-    struct digest payload;        /* when failure is FAILURE_NONE */
+    struct digest payload;           /* when failure is FAILURE_NONE */
     struct digest tar, manifest_log; /* carried along, opaque: tar object and build log */
-    int64_t duration_ms;          /* as measured between grant and answer by the driver; for estimates */
+    int64_t duration_ms;             /* as measured between grant and answer by the driver; for estimates */
 };
 
 enum lease_state {
     LEASE_LIVE,
-    LEASE_ANSWERED,  /* its answer is recorded */
-    LEASE_REFUSED,   /* the worker would not take it, and said why */
-    LEASE_EXPIRED,   /* silent for too long, or over the wall limit */
-    LEASE_WITHDRAWN  /* by us: revoked worker, cancelled plan, drained */
+    LEASE_ANSWERED, /* its answer is recorded */
+    LEASE_REFUSED,  /* the worker would not take it, and said why */
+    LEASE_EXPIRED,  /* silent for too long, or over the wall limit */
+    LEASE_WITHDRAWN /* by us: revoked worker, cancelled plan, drained */
 };
 const char *lease_state_name(enum lease_state state);
 
@@ -105,30 +107,30 @@ struct core_past_lease {
     uint32_t round;
     enum lease_state state;
     int64_t granted_ms, deadline_ms;
-    bool has_answer;              /* then: */
+    bool has_answer; /* then: */
     struct core_answer answer;
     bool open;
-    bool counted;                 /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL */
+    bool counted; /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL */
 };
 
 enum core_event_type {
-    CORE_TICK,             /* nothing but the time */
-    CORE_WORKER_ADMITTED,  /* .worker; again for an existing name: its facts changed */
-    CORE_WORKER_REVOKED,   /* .name: live leases end; answers of the past stay */
-    CORE_WORKER_ONLINE,    /* .name .capacity, .nonces: leases it says it still works on */
-    CORE_WORKER_OFFLINE,   /* .name */
-    CORE_WORKER_HEARD,     /* .name: any message; moves the session timeout */
-    CORE_WORKER_PAUSE,     /* .name .flag: no new leases while set (by its owner, or an operator of the farm) */
-    CORE_OPERATOR_CLEAR,   /* .name of an operator: somebody looked; it gets leases again */
-    CORE_PLAN_START,       /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event */
-    CORE_PLAN_CANCEL,      /* .plan */
-    CORE_JOB_HISTORY,      /* .key .past .npast .flag = its latest round has had a verdict; earlier rounds are
+    CORE_TICK,            /* nothing but the time */
+    CORE_WORKER_ADMITTED, /* .worker; again for an existing name: its facts changed */
+    CORE_WORKER_REVOKED,  /* .name: live leases end; answers of the past stay */
+    CORE_WORKER_ONLINE,   /* .name .capacity, .nonces: leases it says it still works on */
+    CORE_WORKER_OFFLINE,  /* .name */
+    CORE_WORKER_HEARD,    /* .name: any message; moves the session timeout */
+    CORE_WORKER_PAUSE,   /* .name .flag: no new leases while set (by its owner, or an operator of the farm) */
+    CORE_OPERATOR_CLEAR, /* .name of an operator: somebody looked; it gets leases again */
+    CORE_PLAN_START, /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event */
+    CORE_PLAN_CANCEL,   /* .plan */
+    CORE_JOB_HISTORY,   /* .key .past .npast .flag = its latest round has had a verdict; earlier rounds are
                             * taken to have had one: a vote that comes that late is open */
-    CORE_NODE_KEYED,       /* .plan .node .key: the answer to CORE_DERIVE */
-    CORE_NODE_REFUSED,     /* .plan .node .text: its spec cannot be derived; the node halts */
-    CORE_ANSWER,           /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
-    CORE_LEASE_REFUSED,    /* .name .answer.nonce .text: the worker's reason */
-    CORE_OPERATOR_FLAG     /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
+    CORE_NODE_KEYED,    /* .plan .node .key: the answer to CORE_DERIVE */
+    CORE_NODE_REFUSED,  /* .plan .node .text: its spec cannot be derived; the node halts */
+    CORE_ANSWER,        /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
+    CORE_LEASE_REFUSED, /* .name .answer.nonce .text: the worker's reason */
+    CORE_OPERATOR_FLAG /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
                             * feed after the workers and before the plans. Votes from before a restart flag nobody anew */
 };
 
@@ -154,27 +156,27 @@ struct core_event {
 
 /* What became of an answer. */
 enum answer_fate {
-    ANSWER_COUNTED,    /* a vote */
-    ANSWER_OPEN,       /* a vote given after the first verdict of its round */
-    ANSWER_EXTRA,      /* genuine, kept as evidence, no vote: the operator has voted the same */
-    ANSWER_EQUIVOCAL,  /* the operator's second digest: it has no vote any more, and counts as dissent */
-    ANSWER_DUPLICATE,  /* the very same envelope again: acknowledged, nothing recorded */
-    ANSWER_RETRIED,    /* infrastructure failure: recorded, and somebody is asked again */
-    ANSWER_REJECTED    /* no such lease, or not this worker's: not recorded */
+    ANSWER_COUNTED,   /* a vote */
+    ANSWER_OPEN,      /* a vote given after the first verdict of its round */
+    ANSWER_EXTRA,     /* genuine, kept as evidence, no vote: the operator has voted the same */
+    ANSWER_EQUIVOCAL, /* the operator's second digest: it has no vote any more, and counts as dissent */
+    ANSWER_DUPLICATE, /* the very same envelope again: acknowledged, nothing recorded */
+    ANSWER_RETRIED,   /* infrastructure failure: recorded, and somebody is asked again */
+    ANSWER_REJECTED   /* no such lease, or not this worker's: not recorded */
 };
 const char *answer_fate_name(enum answer_fate fate);
 
 enum node_state {
-    NODE_WAITING,   /* for its closure */
-    NODE_DERIVING,  /* CORE_DERIVE is out */
-    NODE_READY,     /* wants workers */
-    NODE_RUNNING,   /* has a live lease */
+    NODE_WAITING,  /* for its closure */
+    NODE_DERIVING, /* CORE_DERIVE is out */
+    NODE_READY,    /* wants workers */
+    NODE_RUNNING,  /* has a live lease */
     NODE_AGREED,
-    NODE_DISPUTED,  /* rival answers; further operators are asked where there are any */
-    NODE_FAILED,    /* quorum operators say it does not build */
-    NODE_HALTED,    /* too many infrastructure failures; its spec cannot be derived; or the votes it still needs could
+    NODE_DISPUTED, /* rival answers; further operators are asked where there are any */
+    NODE_FAILED,   /* quorum operators say it does not build */
+    NODE_HALTED, /* too many infrastructure failures; its spec cannot be derived; or the votes it still needs could
                      * only be open ones, which its rules do not count (another plan's weaker rules had a verdict) */
-    NODE_BLOCKED    /* something it needs failed, halted or was blocked */
+    NODE_BLOCKED /* something it needs failed, halted or was blocked */
 };
 const char *node_state_name(enum node_state state);
 
@@ -182,16 +184,16 @@ enum plan_state { PLAN_RUNNING, PLAN_DONE, PLAN_FAILED, PLAN_CANCELLED };
 const char *plan_state_name(enum plan_state state);
 
 enum core_effect_type {
-    CORE_DERIVE,         /* .plan .node .payloads: make the spec, feed CORE_JOB_HISTORY if any, then CORE_NODE_KEYED */
-    CORE_LEASE_GRANTED,  /* .lease: record, then send it */
-    CORE_LEASE_ENDED,    /* .lease .lease.state .text: record; tell the worker unless it answered */
-    CORE_ANSWERED,       /* .lease .answer .fate .name (worker): record, then acknowledge. ANSWER_REJECTED: .text says
+    CORE_DERIVE, /* .plan .node .payloads: make the spec, feed CORE_JOB_HISTORY if any, then CORE_NODE_KEYED */
+    CORE_LEASE_GRANTED, /* .lease: record, then send it */
+    CORE_LEASE_ENDED,   /* .lease .lease.state .text: record; tell the worker unless it answered */
+    CORE_ANSWERED, /* .lease .answer .fate .name (worker): record, then acknowledge. ANSWER_REJECTED: .text says
                           * why, and .lease is empty but for the nonce */
-    CORE_VERDICT,        /* .key .round .verdict .plan .node (whose rules): changed, or found again; record */
-    CORE_NODE_STATE,     /* .plan .node .state: changed; for those who watch */
-    CORE_PLAN_STATE,     /* .plan .plan_state: changed; record */
+    CORE_VERDICT,    /* .key .round .verdict .plan .node (whose rules): changed, or found again; record */
+    CORE_NODE_STATE, /* .plan .node .state: changed; for those who watch */
+    CORE_PLAN_STATE, /* .plan .plan_state: changed; record */
     CORE_OPERATOR_FLAGGED, /* .name (operator) .text: outvoted repeatedly or equivocated; gets no leases */
-    CORE_WORKER_RESTS    /* .name .text */
+    CORE_WORKER_RESTS      /* .name .text */
 };
 
 struct core_lease {
@@ -214,17 +216,21 @@ struct core_effect {
     struct core_answer answer;
     enum answer_fate fate;
     uint32_t round;
-    struct verdict *verdict; /* of CORE_VERDICT; owned by the effects list (it is 3 KB: too big to carry in each) */
+    struct verdict
+        *verdict; /* of CORE_VERDICT; owned by the effects list (it is 3 KB: too big to carry in each) */
     enum node_state state;
     enum plan_state plan_state;
-    char *name, *text;       /* owned by the effects list */
+    char *name, *text; /* owned by the effects list */
 };
 
 struct core_effects {
     struct core_effect *items;
     size_t count, capacity;
 };
-#define CORE_EFFECTS_INIT {0}
+#define CORE_EFFECTS_INIT                                                                                    \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 void core_effects_clear(struct core_effects *effects); /* keeps the memory */
 void core_effects_done(struct core_effects *effects);
 
@@ -246,16 +252,18 @@ struct core_node_view {
     bool keyed;
     struct digest key;
     uint32_t round;
-    struct verdict verdict;      /* when keyed */
+    struct verdict verdict; /* when keyed */
     uint32_t live_leases, attempts, infrastructure_failures;
-    int64_t since_ms;            /* when it entered this state */
-    uint32_t remaining_seconds;  /* longest path from here, for the order */
+    int64_t since_ms;           /* when it entered this state */
+    uint32_t remaining_seconds; /* longest path from here, for the order */
 };
 size_t core_plan_count(const struct core *core);
-bool core_plan_at(const struct core *core, size_t index, struct digest *ret_plan, enum plan_state *ret_state, size_t *ret_nodes);
+bool core_plan_at(const struct core *core, size_t index, struct digest *ret_plan, enum plan_state *ret_state,
+                  size_t *ret_nodes);
 bool core_node(const struct core *core, const struct digest *plan, size_t node, struct core_node_view *ret);
 /* Appends a plain-language explanation, several lines: what it waits for, who was asked, who could be asked and why nobody is. */
-void core_why(const struct core *core, const struct digest *plan, size_t node, int64_t now_ms, struct buf *ret);
+void core_why(const struct core *core, const struct digest *plan, size_t node, int64_t now_ms,
+              struct buf *ret);
 /* Whether the core knows the nonce. If not, and the database does: feed that job's CORE_JOB_HISTORY first. */
 bool core_lease_find(const struct core *core, const struct core_nonce *nonce, struct core_lease *ret);
 /* Live leases of a worker or, with NULL, of all. */
@@ -269,8 +277,8 @@ struct core_worker_view {
     uint64_t answers, outvoted;
     int64_t heard_ms;
 };
-void core_each_worker(const struct core *core, void (*visit)(void *context, const struct core_worker_view *view),
-                      void *context);
+void core_each_worker(const struct core *core,
+                      void (*visit)(void *context, const struct core_worker_view *view), void *context);
 /* Checks every invariant named above in O(everything); for tests and the simulator. 0 or FARM_E_CORRUPT with the reason. */
 int core_check(const struct core *core, struct diag *diag);
 

@@ -9,7 +9,8 @@ enum { EFFECTS_KEPT_MAX = 4096 };
 struct core_effect *effects_add(struct core *core, enum core_effect_type type)
 {
     struct core_effects *effects = core->effects;
-    effects->items = mem_reserve(effects->items, &effects->capacity, effects->count + 1, sizeof *effects->items);
+    effects->items =
+        mem_reserve(effects->items, &effects->capacity, effects->count + 1, sizeof *effects->items);
     struct core_effect *effect = &effects->items[effects->count++];
     memset(effect, 0, sizeof *effect);
     effect->type = type;

@@ -115,8 +115,8 @@ void graph_touch_plan(struct core *core, struct plan *plan)
     if (plan->dirty)
         return;
     plan->dirty = true;
-    core->dirty_plans =
-        mem_reserve(core->dirty_plans, &core->dirty_plan_capacity, core->ndirty_plans + 1, sizeof *core->dirty_plans);
+    core->dirty_plans = mem_reserve(core->dirty_plans, &core->dirty_plan_capacity, core->ndirty_plans + 1,
+                                    sizeof *core->dirty_plans);
     core->dirty_plans[core->ndirty_plans++] = plan;
 }
 
@@ -194,15 +194,17 @@ static bool closure_is_solid(struct node *node)
     const uint32_t *closure = graph_closure(node, &n);
     for (size_t i = 0; i < n; i++)
         if (!node->plan->nodes[closure[i]].solid) {
-            node->refusal = mem_format("the plan is wrong: %s is in its closure, but cannot be reached through its "
-                                       "dependencies; report this, and plan again",
-                                       node->plan->nodes[closure[i]].id);
+            node->refusal =
+                mem_format("the plan is wrong: %s is in its closure, but cannot be reached through its "
+                           "dependencies; report this, and plan again",
+                           node->plan->nodes[closure[i]].id);
             return false;
         }
     return true;
 }
 
-static void derive(struct core *core, struct node *node, struct digest *payloads, size_t n, struct digest fingerprint)
+static void derive(struct core *core, struct node *node, struct digest *payloads, size_t n,
+                   struct digest fingerprint)
 {
     node->fingerprint = fingerprint;
     node->deriving++;
@@ -239,8 +241,8 @@ static void look_at(struct core *core, struct node *node)
     bool cancelled = node->plan->state == PLAN_CANCELLED;
     if (node->unsettled == 0 && node->refusal == NULL && !cancelled)
         derive_if_needed(core, node);
-    bool demanding = node->job != NULL && node->unsettled == 0 && node->broken == 0 && node->refusal == NULL &&
-                     !node->shaken && !cancelled;
+    bool demanding = node->job != NULL && node->unsettled == 0 && node->broken == 0 &&
+                     node->refusal == NULL && !node->shaken && !cancelled;
     jobs_demand(core, node, demanding);
     set_solid(core, node, judge_solid(node));
     set_state(core, node, graph_judge(node));

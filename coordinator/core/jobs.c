@@ -42,8 +42,8 @@ void jobs_touch(struct core *core, struct job *job)
     if (job->dirty)
         return;
     job->dirty = true;
-    core->dirty_jobs = mem_reserve(core->dirty_jobs, &core->dirty_capacity, core->ndirty_jobs + 1,
-                                   sizeof *core->dirty_jobs);
+    core->dirty_jobs =
+        mem_reserve(core->dirty_jobs, &core->dirty_capacity, core->ndirty_jobs + 1, sizeof *core->dirty_jobs);
     core->dirty_jobs[core->ndirty_jobs++] = job;
 }
 

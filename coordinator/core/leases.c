@@ -102,7 +102,8 @@ static void set_live(struct lease *lease, bool live)
 
 /* --- beginning --- */
 
-static struct lease *lease_new(struct core *core, struct job *job, struct worker *worker, const struct core_nonce *nonce)
+static struct lease *lease_new(struct core *core, struct job *job, struct worker *worker,
+                               const struct core_nonce *nonce)
 {
     struct lease *lease = mem_zero(1, sizeof *lease);
     memcpy(lease->link.key, nonce->bytes, sizeof lease->link.key);
@@ -148,13 +149,14 @@ void leases_set_trouble(struct core *core, struct lease *lease)
     uint32_t troubles = 0;
     for (const struct lease *other = lease->job->leases; other != NULL; other = other->job_next)
         troubles += other->trouble && !other->forgiven && other->round == lease->round &&
-                    other->worker->operator == lease->worker->operator;
+                    other->worker->operator== lease->worker->operator;
     lease->timer.kind = TIMER_RETRY;
     timers_set(&core->timers, &lease->timer.timer, lease->ended_ms + leases_retry_delay(troubles));
     jobs_touch(core, lease->job);
 }
 
-void leases_end(struct core *core, struct lease *lease, enum lease_state state, const char *text, bool trouble)
+void leases_end(struct core *core, struct lease *lease, enum lease_state state, const char *text,
+                bool trouble)
 {
     assert(lease->state == LEASE_LIVE && state != LEASE_LIVE);
     lease->state = state;
@@ -268,7 +270,7 @@ void leases_withdraw_rest(struct core *core, const struct lease *answered, const
     struct job *job = answered->job;
     for (struct lease *lease = job->leases; lease != NULL && job->live > 0; lease = lease->job_next)
         if (lease->state == LEASE_LIVE && lease != answered && lease->round == answered->round &&
-            lease->worker->operator == answered->worker->operator)
+            lease->worker->operator== answered->worker->operator)
             leases_end(core, lease, LEASE_WITHDRAWN, text, false);
 }
 
@@ -288,7 +290,7 @@ static bool operator_is_live(const struct job *job, const struct lease *but)
 {
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
         if (lease != but && lease->state == LEASE_LIVE && lease->round == but->round &&
-            lease->worker->operator == but->worker->operator)
+            lease->worker->operator== but->worker->operator)
             return true;
     return false;
 }
@@ -307,7 +309,8 @@ static void restore_live(struct core *core, struct lease *lease, bool presented)
         leases_end(core, lease, LEASE_EXPIRED, "its worker came back without it", true);
     else {
         int64_t again = core->now_ms + core->config.lease_grace_ms; /* we were away, not it */
-        timers_set(&core->timers, &lease->timer.timer, lease->deadline_ms > again ? lease->deadline_ms : again);
+        timers_set(&core->timers, &lease->timer.timer,
+                   lease->deadline_ms > again ? lease->deadline_ms : again);
         workers_expect(core, worker);
     }
 }

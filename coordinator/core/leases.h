@@ -14,7 +14,8 @@
 
 void leases_grant(struct core *core, struct job *job, struct worker *worker);
 /* A live lease ends. 'text' (copied, NULL allowed) says why; 'trouble' as above. Emits CORE_LEASE_ENDED. */
-void leases_end(struct core *core, struct lease *lease, enum lease_state state, const char *text, bool trouble);
+void leases_end(struct core *core, struct lease *lease, enum lease_state state, const char *text,
+                bool trouble);
 /* An expired lease that its worker kept on working on does not occupy it any more. */
 void leases_stop_lingering(struct core *core, struct lease *lease);
 /* The worker said which leases it works on: the others it forgot. */

@@ -11,12 +11,14 @@
 /* 64 Mi edges are 256 MiB: no real plan comes near, and 32-bit positions stay far from overflow. */
 enum { PLAN_EDGES_MAX = 1 << 26 };
 
-static int check_edges(const struct core_node *node, size_t index, const size_t *edges, size_t n, struct diag *diag)
+static int check_edges(const struct core_node *node, size_t index, const size_t *edges, size_t n,
+                       struct diag *diag)
 {
     for (size_t i = 0; i < n; i++)
         if (edges[i] >= index)
-            return diag_set(diag, FARM_E_SYNTAX, "plan: node %zu (%s) needs node %zu, which does not come before it",
-                            index, node->id, edges[i]);
+            return diag_set(diag, FARM_E_SYNTAX,
+                            "plan: node %zu (%s) needs node %zu, which does not come before it", index,
+                            node->id, edges[i]);
     return 0;
 }
 
@@ -30,8 +32,8 @@ static int check_nodes(const struct core_node *nodes, size_t n, size_t *ret_edge
         if (r < 0)
             return r;
         if (nodes[i].rules.quorum < 1 || nodes[i].rules.quorum > RULES_QUORUM_MAX)
-            return diag_set(diag, FARM_E_LIMIT, "plan: %s asks for a quorum of %u; 1 to %d are possible", nodes[i].id,
-                            nodes[i].rules.quorum, RULES_QUORUM_MAX);
+            return diag_set(diag, FARM_E_LIMIT, "plan: %s asks for a quorum of %u; 1 to %d are possible",
+                            nodes[i].id, nodes[i].rules.quorum, RULES_QUORUM_MAX);
         total += 2 * nodes[i].ndependencies + nodes[i].nclosure;
         if (total > PLAN_EDGES_MAX)
             return diag_set(diag, FARM_E_LIMIT, "plan: more than %d edges", PLAN_EDGES_MAX);
@@ -132,7 +134,8 @@ int graph_add(struct core *core, const struct core_event *event, struct plan **r
 {
     size_t nedges = 0;
     if (event->nnodes == 0 || event->nnodes > PLAN_NODES_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "plan: %zu nodes; 1 to %d are possible", event->nnodes, PLAN_NODES_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "plan: %zu nodes; 1 to %d are possible", event->nnodes,
+                        PLAN_NODES_MAX);
     int r = check_nodes(event->nodes, event->nnodes, &nedges, diag);
     if (r < 0)
         return r;

@@ -96,7 +96,8 @@ static struct group *group_new(struct core *core, struct group *draft)
     struct group *group = mem_copy(draft, sizeof *draft);
     group->fresh = true;
     group->slot = core->ngroups;
-    core->groups = mem_reserve(core->groups, &core->group_capacity, core->ngroups + 1, sizeof(struct group *));
+    core->groups =
+        mem_reserve(core->groups, &core->group_capacity, core->ngroups + 1, sizeof(struct group *));
     core->groups[core->ngroups++] = group;
     map_set(core->groups_by_key, view_of(group->key, group->key_size), group);
     return group;
@@ -152,7 +153,7 @@ static void draft_excluded(const struct core *core, const struct job *job, struc
 {
     draft->excluded = mem_alloc(core->nasked * sizeof *draft->excluded);
     for (size_t i = 0; i < core->nasked; i++) {
-        const struct operator *operator = core->asked[i];
+        const struct operator* operator= core->asked[i];
         if (weigh_is_excluded(job, operator) && (operator->anchor || !draft->anchors_only))
             draft->excluded[draft->nexcluded++] = operator->index;
     }
@@ -185,7 +186,8 @@ static void draft_taken(const struct job *job, struct group *draft)
 
 static void draft_key(struct group *draft)
 {
-    size_t taken = draft->ntaken * sizeof *draft->taken, excluded = draft->nexcluded * sizeof *draft->excluded;
+    size_t taken = draft->ntaken * sizeof *draft->taken,
+           excluded = draft->nexcluded * sizeof *draft->excluded;
     uint32_t head[4] = {draft->demand->index, (uint32_t)draft->anchors_only | (uint32_t)draft->relaxed << 1,
                         draft->distinct, (uint32_t)draft->ntaken};
     draft->key_size = sizeof head + taken + excluded;
@@ -275,7 +277,8 @@ static bool differs(const struct group *group, const struct facts *facts)
 
 static bool may_take(const struct group *group, const struct worker *worker)
 {
-    return (worker->operator->anchor || !group->anchors_only) && !is_excluded(group, worker->operator->index) &&
+    return (worker->operator->anchor || !group->anchors_only) &&
+           !is_excluded(group, worker->operator->index) &&
            (group->distinct == 0 || differs(group, &worker->facts));
 }
 
@@ -287,5 +290,6 @@ bool ready_is_eligible(const struct core *core, const struct group *group, const
 
 bool ready_could_be_eligible(const struct core *core, const struct group *group, const struct worker *worker)
 {
-    return workers_is_available(core, worker) && workers_could_fit(worker, group->demand) && may_take(group, worker);
+    return workers_is_available(core, worker) && workers_could_fit(worker, group->demand) &&
+           may_take(group, worker);
 }

@@ -25,18 +25,18 @@ struct waiting {
 struct group {
     const struct demand *demand;
     bool anchors_only;
-    bool relaxed;              /* nobody at all could differ as the rules ask: asked regardless */
-    bool fresh;                /* the pool was not searched yet */
-    bool offered;              /* a touched worker could take its jobs */
-    uint32_t distinct;         /* rules.distinct; then 'taken' are facts that a worker must differ from */
+    bool relaxed;      /* nobody at all could differ as the rules ask: asked regardless */
+    bool fresh;        /* the pool was not searched yet */
+    bool offered;      /* a touched worker could take its jobs */
+    uint32_t distinct; /* rules.distinct; then 'taken' are facts that a worker must differ from */
     struct facts *taken;
     size_t ntaken;
-    uint32_t *excluded;        /* operator indices, ascending */
+    uint32_t *excluded; /* operator indices, ascending */
     size_t nexcluded;
     struct waiting *heap;
     size_t count, capacity;
-    size_t slot;               /* in core.groups */
-    void *key;                 /* all of the above as bytes */
+    size_t slot; /* in core.groups */
+    void *key;   /* all of the above as bytes */
     size_t key_size;
 };
 

@@ -57,10 +57,10 @@ bool rounds_same_answer(const struct answer *a, enum failure_kind failure, const
     return digest_equal(&a->payload, payload);
 }
 
-const struct answer *rounds_vote(const struct job *job, uint32_t round, const struct operator *operator)
+const struct answer *rounds_vote(const struct job *job, uint32_t round, const struct operator* operator)
 {
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
-        if (lease->round != round || lease->worker->operator != operator)
+        if (lease->round != round || lease->worker->operator!= operator)
             continue;
         for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
             if (answer->counted)
@@ -71,7 +71,7 @@ const struct answer *rounds_vote(const struct job *job, uint32_t round, const st
 
 /* --- who was outvoted --- */
 
-static void flag(struct core *core, struct operator *operator, const char *text)
+static void flag(struct core *core, struct operator* operator, const char * text)
 {
     if (operator->flagged)
         return;
@@ -83,7 +83,7 @@ static void flag(struct core *core, struct operator *operator, const char *text)
 
 static void set_outvoted(struct core *core, struct lease *lease, struct answer *answer, bool outvoted)
 {
-    struct operator *operator = lease->worker->operator;
+    struct operator* operator= lease->worker->operator;
     if (answer->outvoted == outvoted)
         return;
     answer->outvoted = outvoted;
@@ -91,13 +91,15 @@ static void set_outvoted(struct core *core, struct lease *lease, struct answer *
     lease->worker->outvoted += outvoted ? 1 : (uint64_t)-1;
     if (outvoted && answer->past)
         operator->forgiven++;
-    if (operator->outvoted < operator->forgiven)
+    if (operator->outvoted<operator->forgiven)
         operator->forgiven = operator->outvoted;
     uint32_t times = operator->outvoted - operator->forgiven;
     if (!outvoted || answer->past || core->config.outvoted_limit == 0 || times < core->config.outvoted_limit)
         return;
-    CLEANUP_FREE char *text = mem_format("outvoted on %u jobs; it gets no leases until an operator of the farm looked "
-                                         "at it and clears it", times);
+    CLEANUP_FREE char *text =
+        mem_format("outvoted on %u jobs; it gets no leases until an operator of the farm looked "
+                   "at it and clears it",
+                   times);
     flag(core, operator, text);
 }
 
@@ -263,7 +265,8 @@ static void judge_claim(struct core *core, struct job *job, struct claim *claim,
 void rounds_judge(struct core *core, struct job *job, uint32_t told_round)
 {
     for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
-        if (claim->nodes != NULL) /* else nobody could be told whose rules these are; judged when a node follows again */
+        if (claim->nodes !=
+            NULL) /* else nobody could be told whose rules these are; judged when a node follows again */
             judge_claim(core, job, claim, told_round);
 }
 
@@ -316,7 +319,7 @@ static void emit_answered(struct core *core, const struct worker *worker, const 
 static bool has_given(const struct lease *lease, const struct core_answer *given)
 {
     for (const struct lease *other = lease->job->leases; other != NULL; other = other->job_next) {
-        if (other->round != lease->round || other->worker->operator != lease->worker->operator)
+        if (other->round != lease->round || other->worker->operator!= lease->worker->operator)
             continue;
         for (const struct answer *answer = other->answers; answer != NULL; answer = answer->next)
             if (answer->counted && rounds_same_answer(answer, given->failure, &given->payload))
@@ -339,9 +342,10 @@ static enum answer_fate decide(const struct lease *lease, const struct core_answ
 static void flag_equivocation(struct core *core, const struct lease *lease)
 {
     struct digest key = digest_of_link(&lease->job->link);
-    CLEANUP_FREE char *text =
-        mem_format("gave two different answers for job %.16s in round %u; it gets no leases until an operator of the farm "
-                   "looked at it and clears it", digest_hex(&key).text, lease->round);
+    CLEANUP_FREE char *text = mem_format("gave two different answers for job %.16s in round %u; it gets no "
+                                         "leases until an operator of the farm "
+                                         "looked at it and clears it",
+                                         digest_hex(&key).text, lease->round);
     flag(core, lease->worker->operator, text);
 }
 

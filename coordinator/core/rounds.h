@@ -21,7 +21,7 @@ void rounds_judge(struct core *core, struct job *job, uint32_t told_round);
 /* The verdict on one round under the rules. */
 struct verdict rounds_verdict(const struct job *job, const struct rules *rules, uint32_t round);
 /* The operator's counted answer in the round, or NULL. */
-const struct answer *rounds_vote(const struct job *job, uint32_t round, const struct operator *operator);
+const struct answer *rounds_vote(const struct job *job, uint32_t round, const struct operator* operator);
 bool rounds_same_answer(const struct answer *a, enum failure_kind failure, const struct digest *payload);
 
 #endif

@@ -25,7 +25,8 @@ struct reservoir {
     size_t seen;
 };
 
-static void consider(struct core *core, const struct group *group, struct worker *worker, struct reservoir *reservoir)
+static void consider(struct core *core, const struct group *group, struct worker *worker,
+                     struct reservoir *reservoir)
 {
     if (!ready_is_eligible(core, group, worker))
         return;

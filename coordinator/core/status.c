@@ -114,7 +114,8 @@ void status_count_leases(const struct job *job, uint32_t *ret_attempts, uint32_t
     }
 }
 
-bool core_node(const struct core *core, const struct digest *plan_id, size_t index, struct core_node_view *ret)
+bool core_node(const struct core *core, const struct digest *plan_id, size_t index,
+               struct core_node_view *ret)
 {
     const struct plan *plan = graph_find(core, plan_id);
     if (plan == NULL || index >= plan->nnodes)
@@ -146,8 +147,8 @@ bool core_lease_find(const struct core *core, const struct core_nonce *nonce, st
     return true;
 }
 
-static void each_lease_of(const struct worker *worker, void (*visit)(void *context, const struct core_lease *lease),
-                          void *context)
+static void each_lease_of(const struct worker *worker,
+                          void (*visit)(void *context, const struct core_lease *lease), void *context)
 {
     for (const struct lease *lease = worker->leases; lease != NULL; lease = lease->worker_next) {
         if (lease->state != LEASE_LIVE)
@@ -186,8 +187,8 @@ struct core_worker_view status_worker(const struct core *core, const struct work
     };
 }
 
-void core_each_worker(const struct core *core, void (*visit)(void *context, const struct core_worker_view *view),
-                      void *context)
+void core_each_worker(const struct core *core,
+                      void (*visit)(void *context, const struct core_worker_view *view), void *context)
 {
     for (size_t i = 0; i < core->nworkers; i++) {
         struct core_worker_view view = status_worker(core, core->workers[i]);

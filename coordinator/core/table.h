@@ -23,7 +23,10 @@ struct table {
     size_t ncells, count;
 };
 
-#define TABLE_INIT {0}
+#define TABLE_INIT                                                                                           \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 /* Frees the cells; the entries are the caller's. */
 void table_done(struct table *table);

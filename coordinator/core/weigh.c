@@ -3,14 +3,14 @@
 
 #include "graph.h"
 
-static struct operator *note(struct core *core, struct operator *operator)
+static struct operator* note(struct core *core, struct operator* operator)
 {
     if (operator->stamp == core->stamp)
         return operator;
     operator->stamp = core->stamp;
     operator->troubles = 0;
     operator->voted = operator->live = operator->lingering = operator->backing_off = false;
-    core->asked = mem_reserve(core->asked, &core->asked_capacity, core->nasked + 1, sizeof(struct operator *));
+    core->asked = mem_reserve(core->asked, &core->asked_capacity, core->nasked + 1, sizeof(struct operator*));
     core->asked[core->nasked++] = operator;
     return operator;
 }
@@ -30,13 +30,13 @@ void weigh_collect(struct core *core, const struct job *job)
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
         if (lease->round != job->round)
             continue;
-        struct operator *operator = note(core, lease->worker->operator);
+        struct operator* operator= note(core, lease->worker->operator);
         operator->live |= lease->state == LEASE_LIVE;
         operator->lingering |= lease->state != LEASE_LIVE && lease->occupying;
         operator->voted |= has_counted(lease);
         operator->troubles += lease->trouble && !lease->forgiven;
         operator->backing_off |= lease->trouble && !lease->forgiven && lease->timer.kind == TIMER_RETRY &&
-                                 timer_is_set(&lease->timer.timer);
+            timer_is_set(&lease->timer.timer);
     }
 }
 
@@ -50,10 +50,10 @@ static uint32_t attempts_allowed(const struct job *job)
     return most;
 }
 
-bool weigh_is_excluded(const struct job *job, const struct operator *operator)
+bool weigh_is_excluded(const struct job *job, const struct operator* operator)
 {
     return operator->voted || operator->live || operator->lingering || operator->backing_off ||
-           operator->troubles >= attempts_allowed(job);
+    operator->troubles >= attempts_allowed(job);
 }
 
 /* Who is left to ask, for one claim: operators that did not vote and may still try, live ones included. */
@@ -66,10 +66,10 @@ static struct left count_left(const struct core *core, const struct claim *claim
 {
     struct left left = {.operators = core->able, .anchors = core->able_anchors};
     for (size_t i = 0; i < core->nasked; i++) {
-        const struct operator *operator = core->asked[i];
+        const struct operator* operator= core->asked[i];
         bool over = !operator->voted && operator->troubles >= claim->rules->max_attempts;
-        bool gone = (operator->voted || over) && operator->workers > 0 && !operator->flagged;
-        left.troubled += !operator->voted && operator->troubles > 0;
+        bool gone = (operator->voted || over) && operator->workers> 0 && !operator->flagged;
+        left.troubled += !operator->voted && operator->troubles> 0;
         left.used_up += over;
         left.operators -= gone;
         left.anchors -= gone && operator->anchor;
@@ -103,7 +103,8 @@ static void want(struct job *job, uint32_t operators, uint32_t others)
     job->want_others = others > job->want_others ? others : job->want_others;
 }
 
-static void weigh_claim(struct core *core, struct job *job, struct claim *claim, uint32_t live, uint32_t live_anchors)
+static void weigh_claim(struct core *core, struct job *job, struct claim *claim, uint32_t live,
+                        uint32_t live_anchors)
 {
     struct left left = count_left(core, claim);
     bool exhausted = is_exhausted(claim, &left);
@@ -116,7 +117,8 @@ static void weigh_claim(struct core *core, struct job *job, struct claim *claim,
     operators = operators > anchors ? operators : anchors;
     want(job, operators, operators - anchors);
     /* The anchors that are left cannot make it agreed any more. Failure needs no anchors: anybody may confirm that. */
-    if (claim->failures > 0 && claim->failures < claim->rules->quorum && left.anchors < claim->missing_anchors) {
+    if (claim->failures > 0 && claim->failures < claim->rules->quorum &&
+        left.anchors < claim->missing_anchors) {
         operators = less(claim->rules->quorum - claim->failures, live);
         want(job, operators, operators);
     }

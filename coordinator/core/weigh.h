@@ -20,6 +20,6 @@ void weigh_collect(struct core *core, const struct job *job);
 /* Sets want, want_others and the claims' exhausted; queues the job's nodes if the latter changed. */
 void weigh_job(struct core *core, struct job *job);
 /* The operator must not be asked now: it voted, is at it, rests from it, or used up its tries. After weigh_collect(). */
-bool weigh_is_excluded(const struct job *job, const struct operator *operator);
+bool weigh_is_excluded(const struct job *job, const struct operator* operator);
 
 #endif

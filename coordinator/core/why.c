@@ -29,7 +29,8 @@ static void say_heading(const struct node *node, int64_t now_ms, struct buf *ret
     }
     buf_add_text(ret, ".\n");
     if (node->plan->state == PLAN_CANCELLED)
-        buf_add_text(ret, "Its plan was cancelled, so nothing is done about it. Start the plan again to go on.\n");
+        buf_add_text(ret,
+                     "Its plan was cancelled, so nothing is done about it. Start the plan again to go on.\n");
 }
 
 static const char *plural(size_t n)
@@ -93,8 +94,8 @@ static void say_lease(const struct lease *lease, int64_t now_ms, struct buf *ret
             buf_add_text(ret, "; the worker goes on, and a late answer counts");
         if (lease->trouble && lease->state == LEASE_ANSWERED)
             buf_add_text(ret, ": infrastructure failure");
-        if (lease->trouble && !lease->forgiven && lease->timer.kind == TIMER_RETRY && timer_is_set(&lease->timer.timer) &&
-            lease->timer.timer.at_ms > now_ms)
+        if (lease->trouble && !lease->forgiven && lease->timer.kind == TIMER_RETRY &&
+            timer_is_set(&lease->timer.timer) && lease->timer.timer.at_ms > now_ms)
             buf_add_format(ret, "; asked again in %s at the earliest",
                            moment_duration(lease->timer.timer.at_ms - now_ms).text);
     }
@@ -139,23 +140,27 @@ static void say_rules(const struct node *node, const struct verdict *verdict, st
         buf_add_text(ret, " (it is on hold: built and compared, never released)");
     buf_add_format(ret, "; %u more %s needed", verdict->missing, verdict->missing == 1 ? "is" : "are");
     if (verdict->missing_anchors > 0)
-        buf_add_format(ret, ", %u of them anchor%s", verdict->missing_anchors, plural(verdict->missing_anchors));
+        buf_add_format(ret, ", %u of them anchor%s", verdict->missing_anchors,
+                       plural(verdict->missing_anchors));
     buf_add_format(ret, ", %u at work.\n", node->job->live);
 }
 
-static void say_wants(const struct core *core, const struct node *node, const struct verdict *verdict, int64_t now_ms,
-                      struct buf *ret)
+static void say_wants(const struct core *core, const struct node *node, const struct verdict *verdict,
+                      int64_t now_ms, struct buf *ret)
 {
     const struct claim *claim = node->claim;
     say_rules(node, verdict, ret);
     say_votes(node, verdict, ret);
     say_leases(node->job, now_ms, ret);
     if (claim->futile)
-        buf_add_text(ret, "Nobody else is asked: a verdict was known before, so further votes would be open, and the policy "
+        buf_add_text(ret, "Nobody else is asked: a verdict was known before, so further votes would be open, "
+                          "and the policy "
                           "(open_votes) does not count those. Build the plan again with --from-scratch.\n");
     else if (claim->exhausted)
-        buf_add_text(ret, "Nobody else is asked: too many operators could not even try. Repair what the leases above say, "
-                          "and start the plan again.\n");
+        buf_add_text(
+            ret,
+            "Nobody else is asked: too many operators could not even try. Repair what the leases above say, "
+            "and start the plan again.\n");
     else if (node->job->want > 0)
         why_workers(core, node->job, now_ms, ret);
     else if (node->job->live > 0)
@@ -203,47 +208,58 @@ static const struct node *deepest_cause(const struct node *node)
 
 static void say_failure(const struct node *node, const struct verdict *verdict, struct buf *ret)
 {
-    buf_add_format(ret, "%u operator%s agree%s that it does not build, so the plan cannot have it. Look at its log, mend the "
-                        "recipe, and plan again; nothing that needs it is built meanwhile.\n",
-                   verdict->operators, plural(verdict->operators), verdict->operators == 1 ? "s" : "");
+    buf_add_format(
+        ret,
+        "%u operator%s agree%s that it does not build, so the plan cannot have it. Look at its log, mend the "
+        "recipe, and plan again; nothing that needs it is built meanwhile.\n",
+        verdict->operators, plural(verdict->operators), verdict->operators == 1 ? "s" : "");
     say_votes(node, verdict, ret);
 }
 
-static void say_dispute(const struct core *core, const struct node *node, const struct verdict *verdict, int64_t now_ms,
-                        struct buf *ret)
+static void say_dispute(const struct core *core, const struct node *node, const struct verdict *verdict,
+                        int64_t now_ms, struct buf *ret)
 {
     if (node->claim->contradicted)
-        buf_add_text(ret, "Its rounds contradict each other: an earlier round had another verdict than the last one. Compare "
+        buf_add_text(ret, "Its rounds contradict each other: an earlier round had another verdict than the "
+                          "last one. Compare "
                           "the two payloads (farmctl diff); another round (--from-scratch) decides.\n");
     else
-        buf_add_format(ret, "Operators gave different answers. Settled when one answer has %u votes and more than any other.\n",
+        buf_add_format(ret,
+                       "Operators gave different answers. Settled when one answer has %u votes and more than "
+                       "any other.\n",
                        node->rules->quorum + node->rules->margin);
     say_wants(core, node, verdict, now_ms, ret);
 }
 
-static void say_halt(const struct core *core, const struct node *node, const struct verdict *verdict, int64_t now_ms,
-                     struct buf *ret)
+static void say_halt(const struct core *core, const struct node *node, const struct verdict *verdict,
+                     int64_t now_ms, struct buf *ret)
 {
     if (node->refusal != NULL)
-        buf_add_format(ret, "Its job cannot be derived: %s\nMend that, and start the plan again.\n", node->refusal);
+        buf_add_format(ret, "Its job cannot be derived: %s\nMend that, and start the plan again.\n",
+                       node->refusal);
     else
         say_wants(core, node, verdict, now_ms, ret);
 }
 
 static void say_agreement(const struct node *node, const struct verdict *verdict, struct buf *ret)
 {
-    buf_add_format(ret, "Nothing to wait for: %u operator%s gave the same answer%s.\n", node->claim->told_operators,
-                   plural(node->claim->told_operators), verdict->dissent > 0 ? ", with dissent" : "");
+    buf_add_format(ret, "Nothing to wait for: %u operator%s gave the same answer%s.\n",
+                   node->claim->told_operators, plural(node->claim->told_operators),
+                   verdict->dissent > 0 ? ", with dissent" : "");
     say_votes(node, verdict, ret);
     if (!node->solid)
-        buf_add_text(ret, "Something that it was built from was reopened since; it stands if that settles as before:\n");
+        buf_add_text(
+            ret,
+            "Something that it was built from was reopened since; it stands if that settles as before:\n");
 }
 
 static void say_why(const struct core *core, const struct node *node, int64_t now_ms, struct buf *ret);
 
 static void say_waiting(const struct core *core, const struct node *node, int64_t now_ms, struct buf *ret)
 {
-    buf_add_format(ret, node->broken > 0 ? "It cannot be built, because of:\n" : "It waits for %u of its dependencies:\n",
+    buf_add_format(ret,
+                   node->broken > 0 ? "It cannot be built, because of:\n"
+                                    : "It waits for %u of its dependencies:\n",
                    node->unsettled);
     say_obstacles(node, ret);
     const struct node *cause = deepest_cause(node);
@@ -291,7 +307,8 @@ static void say_why(const struct core *core, const struct node *node, int64_t no
     }
 }
 
-void core_why(const struct core *core, const struct digest *plan_id, size_t index, int64_t now_ms, struct buf *ret)
+void core_why(const struct core *core, const struct digest *plan_id, size_t index, int64_t now_ms,
+              struct buf *ret)
 {
     const struct plan *plan = graph_find(core, plan_id);
     if (plan == NULL) {

@@ -34,7 +34,8 @@ static const char *const sentences[OBSTACLE_LAST] = {
     [OBSTACLE_AT_IT] = "their operator is at work on it",
     [OBSTACLE_USED_UP] = "their operator failed it too often for reasons of its own",
     [OBSTACLE_RESTS_FROM_IT] = "their operator just failed it for reasons of its own; others come first",
-    [OBSTACLE_FLAGGED] = "their operator is flagged and gets no leases (farmctl worker list says why; clear it there)",
+    [OBSTACLE_FLAGGED] =
+        "their operator is flagged and gets no leases (farmctl worker list says why; clear it there)",
     [OBSTACLE_NOT_ANCHOR] = "not anchors, and the places that are left are for anchors",
     [OBSTACLE_ALIKE] = "not different enough from those that answered or are at work, as the policy asks",
     [OBSTACLE_OFFLINE] = "offline",
@@ -47,12 +48,12 @@ static const char *const sentences[OBSTACLE_LAST] = {
 };
 
 /* The operator's part in this round, without the scratch fields: explaining changes nothing. */
-static enum obstacle operator_obstacle(const struct job *job, const struct operator *operator, int64_t now_ms)
+static enum obstacle operator_obstacle(const struct job *job, const struct operator* operator, int64_t now_ms)
 {
     uint32_t troubles = 0, limit = job->lead->rules->max_attempts;
     bool rests = false;
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
-        if (lease->round != job->round || lease->worker->operator != operator)
+        if (lease->round != job->round || lease->worker->operator!= operator)
             continue;
         for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
             if (answer->counted)
@@ -68,7 +69,8 @@ static enum obstacle operator_obstacle(const struct job *job, const struct opera
     return rests ? OBSTACLE_RESTS_FROM_IT : OBSTACLE_NONE;
 }
 
-static enum obstacle machine_obstacle(const struct core *core, const struct job *job, const struct worker *worker)
+static enum obstacle machine_obstacle(const struct core *core, const struct job *job,
+                                      const struct worker *worker)
 {
     const struct demand *demand = job->lead->demand;
     if (!worker->online)
@@ -103,12 +105,13 @@ static enum obstacle obstacle_of(const struct core *core, const struct job *job,
 static void say_size(const struct job *job, struct buf *ret)
 {
     const struct demand *demand = job->lead->demand;
-    buf_add_format(ret, "It asks a worker for %u core%s, %.1f GiB of memory and %.1f GiB of disk.\n", demand->cores,
-                   demand->cores == 1 ? "" : "s", (double)demand->memory_bytes / (1 << 30),
+    buf_add_format(ret, "It asks a worker for %u core%s, %.1f GiB of memory and %.1f GiB of disk.\n",
+                   demand->cores, demand->cores == 1 ? "" : "s", (double)demand->memory_bytes / (1 << 30),
                    (double)demand->disk_bytes / (1 << 30));
 }
 
-static void say_kind(const struct core *core, const struct job *job, enum obstacle kind, int64_t now_ms, struct buf *ret)
+static void say_kind(const struct core *core, const struct job *job, enum obstacle kind, int64_t now_ms,
+                     struct buf *ret)
 {
     size_t n = 0;
     for (size_t i = 0; i < core->nworkers; i++) {
@@ -129,11 +132,11 @@ static size_t count_hopes(const struct core *core, const struct job *job, int64_
 {
     size_t n = 0;
     for (size_t i = 0; i < core->noperators; i++) {
-        const struct operator *operator = core->operators[i];
+        const struct operator* operator= core->operators[i];
         enum obstacle obstacle = operator_obstacle(job, operator, now_ms);
-        n += operator->workers > 0 && !operator->flagged &&
-             (obstacle == OBSTACLE_NONE || obstacle == OBSTACLE_RESTS_FROM_IT) &&
-             (operator->anchor || job->want_others > 0);
+        n += operator->workers> 0 && !operator->flagged &&(obstacle == OBSTACLE_NONE ||
+                                                           obstacle == OBSTACLE_RESTS_FROM_IT) &&
+             (operator->anchor || job->want_others> 0);
     }
     return n;
 }
@@ -141,8 +144,8 @@ static size_t count_hopes(const struct core *core, const struct job *job, int64_
 void why_workers(const struct core *core, const struct job *job, int64_t now_ms, struct buf *ret)
 {
     bool anchors_only = job->want_others == 0;
-    buf_add_format(ret, "It wants %u more %s%s asked. The workers:\n", job->want, anchors_only ? "anchor operator" : "operator",
-                   job->want == 1 ? "" : "s");
+    buf_add_format(ret, "It wants %u more %s%s asked. The workers:\n", job->want,
+                   anchors_only ? "anchor operator" : "operator", job->want == 1 ? "" : "s");
     for (int kind = 0; kind < OBSTACLE_LAST; kind++)
         say_kind(core, job, (enum obstacle)kind, now_ms, ret);
     if (core->nworkers == 0)
@@ -153,5 +156,6 @@ void why_workers(const struct core *core, const struct job *job, int64_t now_ms,
         buf_add_text(ret, "No operator is left that could answer: admit workers of further operators.\n");
     else if (hopes < job->want)
         buf_add_format(ret, "Only %zu %s left that could ever answer: admit workers of further %s.\n", hopes,
-                       hopes == 1 ? "operator is" : "operators are", anchors_only ? "anchor operators" : "operators");
+                       hopes == 1 ? "operator is" : "operators are",
+                       anchors_only ? "anchor operators" : "operators");
 }

@@ -16,21 +16,21 @@ struct worker *workers_find(const struct core *core, const char *name)
     return name != NULL ? map_get(core->worker_names, view_text(name)) : NULL;
 }
 
-struct operator *workers_operator(const struct core *core, const char *name)
+struct operator* workers_operator(const struct core *core, const char *name)
 {
     return name != NULL ? map_get(core->operator_names, view_text(name)) : NULL;
 }
 
-static struct operator *operator_obtain(struct core *core, const char *name)
+static struct operator* operator_obtain(struct core *core, const char *name)
 {
-    struct operator *operator = workers_operator(core, name);
-    if (operator != NULL)
+    struct operator* operator= workers_operator(core, name);
+    if (operator!= NULL)
         return operator;
-    operator = mem_zero(1, sizeof *operator);
+    operator= mem_zero(1, sizeof *operator);
     operator->name = mem_string(name);
-    operator->index = (uint32_t)core->noperators;
+    operator->index =(uint32_t) core->noperators;
     core->operators = mem_reserve(core->operators, &core->operator_capacity, core->noperators + 1,
-                                  sizeof(struct operator *));
+                                  sizeof(struct operator*));
     core->operators[core->noperators++] = operator;
     map_set(core->operator_names, view_text(name), operator);
     return operator;
@@ -43,7 +43,7 @@ struct worker *workers_obtain(struct core *core, const char *name, const char *o
         return worker;
     worker = mem_zero(1, sizeof *worker);
     worker->name = mem_string(name);
-    worker->operator = operator_obtain(core, operator_name);
+    worker->operator= operator_obtain(core, operator_name);
     worker->session = (struct core_timer){.kind = TIMER_SESSION, .owner = worker};
     worker->rest = (struct core_timer){.kind = TIMER_REST, .owner = worker};
     core->workers =
@@ -62,7 +62,7 @@ void workers_free(struct worker *worker)
     free(worker);
 }
 
-void workers_free_operator(struct operator *operator)
+void workers_free_operator(struct operator* operator)
 {
     free(operator->name);
     free(operator->flag_text);
@@ -102,7 +102,8 @@ bool workers_forget_presented(struct core *core, struct worker *worker, const st
 bool workers_fits(const struct worker *worker, const struct demand *demand)
 {
     const struct core_capacity *has = &worker->capacity;
-    return workers_taken_slots(worker) < has->slots && worker->used_memory + demand->memory_bytes <= has->memory_bytes &&
+    return workers_taken_slots(worker) < has->slots &&
+           worker->used_memory + demand->memory_bytes <= has->memory_bytes &&
            worker->used_disk + demand->disk_bytes <= has->disk_bytes &&
            (workers_taken_slots(worker) == 0 || worker->used_cores + demand->cores <= has->cores);
 }
@@ -155,15 +156,16 @@ void workers_touch(struct core *core, struct worker *worker)
     if (worker->touched)
         return;
     worker->touched = true;
-    core->touched = mem_reserve(core->touched, &core->touched_capacity, core->ntouched + 1, sizeof(struct worker *));
+    core->touched =
+        mem_reserve(core->touched, &core->touched_capacity, core->ntouched + 1, sizeof(struct worker *));
     core->touched[core->ntouched++] = worker;
 }
 
 /* --- operators --- */
 
-static bool is_able(const struct operator *operator)
+static bool is_able(const struct operator* operator)
 {
-    return operator->workers > 0 && !operator->flagged;
+    return operator->workers> 0 && !operator->flagged;
 }
 
 /* Jobs that gave up for want of operators get another look: rare, so all jobs are walked. */
@@ -177,7 +179,7 @@ static void reconsider_exhausted(struct core *core)
         jobs_touch(core, job_of_link(link));
 }
 
-static void count_able(struct core *core, const struct operator *operator, bool was_able, bool was_anchor)
+static void count_able(struct core *core, const struct operator* operator, bool was_able, bool was_anchor)
 {
     bool able = is_able(operator);
     core->able += (uint32_t)able - (uint32_t)was_able;
@@ -186,15 +188,15 @@ static void count_able(struct core *core, const struct operator *operator, bool 
         reconsider_exhausted(core);
 }
 
-static void each_worker_of(struct core *core, const struct operator *operator,
+static void each_worker_of(struct core *core, const struct operator* operator,
                            void (*act)(struct core *core, struct worker *worker))
 {
     for (size_t i = 0; i < core->nworkers; i++)
-        if (core->workers[i]->operator == operator)
+        if (core->workers[i]->operator== operator)
             act(core, core->workers[i]);
 }
 
-void workers_flag(struct core *core, struct operator *operator, const char *text)
+void workers_flag(struct core *core, struct operator* operator, const char * text)
 {
     if (operator->flagged)
         return;
@@ -207,7 +209,7 @@ void workers_flag(struct core *core, struct operator *operator, const char *text
     ready_worker_left(core);
 }
 
-void workers_clear(struct core *core, struct operator *operator)
+void workers_clear(struct core *core, struct operator* operator)
 {
     bool was_able = is_able(operator);
     operator->forgiven = operator->outvoted;
@@ -218,12 +220,12 @@ void workers_clear(struct core *core, struct operator *operator)
 
 /* --- admission --- */
 
-static void set_operator_anchor(struct core *core, struct operator *operator, bool anchor)
+static void set_operator_anchor(struct core *core, struct operator* operator, bool anchor)
 {
     if (operator->anchor == anchor)
         return;
     for (size_t i = 0; i < core->nworkers; i++)
-        if (core->workers[i]->operator == operator && core->workers[i]->pool_slot != 0)
+        if (core->workers[i]->operator== operator&& core->workers[i]->pool_slot != 0)
             pool_remove(&core->pools[operator->anchor], core->workers[i]);
     bool was_able = is_able(operator), was_anchor = operator->anchor;
     operator->anchor = anchor;
@@ -266,8 +268,10 @@ int workers_admit(struct core *core, const struct core_worker *facts, struct dia
     struct worker *worker = workers_find(core, facts->name);
     bool is_new = worker == NULL;
     if (!is_new && strcmp(worker->operator->name, facts->operator_name) != 0)
-        return diag_set(diag, FARM_E_EXISTS, "worker %s belongs to operator %s, not %s; a machine that changes hands needs "
-                        "a new name", facts->name, worker->operator->name, facts->operator_name);
+        return diag_set(diag, FARM_E_EXISTS,
+                        "worker %s belongs to operator %s, not %s; a machine that changes hands needs "
+                        "a new name",
+                        facts->name, worker->operator->name, facts->operator_name);
     if (!is_new && worker->revoked)
         return diag_set(diag, FARM_E_STATE, "worker %s was revoked; admit it under a new name with a new key",
                         facts->name);
@@ -346,8 +350,9 @@ void workers_trouble(struct core *core, struct worker *worker)
     workers_update(core, worker);
     struct core_effect *effect = effects_add(core, CORE_WORKER_RESTS);
     effect->name = mem_string(worker->name);
-    effect->text = mem_format("%u leases in a row were refused or ended in infrastructure failure; it rests for %lld s",
-                              worker->troubles, (long long)(core->config.rest_ms / 1000));
+    effect->text =
+        mem_format("%u leases in a row were refused or ended in infrastructure failure; it rests for %lld s",
+                   worker->troubles, (long long)(core->config.rest_ms / 1000));
     worker->troubles = 0;
 }
 

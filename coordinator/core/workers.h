@@ -10,11 +10,11 @@
 #include "state.h"
 
 struct worker *workers_find(const struct core *core, const char *name);
-struct operator *workers_operator(const struct core *core, const char *name);
+struct operator* workers_operator(const struct core *core, const char *name);
 /* Makes it (not admitted) if it is new: the past may name workers that are gone. */
 struct worker *workers_obtain(struct core *core, const char *name, const char *operator_name);
 void workers_free(struct worker *worker);
-void workers_free_operator(struct operator *operator);
+void workers_free_operator(struct operator* operator);
 
 int workers_admit(struct core *core, const struct core_worker *facts, struct diag *diag);
 void workers_revoke(struct core *core, struct worker *worker);
@@ -28,8 +28,8 @@ void workers_trouble(struct core *core, struct worker *worker);
 void workers_on_timer(struct core *core, struct worker *worker, enum timer_kind kind);
 
 /* Without an effect: whoever decides it tells it. */
-void workers_flag(struct core *core, struct operator *operator, const char *text);
-void workers_clear(struct core *core, struct operator *operator);
+void workers_flag(struct core *core, struct operator* operator, const char * text);
+void workers_clear(struct core *core, struct operator* operator);
 
 /* Puts it in, or takes it out of, its pool. */
 void workers_update(struct core *core, struct worker *worker);

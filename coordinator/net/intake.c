@@ -203,6 +203,17 @@ static void end(struct farm *farm, const struct intake *intake)
         (void)map_remove(farm->checked_workers, view_text(intake->worker));
 }
 
+/* What the bytes of the answer are to blame for. Anything else is missing uploads or our own disk, and may pass. */
+static bool is_the_answers_fault(int error)
+{
+    static const int faults[] = {FARM_E_SYNTAX,    FARM_E_LIMIT,   FARM_E_DIGEST,
+                                 FARM_E_SIGNATURE, FARM_E_REFUSED, FARM_E_UNSUPPORTED};
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+        if (faults[i] == error)
+            return true;
+    return false;
+}
+
 static void intake_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
@@ -213,7 +224,9 @@ static void intake_done(struct pool_task *task, void *context)
         /* not acknowledged: the worker sends it again */
     } else if (entry == NULL) {
         log_warning("answer of %s dropped: revoked meanwhile", intake->worker);
-    } else if (intake->result == FARM_E_MISSING) {
+    } else if (intake->result < 0 && !is_the_answers_fault(intake->result)) {
+        log_warning("answer of %s cannot be checked now: %s", intake->worker,
+                    diag_text(&intake->diag, intake->result));
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result));
     } else if (intake->result < 0) {
         refuse(farm, intake);

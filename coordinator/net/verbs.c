@@ -35,4 +35,3 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"handoff", verb_handoff},
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);
-

@@ -30,5 +30,4 @@ ctl_verb verb_plan, verb_build, verb_cancel;
 ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_release_export, verb_release_list,
     verb_handoff;
 
-
 #endif

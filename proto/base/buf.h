@@ -12,7 +12,10 @@ struct buf {
     size_t size, capacity;
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT                                                                                             \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 #define CLEANUP_BUF __attribute__((cleanup(buf_done)))
 
 void buf_done(struct buf *buf);

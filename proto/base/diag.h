@@ -12,24 +12,24 @@
 #include "mem.h"
 
 enum farm_error {
-    FARM_E_USAGE = -4200,   /* wrong command line */
-    FARM_E_CONFIG,          /* a configuration or key file cannot be used */
-    FARM_E_MISSING,         /* an input that must be there is not */
-    FARM_E_UNAVAILABLE,     /* a peer, a mirror or a kernel feature is not there */
-    FARM_E_LIMIT,           /* input over a fixed limit */
-    FARM_E_SYNTAX,          /* malformed input */
-    FARM_E_DIGEST,          /* bytes that are not the ones named */
-    FARM_E_SIGNATURE,       /* a signature that does not verify, or by a key that does not count */
-    FARM_E_REFUSED,         /* well formed, and against a rule */
-    FARM_E_STATE,           /* not now: the thing is in another state */
-    FARM_E_CORRUPT,         /* our own stored data is damaged */
-    FARM_E_UNKNOWN,         /* nothing by that name */
-    FARM_E_EXISTS,          /* already there, and different */
-    FARM_E_STALE,           /* older than what was accepted before, or expired */
-    FARM_E_FAILED,          /* the work was done and its result is a failure */
-    FARM_E_TIMEOUT,         /* took longer than allowed */
-    FARM_E_UNSUPPORTED,     /* a version, type or algorithm this program does not know */
-    FARM_E_LAST             /* not an error: the end of the table */
+    FARM_E_USAGE = -4200, /* wrong command line */
+    FARM_E_CONFIG,        /* a configuration or key file cannot be used */
+    FARM_E_MISSING,       /* an input that must be there is not */
+    FARM_E_UNAVAILABLE,   /* a peer, a mirror or a kernel feature is not there */
+    FARM_E_LIMIT,         /* input over a fixed limit */
+    FARM_E_SYNTAX,        /* malformed input */
+    FARM_E_DIGEST,        /* bytes that are not the ones named */
+    FARM_E_SIGNATURE,     /* a signature that does not verify, or by a key that does not count */
+    FARM_E_REFUSED,       /* well formed, and against a rule */
+    FARM_E_STATE,         /* not now: the thing is in another state */
+    FARM_E_CORRUPT,       /* our own stored data is damaged */
+    FARM_E_UNKNOWN,       /* nothing by that name */
+    FARM_E_EXISTS,        /* already there, and different */
+    FARM_E_STALE,         /* older than what was accepted before, or expired */
+    FARM_E_FAILED,        /* the work was done and its result is a failure */
+    FARM_E_TIMEOUT,       /* took longer than allowed */
+    FARM_E_UNSUPPORTED,   /* a version, type or algorithm this program does not know */
+    FARM_E_LAST           /* not an error: the end of the table */
 };
 
 /* Exit statuses that scripts rely on. */
@@ -49,7 +49,10 @@ struct diag {
     char text[DIAG_TEXT_MAX];
 };
 
-#define DIAG_INIT {0}
+#define DIAG_INIT                                                                                            \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 /* Replaces the message and returns 'error', so that "return diag_set(d, ...)" reads as one thought. */
 int diag_set(struct diag *diag, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -50,7 +50,8 @@ struct digest hasher_finish(struct hasher *hasher)
 struct digest digest_of(struct view data)
 {
     struct digest digest;
-    require(EVP_Digest(data.data != NULL ? data.data : "", data.size, digest.bytes, NULL, EVP_sha256(), NULL));
+    require(
+        EVP_Digest(data.data != NULL ? data.data : "", data.size, digest.bytes, NULL, EVP_sha256(), NULL));
     return digest;
 }
 

@@ -238,7 +238,8 @@ static int remove_in_top(struct removal *removal, int dirfd, const char *name, s
     if (fd < 0)
         return diag_errno(diag, "%s: open to remove", name);
     int result = clear_directory(removal, fd, move_up, diag);
-    if (result >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY) /* somebody adds: next round */
+    if (result >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 &&
+        errno != ENOTEMPTY) /* somebody adds: next round */
         result = diag_errno(diag, "%s: remove directory", name);
     return result;
 }
@@ -246,7 +247,8 @@ static int remove_in_top(struct removal *removal, int dirfd, const char *name, s
 int file_remove_tree(int dirfd, const char *path, struct diag *diag)
 {
     int result;
-    while ((result = remove_simple(dirfd, path, diag)) == 1) { /* each round goes one level deeper everywhere */
+    while ((result = remove_simple(dirfd, path, diag)) ==
+           1) { /* each round goes one level deeper everywhere */
         CLEANUP_CLOSE int top = open_to_clear(dirfd, path);
         if (top < 0)
             return diag_errno(diag, "%s: open to remove", path);
@@ -276,7 +278,8 @@ bool file_path_is_plain(struct view path)
     if (path.size == 0 || path.size >= PATH_MAX || memchr(path.data, '\0', path.size) != NULL)
         return false;
     while (view_split(&rest, '/', &part))
-        if (part.size == 0 || part.size > NAME_MAX || view_equal(part, VIEW(".")) || view_equal(part, VIEW("..")))
+        if (part.size == 0 || part.size > NAME_MAX || view_equal(part, VIEW(".")) ||
+            view_equal(part, VIEW("..")))
             return false;
     return true;
 }

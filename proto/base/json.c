@@ -55,17 +55,20 @@ static int append(const char *data, size_t size, void *buf)
 
 void json_write(const json_t *value, struct buf *ret)
 {
-    if (json_dump_callback(value, append, ret, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
+    if (json_dump_callback(value, append, ret,
+                           JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
         abort(); /* only a cycle or exhaustion; both are ours */
 }
 
-static int expected(const char *name, const char *key, const json_t *found, const char *what, struct diag *diag)
+static int expected(const char *name, const char *key, const json_t *found, const char *what,
+                    struct diag *diag)
 {
     return diag_set(diag, FARM_E_SYNTAX, "%s: \"%s\": %s, expected %s", name, key,
                     found == NULL ? "missing" : "wrong type", what);
 }
 
-int json_get_text(const json_t *object, const char *name, const char *key, const char **ret, struct diag *diag)
+int json_get_text(const json_t *object, const char *name, const char *key, const char **ret,
+                  struct diag *diag)
 {
     const json_t *value = json_object_get(object, key);
     if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
@@ -92,7 +95,8 @@ int json_get_bool(const json_t *object, const char *name, const char *key, bool 
     return 0;
 }
 
-int json_get_digest(const json_t *object, const char *name, const char *key, struct digest *ret, struct diag *diag)
+int json_get_digest(const json_t *object, const char *name, const char *key, struct digest *ret,
+                    struct diag *diag)
 {
     const json_t *value = json_object_get(object, key);
     if (!json_is_string(value) ||
@@ -155,9 +159,10 @@ json_t *json_problems(const struct problems *problems)
     json_t *list = json_array();
     for (size_t i = 0; i < problems->count; i++) {
         const struct problem *problem = &problems->items[i];
-        json_array_append_new(list, json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)), "line",
-                                              problem->line, "rule", problem->rule, "text",
-                                              json_view(view_text(problem->text))));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:i, s:s, s:o}", "file", json_view(view_text(problem->file)),
+                                        "line", problem->line, "rule", problem->rule, "text",
+                                        json_view(view_text(problem->text))));
     }
     return list;
 }

@@ -30,18 +30,24 @@ void json_write(const json_t *value, struct buf *ret);
  * Typed access to a member of an object, for decoders that want everything checked: FARM_E_SYNTAX with
  * "name: key: expected a string" if it is missing or of another type. Returned strings are borrowed.
  */
-int json_get_text(const json_t *object, const char *name, const char *key, const char **ret, struct diag *diag) MUST_USE;
-int json_get_number(const json_t *object, const char *name, const char *key, int64_t *ret, struct diag *diag) MUST_USE;
-int json_get_bool(const json_t *object, const char *name, const char *key, bool *ret, struct diag *diag) MUST_USE;
+int json_get_text(const json_t *object, const char *name, const char *key, const char **ret,
+                  struct diag *diag) MUST_USE;
+int json_get_number(const json_t *object, const char *name, const char *key, int64_t *ret,
+                    struct diag *diag) MUST_USE;
+int json_get_bool(const json_t *object, const char *name, const char *key, bool *ret,
+                  struct diag *diag) MUST_USE;
 int json_get_digest(const json_t *object, const char *name, const char *key, struct digest *ret,
                     struct diag *diag) MUST_USE;
-int json_get_object(const json_t *object, const char *name, const char *key, json_t **ret, struct diag *diag) MUST_USE;
-int json_get_array(const json_t *object, const char *name, const char *key, json_t **ret, struct diag *diag) MUST_USE;
+int json_get_object(const json_t *object, const char *name, const char *key, json_t **ret,
+                    struct diag *diag) MUST_USE;
+int json_get_array(const json_t *object, const char *name, const char *key, json_t **ret,
+                   struct diag *diag) MUST_USE;
 /* Refuses any key of the object that is not in the NULL-terminated list. */
-int json_only_keys(const json_t *object, const char *name, const char *const *keys, struct diag *diag) MUST_USE;
+int json_only_keys(const json_t *object, const char *name, const char *const *keys,
+                   struct diag *diag) MUST_USE;
 
-json_t *json_digest(const struct digest *digest); /* a new string */
+json_t *json_digest(const struct digest *digest);       /* a new string */
 json_t *json_problems(const struct problems *problems); /* a new array of {"file","line","rule","text"} */
-json_t *json_view(struct view text);              /* a new string; bytes that are not UTF-8 become '?' */
+json_t *json_view(struct view text); /* a new string; bytes that are not UTF-8 become '?' */
 
 #endif

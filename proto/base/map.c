@@ -45,8 +45,8 @@ static void sip_round(uint64_t v[4])
 /* SipHash-1-3 (Aumasson and Bernstein, 2012; the variant used by several language runtimes for their tables). */
 static uint64_t hash_key(const uint64_t seed[2], struct view key)
 {
-    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du, seed[0] ^ 0x6c7967656e657261u,
-                     seed[1] ^ 0x7465646279746573u};
+    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
+                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
     size_t whole = key.size & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8) {
         uint64_t word;
@@ -147,8 +147,8 @@ void *map_set(struct map *map, struct view key, void *value)
         cell = find_cell(map, key, hash);
     }
     map->entries = mem_reserve(map->entries, &map->capacity, map->used + 1, sizeof *map->entries);
-    map->entries[map->used++] =
-        (struct entry){.key = mem_string_n(key.data, key.size), .size = key.size, .hash = hash, .value = value};
+    map->entries[map->used++] = (struct entry){
+        .key = mem_string_n(key.data, key.size), .size = key.size, .hash = hash, .value = value};
     map->index[cell] = (uint32_t)map->used;
     map->live++;
     return NULL;

@@ -30,24 +30,24 @@ void *mem_reserve(void *old, size_t *capacity, size_t needed, size_t size);
 void mem_free_p(void *pointer_to_pointer);
 void mem_close_p(int *fd);
 
-#define CLEANUP_FREE     __attribute__((cleanup(mem_free_p)))
-#define CLEANUP_CLOSE    __attribute__((cleanup(mem_close_p)))
-#define CLEANUP(f)       __attribute__((cleanup(f)))
-#define MUST_USE         __attribute__((warn_unused_result))
-#define ARRAY_SIZE(a)    (sizeof(a) / sizeof((a)[0]))
+#define CLEANUP_FREE  __attribute__((cleanup(mem_free_p)))
+#define CLEANUP_CLOSE __attribute__((cleanup(mem_close_p)))
+#define CLEANUP(f)    __attribute__((cleanup(f)))
+#define MUST_USE      __attribute__((warn_unused_result))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Takes the value out of a local with a cleanup attribute, so that it survives the scope. */
-#define STEAL(p)                                                                                              \
-    ({                                                                                                        \
-        __typeof__(p) steal_ = (p);                                                                           \
-        (p) = NULL;                                                                                           \
-        steal_;                                                                                               \
+#define STEAL(p)                                                                                             \
+    ({                                                                                                       \
+        __typeof__(p) steal_ = (p);                                                                          \
+        (p) = NULL;                                                                                          \
+        steal_;                                                                                              \
     })
-#define STEAL_FD(fd)                                                                                          \
-    ({                                                                                                        \
-        int steal_ = (fd);                                                                                    \
-        (fd) = -1;                                                                                            \
-        steal_;                                                                                               \
+#define STEAL_FD(fd)                                                                                         \
+    ({                                                                                                       \
+        int steal_ = (fd);                                                                                   \
+        (fd) = -1;                                                                                           \
+        steal_;                                                                                              \
     })
 
 #endif

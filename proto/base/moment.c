@@ -27,7 +27,8 @@ struct moment_text moment_format(int64_t wall_ms)
     struct moment_text result;
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm parts;
-    if (gmtime_r(&seconds, &parts) == NULL || strftime(result.text, sizeof result.text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+    if (gmtime_r(&seconds, &parts) == NULL ||
+        strftime(result.text, sizeof result.text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
         snprintf(result.text, sizeof result.text, "invalid-time");
     return result;
 }
@@ -58,8 +59,10 @@ struct moment_text moment_duration(int64_t ms)
     else if (ms < 60000)
         snprintf(result.text, sizeof result.text, "%" PRId64 ".%" PRId64 " s", ms / 1000, ms % 1000 / 100);
     else if (ms < 3600000)
-        snprintf(result.text, sizeof result.text, "%" PRId64 " min %02" PRId64 " s", ms / 60000, ms / 1000 % 60);
+        snprintf(result.text, sizeof result.text, "%" PRId64 " min %02" PRId64 " s", ms / 60000,
+                 ms / 1000 % 60);
     else
-        snprintf(result.text, sizeof result.text, "%" PRId64 " h %02" PRId64 " min", ms / 3600000, ms / 60000 % 60);
+        snprintf(result.text, sizeof result.text, "%" PRId64 " h %02" PRId64 " min", ms / 3600000,
+                 ms / 60000 % 60);
     return result;
 }

@@ -15,7 +15,8 @@ void problems_done(struct problems *problems)
     memset(problems, 0, sizeof *problems);
 }
 
-int problems_add(struct problems *problems, const char *file, int line, const char *rule, const char *format, ...)
+int problems_add(struct problems *problems, const char *file, int line, const char *rule, const char *format,
+                 ...)
 {
     if (problems == NULL)
         return FARM_E_REFUSED;

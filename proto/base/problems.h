@@ -15,10 +15,10 @@
 enum { PROBLEMS_MAX = 1000 };
 
 struct problem {
-    char *file;   /* relative to the checked tree; owned */
-    int line;     /* 1-based; 0: the whole file */
-    char *rule;   /* short stable name, e.g. "pin-missing"; owned */
-    char *text;   /* what is wrong and what to do; owned */
+    char *file; /* relative to the checked tree; owned */
+    int line;   /* 1-based; 0: the whole file */
+    char *rule; /* short stable name, e.g. "pin-missing"; owned */
+    char *text; /* what is wrong and what to do; owned */
 };
 
 struct problems {
@@ -27,12 +27,15 @@ struct problems {
     size_t dropped;
 };
 
-#define PROBLEMS_INIT {0}
+#define PROBLEMS_INIT                                                                                        \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 void problems_done(struct problems *problems);
 /* Returns FARM_E_REFUSED, so that a check may "return problems_add(...)". A NULL list is allowed. */
-int problems_add(struct problems *problems, const char *file, int line, const char *rule, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+int problems_add(struct problems *problems, const char *file, int line, const char *rule, const char *format,
+                 ...) __attribute__((format(printf, 5, 6)));
 /* Sorts by file, line and rule: the same tree gives the same report. */
 void problems_sort(struct problems *problems);
 /* One line each: "file:line: text [rule]". */

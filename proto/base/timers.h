@@ -21,7 +21,10 @@ struct timers {
     size_t count, capacity;
 };
 
-#define TIMERS_INIT {0}
+#define TIMERS_INIT                                                                                          \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 void timers_done(struct timers *timers);
 /* Sets, or moves if it was set. */

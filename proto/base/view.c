@@ -16,8 +16,7 @@ bool view_starts(struct view text, struct view prefix)
 bool view_ends(struct view text, struct view suffix)
 {
     return text.size >= suffix.size &&
-           (suffix.size == 0 ||
-            memcmp(text.data + text.size - suffix.size, suffix.data, suffix.size) == 0);
+           (suffix.size == 0 || memcmp(text.data + text.size - suffix.size, suffix.data, suffix.size) == 0);
 }
 
 bool view_split(struct view *rest, char separator, struct view *ret_field)

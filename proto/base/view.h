@@ -16,10 +16,10 @@ struct view {
     size_t size;
 };
 
-#define VIEW(literal)  ((struct view){(literal), sizeof(literal) - 1})
-#define VIEW_NONE      ((struct view){NULL, 0})
+#define VIEW(literal) ((struct view){(literal), sizeof(literal) - 1})
+#define VIEW_NONE     ((struct view){NULL, 0})
 /* For printf("%.*s"). */
-#define VIEW_ARG(v)    (int)(v).size, (v).data != NULL ? (v).data : ""
+#define VIEW_ARG(v) (int)(v).size, (v).data != NULL ? (v).data : ""
 
 static inline struct view view_of(const void *data, size_t size)
 {

@@ -24,7 +24,8 @@
 
 static void print(const char *name, double value, const char *unit, double ratio)
 {
-    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit, ratio);
+    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit,
+           ratio);
     fflush(stdout);
 }
 
@@ -73,7 +74,7 @@ struct farm {
     struct digest plan;
     struct live *live;
     size_t nlive, live_capacity;
-    struct core_effect *derive;   /* copies of CORE_DERIVE, payloads owned */
+    struct core_effect *derive; /* copies of CORE_DERIVE, payloads owned */
     size_t nderive, derive_capacity;
     double spent[KINDS];
     size_t events[KINDS];
@@ -85,8 +86,14 @@ struct farm {
 static void farm_open(struct farm *farm)
 {
     struct core_config config = {
-        .session_timeout_ms = INT64_MAX / 4, .lease_grace_ms = 60000, .lease_margin_ms = 600000, .outvoted_limit = 3,
-        .refusals_limit = 3, .rest_ms = 60000, .random = core_random, .random_context = &farm->random,
+        .session_timeout_ms = INT64_MAX / 4,
+        .lease_grace_ms = 60000,
+        .lease_margin_ms = 600000,
+        .outvoted_limit = 3,
+        .refusals_limit = 3,
+        .rest_ms = 60000,
+        .random = core_random,
+        .random_context = &farm->random,
     };
     farm->random = 1;
     farm->now_ms = 1000;
@@ -115,7 +122,8 @@ static void take(struct farm *farm, struct core_effect *effect)
         if (farm->granted != NULL)
             farm->granted(farm, live);
     } else if (effect->type == CORE_DERIVE) {
-        farm->derive = mem_reserve(farm->derive, &farm->derive_capacity, farm->nderive + 1, sizeof *farm->derive);
+        farm->derive =
+            mem_reserve(farm->derive, &farm->derive_capacity, farm->nderive + 1, sizeof *farm->derive);
         farm->derive[farm->nderive++] = *effect;
         effect->payloads = NULL;
     } else if (effect->type == CORE_PLAN_STATE) {
@@ -194,15 +202,17 @@ struct cost {
 static void start_chains(struct farm *farm, size_t jobs)
 {
     struct core_node *nodes = mem_zero(jobs, sizeof *nodes);
-    size_t (*edges)[2] = mem_zero(jobs, sizeof *edges);
-    char (*ids)[40] = mem_zero(jobs, sizeof *ids);
+    size_t(*edges)[2] = mem_zero(jobs, sizeof *edges);
+    char(*ids)[40] = mem_zero(jobs, sizeof *ids);
     size_t width = jobs / 8;
     for (size_t i = 0; i < jobs; i++) {
         snprintf(ids[i], sizeof ids[i], "tier/package-%zu", i);
         nodes[i].id = ids[i];
         nodes[i].rules = (struct rules){.quorum = 2, .anchors = 1, .max_attempts = 3};
-        nodes[i].needs = (struct core_needs){.cores = 1 + (uint32_t)i % 4, .memory_bytes = (uint64_t)(1 + i % 2) << 30,
-                                             .wall_seconds = 3600, .estimate_seconds = (uint32_t)(i * 7919 % 1000)};
+        nodes[i].needs = (struct core_needs){.cores = 1 + (uint32_t)i % 4,
+                                             .memory_bytes = (uint64_t)(1 + i % 2) << 30,
+                                             .wall_seconds = 3600,
+                                             .estimate_seconds = (uint32_t)(i * 7919 % 1000)};
         if (i < width)
             continue;
         edges[i][0] = i - width;
@@ -428,7 +438,8 @@ static void add_node(struct graph *graph, const struct row *row, int family, dou
     node->dependencies = node->closure = graph->edges[graph->n];
     node->nclosure = node->ndependencies;
     node->rules = (struct rules){.quorum = 2, .max_attempts = 3};
-    node->needs = (struct core_needs){.cores = cores, .wall_seconds = 86400 * 7, .estimate_seconds = (uint32_t)seconds};
+    node->needs =
+        (struct core_needs){.cores = cores, .wall_seconds = 86400 * 7, .estimate_seconds = (uint32_t)seconds};
     graph->seconds[graph->n++] = seconds;
 }
 
@@ -436,8 +447,10 @@ static struct graph make_graph(const struct row *rows, size_t nrows)
 {
     static const double multipliers[FAMILIES] = {1.0, 0.8, 0.7, 0.3, 0.25, 0.2, 0.15, 0.12};
     size_t most = nrows * (FAMILIES + 1);
-    struct graph graph = {.nodes = mem_zero(most, sizeof *graph.nodes), .ids = mem_zero(most, sizeof *graph.ids),
-                          .edges = mem_zero(most, sizeof *graph.edges), .seconds = mem_zero(most, sizeof *graph.seconds)};
+    struct graph graph = {.nodes = mem_zero(most, sizeof *graph.nodes),
+                          .ids = mem_zero(most, sizeof *graph.ids),
+                          .edges = mem_zero(most, sizeof *graph.edges),
+                          .seconds = mem_zero(most, sizeof *graph.seconds)};
     for (size_t i = 0; i < nrows; i++)
         for (int f = rows[i].per_family ? 1 : 0; f <= (rows[i].per_family ? FAMILIES : 0); f++)
             add_node(&graph, &rows[i], f, f > 0 ? multipliers[f - 1] : 1);
@@ -523,10 +536,12 @@ static double makespan(const struct graph *graph, size_t workers)
     farm_open(&farm);
     for (size_t i = 0; i < workers; i++) {
         snprintf(name, sizeof name, "w%zu", i);
-        admit(&farm, name, name, false, (struct core_capacity){.slots = MACHINE_CORES, .cores = MACHINE_CORES});
+        admit(&farm, name, name, false,
+              (struct core_capacity){.slots = MACHINE_CORES, .cores = MACHINE_CORES});
     }
     int64_t start = farm.now_ms;
-    struct core_event event = {.type = CORE_PLAN_START, .plan = farm.plan, .nodes = graph->nodes, .nnodes = graph->n};
+    struct core_event event = {
+        .type = CORE_PLAN_START, .plan = farm.plan, .nodes = graph->nodes, .nnodes = graph->n};
     step(&farm, &event);
     key_all(&farm);
     while (nends > 0)
@@ -547,7 +562,8 @@ static void bench_makespan(void)
     char name[64];
     size_t n = read_rows(FARM_SHARED_DIR "/data/rocm/rocm-dag.tsv", rows);
     if (n == 0) {
-        printf("{\"name\": \"core_makespan_rocm\", \"skipped\": \"no " FARM_SHARED_DIR "/data/rocm/rocm-dag.tsv\"}\n");
+        printf("{\"name\": \"core_makespan_rocm\", \"skipped\": \"no " FARM_SHARED_DIR
+               "/data/rocm/rocm-dag.tsv\"}\n");
         return;
     }
     struct graph graph = make_graph(rows, n);

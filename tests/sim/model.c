@@ -60,7 +60,8 @@ static bool is_vote(const struct model_answer *answer)
 
 /* --- the independent judgement: votes by the operators that really own the workers --- */
 
-static struct verdict judge(struct sim *sim, const struct model_job *job, const struct rules *rules, uint32_t round)
+static struct verdict judge(struct sim *sim, const struct model_job *job, const struct rules *rules,
+                            uint32_t round)
 {
     struct vote *votes = NULL;
     size_t n = 0, capacity = 0;
@@ -103,15 +104,16 @@ static bool may_build_upon(struct sim *sim, const struct model_job *job, const s
     for (uint32_t round = 1; round <= last_round(job); round++) {
         struct verdict verdict = judge(sim, job, rules, round);
         if (verdict.state == VERDICT_AGREED)
-            standing = digest_equal(&verdict.payload, payload) || standing; /* rivals: by number of rounds, in the core */
+            standing = digest_equal(&verdict.payload, payload) ||
+                       standing; /* rivals: by number of rounds, in the core */
         if (verdict.state == VERDICT_DISPUTED || verdict.state == VERDICT_FAILED)
             standing = false;
     }
     return standing;
 }
 
-static bool operator_voted(struct sim *sim, const struct model_job *job, uint32_t round, size_t operator_index,
-                           const struct core_answer *same)
+static bool operator_voted(struct sim *sim, const struct model_job *job, uint32_t round,
+                           size_t operator_index, const struct core_answer *same)
 {
     for (size_t i = 0; i < job->nleases; i++) {
         const struct model_lease *lease = job->leases[i];
@@ -141,19 +143,22 @@ static void check_inputs(struct sim *sim, const struct sim_plan *plan, size_t no
         size_t below = n->closure[i];
         if (!plan->derived[below] || plan->payloads[node] == NULL ||
             !may_build_upon(sim, model_job(sim, &plan->keys[below]), &plan->rules, &plan->payloads[node][i]))
-            sim_fail(sim, "%s is leased, but %s of its closure is not agreed with the payload it was derived from", n->id,
-                     sim->nodes[below].id);
+            sim_fail(sim,
+                     "%s is leased, but %s of its closure is not agreed with the payload it was derived from",
+                     n->id, sim->nodes[below].id);
     }
 }
 
-static void check_operator(struct sim *sim, const struct model_job *job, const struct core_lease *lease, size_t worker)
+static void check_operator(struct sim *sim, const struct model_job *job, const struct core_lease *lease,
+                           size_t worker)
 {
     size_t operator_index = sim->workers[worker].operator_index;
     for (size_t i = 0; i < job->nleases; i++) {
         const struct model_lease *other = job->leases[i];
         if (other->state == LEASE_LIVE && other->round == lease->round &&
             sim->workers[other->worker].operator_index == operator_index)
-            sim_fail(sim, "operator %s gets a second live lease on one job", sim->operators[operator_index].name);
+            sim_fail(sim, "operator %s gets a second live lease on one job",
+                     sim->operators[operator_index].name);
     }
     if (operator_voted(sim, job, lease->round, operator_index, NULL))
         sim_fail(sim, "operator %s has voted and is asked again", sim->operators[operator_index].name);
@@ -175,7 +180,8 @@ static void check_room(struct sim *sim, size_t index)
     if (live >= worker->capacity.slots)
         sim_fail(sim, "worker %s gets lease %u of %u", worker->name, live + 1, worker->capacity.slots);
     if (worker->revoked || worker->paused)
-        sim_fail(sim, "worker %s is %s and gets a lease", worker->name, worker->revoked ? "revoked" : "paused");
+        sim_fail(sim, "worker %s is %s and gets a lease", worker->name,
+                 worker->revoked ? "revoked" : "paused");
 }
 
 static void record_grant(struct sim *sim, const struct core_lease *lease)
@@ -215,8 +221,8 @@ static void record_end(struct sim *sim, const struct core_lease *lease)
 
 /* --- answers --- */
 
-static enum answer_fate expected_fate(struct sim *sim, const struct model_lease *lease, const struct core_answer *answer,
-                                      size_t sender)
+static enum answer_fate expected_fate(struct sim *sim, const struct model_lease *lease,
+                                      const struct core_answer *answer, size_t sender)
 {
     if (lease == NULL || lease->worker != sender)
         return ANSWER_REJECTED;
@@ -243,11 +249,12 @@ static void record_answer(struct sim *sim, const struct core_event *event, const
     enum answer_fate expected = expected_fate(sim, lease, &effect->answer, sender);
     if (sim->crashes > 0 && lease != NULL && lease->round < last_round(model_job(sim, &lease->key)) &&
         expected == ANSWER_COUNTED && effect->fate == ANSWER_OPEN)
-        expected = ANSWER_OPEN; /* after a restart, earlier rounds are taken to have had their verdict: core.h */
+        expected =
+            ANSWER_OPEN; /* after a restart, earlier rounds are taken to have had their verdict: core.h */
     bool too_many = lease != NULL && lease->nanswers >= 8 && effect->fate == ANSWER_REJECTED;
     if (effect->fate != expected && !too_many)
-        sim_fail(sim, "an answer of %s is %s and should be %s", sim->workers[sender].name, answer_fate_name(effect->fate),
-                 answer_fate_name(expected));
+        sim_fail(sim, "an answer of %s is %s and should be %s", sim->workers[sender].name,
+                 answer_fate_name(effect->fate), answer_fate_name(expected));
     if (lease == NULL || effect->fate == ANSWER_DUPLICATE || effect->fate == ANSWER_REJECTED)
         return;
     if (lease->nanswers >= MODEL_ANSWERS_MAX)
@@ -392,7 +399,10 @@ bool model_feed(struct sim *sim, const struct digest *key)
             past_of(sim, lease, k < lease->nanswers && !lost ? &lease->answers[k] : NULL, &past[n++]);
         } while (++k < lease->nanswers);
     }
-    struct core_event event = {.type = CORE_JOB_HISTORY, .key = *key, .past = past, .npast = n,
+    struct core_event event = {.type = CORE_JOB_HISTORY,
+                               .key = *key,
+                               .past = past,
+                               .npast = n,
                                .flag = (job->settled >> (last_round(job) - 1) & 1) != 0};
     bool alive = n == 0 || world_step(sim, &event);
     free(past);

@@ -68,7 +68,9 @@ static void make_plan(struct sim *sim, size_t p)
     plan->derived = mem_zero(sim->nnodes, sizeof *plan->derived);
     plan->states = mem_zero(sim->nnodes, sizeof *plan->states);
     plan->deriving = mem_zero(sim->nnodes, sizeof *plan->deriving);
-    plan->start_at = p == 0 || sim_chance(sim, 50) ? sim->now_ms + (int64_t)sim_below(sim, 300000) * (int64_t)p : INT64_MAX;
+    plan->start_at = p == 0 || sim_chance(sim, 50)
+                         ? sim->now_ms + (int64_t)sim_below(sim, 300000) * (int64_t)p
+                         : INT64_MAX;
 }
 
 void plan_make(struct sim *sim)

@@ -20,16 +20,14 @@
 
 enum plant {
     PLANT_NONE,
-    PLANT_COUNT_WORKERS,   /* votes are counted per worker, not per operator */
-    PLANT_FORGET_HOLDER,   /* any worker may answer any lease */
-    PLANT_EARLY_LEASE,     /* some dependencies do not hold a node back */
-    PLANT_LOSE_VOTE,       /* a restart forgets an answer */
+    PLANT_COUNT_WORKERS, /* votes are counted per worker, not per operator */
+    PLANT_FORGET_HOLDER, /* any worker may answer any lease */
+    PLANT_EARLY_LEASE,   /* some dependencies do not hold a node back */
+    PLANT_LOSE_VOTE,     /* a restart forgets an answer */
     PLANT_LAST
 };
 
-enum behaviour {
-    HONEST, SLOW, LYING, FLAKY, FAILING, SILENT, BROKEN_MACHINE, BEHAVIOURS
-};
+enum behaviour { HONEST, SLOW, LYING, FLAKY, FAILING, SILENT, BROKEN_MACHINE, BEHAVIOURS };
 
 struct sim_options {
     uint64_t seed;
@@ -56,32 +54,32 @@ struct model_lease {
     int64_t granted_ms, deadline_ms;
     struct model_answer answers[MODEL_ANSWERS_MAX];
     size_t nanswers;
-    size_t epoch;        /* coordinator crashes before it was granted */
+    size_t epoch; /* coordinator crashes before it was granted */
 };
 struct model_job {
     struct digest key;
     struct model_lease **leases;
     size_t nleases, capacity;
-    uint64_t settled;    /* rounds that have had a verdict */
+    uint64_t settled; /* rounds that have had a verdict */
     bool has_rules;
-    struct rules rules;  /* of the last verdict told */
+    struct rules rules; /* of the last verdict told */
 };
 struct sim_node {
     char id[32];
     size_t dependencies[6], ndependencies;
     size_t *closure, nclosure;
     struct core_needs needs;
-    bool fails;                 /* truly does not build */
-    bool random;                /* truly not reproducible */
+    bool fails;  /* truly does not build */
+    bool random; /* truly not reproducible */
 };
 struct sim_plan {
     struct digest id;
     struct rules rules;
-    struct digest *keys;        /* per node, as last derived and recorded */
-    struct digest **payloads;   /* what each was derived from */
+    struct digest *keys;      /* per node, as last derived and recorded */
+    struct digest **payloads; /* what each was derived from */
     bool *derived;
     enum node_state *states;
-    uint32_t *deriving;         /* derivations asked for and not answered: [pending tasks] */
+    uint32_t *deriving; /* derivations asked for and not answered: [pending tasks] */
     enum plan_state state;
     bool wanted, from_scratch;
     int64_t start_at, fresh_since;
@@ -104,7 +102,7 @@ struct sim_held {
 };
 struct sim_worker {
     char name[24];
-    char border_operator[24];   /* as told to the core; differs only under PLANT_COUNT_WORKERS */
+    char border_operator[24]; /* as told to the core; differs only under PLANT_COUNT_WORKERS */
     size_t operator_index;
     enum behaviour behaviour;
     const char *cpu_vendor;
@@ -134,12 +132,12 @@ struct sim {
     size_t noperators;
     struct sim_worker *workers;
     size_t nworkers;
-    struct sim_task *tasks;     /* derivations under way; lost in a crash */
+    struct sim_task *tasks; /* derivations under way; lost in a crash */
     size_t ntasks, task_capacity;
-    struct map *leases, *jobs;  /* the database: by nonce, by key */
+    struct map *leases, *jobs; /* the database: by nonce, by key */
     uint64_t envelopes;
     int64_t last_effect_at;
-    bool all_honest;            /* nobody lies, so that everything must end */
+    bool all_honest; /* nobody lies, so that everything must end */
     size_t steps, crashes, answers, late, verdicts, disputes, forgeries;
     int64_t last_action_at;
 };

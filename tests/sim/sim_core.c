@@ -12,7 +12,9 @@
 
 static int usage(void)
 {
-    fputs("usage: sim_core [--seeds N] [--from S] [--seed S] [--jobs N] [--workers N] [--plant 1-4] [--verbose]\n", stderr);
+    fputs("usage: sim_core [--seeds N] [--from S] [--seed S] [--jobs N] [--workers N] [--plant 1-4] "
+          "[--verbose]\n",
+          stderr);
     return FARM_EXIT_CANNOT_RUN;
 }
 
@@ -49,8 +51,10 @@ int main(int argc, char **argv)
         options.seed = seed;
         world_run(&options, &totals);
     }
-    printf("%llu seeds held: %zu steps, %zu answers (%zu late), %zu verdicts told (%zu disputed), %zu forgeries, %zu coordinator "
-           "crashes\n", (unsigned long long)seeds, totals.steps, totals.answers, totals.late, totals.verdicts,
+    printf("%llu seeds held: %zu steps, %zu answers (%zu late), %zu verdicts told (%zu disputed), %zu "
+           "forgeries, %zu coordinator "
+           "crashes\n",
+           (unsigned long long)seeds, totals.steps, totals.answers, totals.late, totals.verdicts,
            totals.disputes, totals.forgeries, totals.crashes);
     return FARM_EXIT_OK;
 }

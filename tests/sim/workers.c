@@ -17,8 +17,13 @@ static enum behaviour draw_behaviour(struct sim *sim)
     uint64_t x = sim_below(sim, 100);
     if (sim->all_honest)
         return x < 70 ? HONEST : SLOW;
-    return x < 50 ? HONEST : x < 60 ? SLOW : x < 68 ? LYING : x < 76 ? FLAKY : x < 84 ? FAILING : x < 92 ? SILENT
-                                                                                               : BROKEN_MACHINE;
+    return x < 50   ? HONEST
+           : x < 60 ? SLOW
+           : x < 68 ? LYING
+           : x < 76 ? FLAKY
+           : x < 84 ? FAILING
+           : x < 92 ? SILENT
+                    : BROKEN_MACHINE;
 }
 
 void workers_make(struct sim *sim)
@@ -37,10 +42,12 @@ void workers_make(struct sim *sim)
         snprintf(worker->name, sizeof worker->name, "w%zu", i);
         worker->operator_index = i < sim->noperators ? i : sim_below(sim, sim->noperators);
         snprintf(worker->border_operator, sizeof worker->border_operator, "%s",
-                 sim->options.plant == PLANT_COUNT_WORKERS ? worker->name : sim->operators[worker->operator_index].name);
+                 sim->options.plant == PLANT_COUNT_WORKERS ? worker->name
+                                                           : sim->operators[worker->operator_index].name);
         worker->behaviour = draw_behaviour(sim);
         worker->cpu_vendor = vendors[sim_below(sim, ARRAY_SIZE(vendors))];
-        worker->capacity = (struct core_capacity){.slots = 1 + (uint32_t)sim_below(sim, 4), .cores = 8,
+        worker->capacity = (struct core_capacity){.slots = 1 + (uint32_t)sim_below(sim, 4),
+                                                  .cores = 8,
                                                   .memory_bytes = (uint64_t)(3 + sim_below(sim, 6)) << 30,
                                                   .disk_bytes = (uint64_t)100 << 30};
         worker->comes_back_at = sim->now_ms + (int64_t)sim_below(sim, 20000);
@@ -73,7 +80,8 @@ static struct digest payload_of(struct sim *sim, const struct sim_worker *worker
     return payload;
 }
 
-static enum failure_kind failure_of(struct sim *sim, const struct sim_worker *worker, const struct sim_held *held)
+static enum failure_kind failure_of(struct sim *sim, const struct sim_worker *worker,
+                                    const struct sim_held *held)
 {
     if (worker->behaviour == BROKEN_MACHINE && sim_chance(sim, 70))
         return FAILURE_INFRASTRUCTURE;
@@ -160,8 +168,8 @@ void workers_told_answered(struct sim *sim, const struct core_effect *effect)
     for (size_t i = 0; i < sim->nworkers; i++) {
         struct sim_worker *worker = &sim->workers[i];
         struct sim_held *held = find_held(worker, &effect->answer.nonce);
-        if (effect->name == NULL || strcmp(worker->name, effect->name) != 0 || held == NULL || !worker->connected ||
-            sim_chance(sim, 5))
+        if (effect->name == NULL || strcmp(worker->name, effect->name) != 0 || held == NULL ||
+            !worker->connected || sim_chance(sim, 5))
             continue;
         if (worker->behaviour == FLAKY && !is_calm(sim) && sim_chance(sim, 20)) {
             make_answer(sim, worker, held);
@@ -181,8 +189,11 @@ static void connect(struct sim *sim, struct sim_worker *worker)
     CLEANUP_FREE struct core_nonce *nonces = mem_alloc(worker->nheld * sizeof *nonces);
     for (size_t i = 0; i < worker->nheld; i++)
         nonces[i] = worker->held[i].nonce;
-    struct core_event event = {.type = CORE_WORKER_ONLINE, .name = worker->name, .capacity = worker->capacity,
-                               .nonces = nonces, .nnonces = worker->nheld};
+    struct core_event event = {.type = CORE_WORKER_ONLINE,
+                               .name = worker->name,
+                               .capacity = worker->capacity,
+                               .nonces = nonces,
+                               .nnonces = worker->nheld};
     worker->up = worker->connected = true;
     worker->comes_back_at = 0;
     worker->next_heartbeat = sim->now_ms + HEARTBEAT_MS;
@@ -237,7 +248,8 @@ static void act_on(struct sim *sim, struct sim_worker *worker, struct sim_held *
         return;
     }
     if (!held->has_answer && !is_calm(sim) && sim_chance(sim, 2)) {
-        struct core_event event = {.type = CORE_LEASE_REFUSED, .name = worker->name, .text = "no room after all"};
+        struct core_event event = {
+            .type = CORE_LEASE_REFUSED, .name = worker->name, .text = "no room after all"};
         event.answer.nonce = held->nonce;
         drop_held(worker, held);
         world_step(sim, &event);

@@ -12,13 +12,14 @@ enum { DAY_MS = 6 * 3600 * 1000, CRASHES_MAX = 4, STEPS_MAX = 400000, QUIET_MS =
 void sim_fail(struct sim *sim, const char *format, ...)
 {
     va_list args;
-    fprintf(stderr, "sim_core: seed %llu, step %zu, %lld ms: ", (unsigned long long)sim->options.seed, sim->steps,
-            (long long)sim->now_ms);
+    fprintf(stderr, "sim_core: seed %llu, step %zu, %lld ms: ", (unsigned long long)sim->options.seed,
+            sim->steps, (long long)sim->now_ms);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
     fprintf(stderr, "\nreplay: sim_core --seed %llu --jobs %u --workers %u --plant %d --verbose\n",
-            (unsigned long long)sim->options.seed, sim->options.jobs, sim->options.workers, (int)sim->options.plant);
+            (unsigned long long)sim->options.seed, sim->options.jobs, sim->options.workers,
+            (int)sim->options.plant);
     exit(1);
 }
 
@@ -82,8 +83,10 @@ static void tell_workers(struct sim *sim)
         struct core_event event = {
             .type = CORE_WORKER_ADMITTED,
             .name = worker->name,
-            .worker = {.name = worker->name, .operator_name = worker->border_operator,
-                       .anchor = sim->operators[worker->operator_index].anchor, .cpu_vendor = worker->cpu_vendor},
+            .worker = {.name = worker->name,
+                       .operator_name = worker->border_operator,
+                       .anchor = sim->operators[worker->operator_index].anchor,
+                       .cpu_vendor = worker->cpu_vendor},
         };
         world_step(sim, &event);
         event = (struct core_event){.type = CORE_WORKER_REVOKED, .name = worker->name};
@@ -94,7 +97,8 @@ static void tell_workers(struct sim *sim)
             world_step(sim, &event);
     }
     for (size_t i = 0; i < sim->noperators && life == sim->crashes; i++) {
-        struct core_event event = {.type = CORE_OPERATOR_FLAG, .name = sim->operators[i].name, .text = "flagged before"};
+        struct core_event event = {
+            .type = CORE_OPERATOR_FLAG, .name = sim->operators[i].name, .text = "flagged before"};
         if (sim->operators[i].flagged)
             world_step(sim, &event);
     }
@@ -135,7 +139,7 @@ static void start_task(struct sim *sim, const struct core_effect *effect)
     struct sim_task task = {.at = sim->now_ms + (int64_t)sim_below(sim, 50), .node = effect->node};
     while (!digest_equal(&sim->plans[task.plan].id, &effect->plan))
         task.plan++;
-    
+
     task.npayloads = effect->npayloads;
     task.payloads = mem_copy(effect->payloads, effect->npayloads * sizeof *task.payloads);
     task.key = plan_key(sim, task.node, task.payloads, task.npayloads);
@@ -163,8 +167,7 @@ static void run_task(struct sim *sim)
     } else {
         free(task.payloads);
     }
-    struct core_event event = {
-        .type = CORE_NODE_KEYED, .plan = plan->id, .node = task.node, .key = task.key};
+    struct core_event event = {.type = CORE_NODE_KEYED, .plan = plan->id, .node = task.node, .key = task.key};
     world_step(sim, &event);
 }
 
@@ -200,21 +203,25 @@ static bool dies(struct sim *sim)
     return sim->now_ms < sim->calm_at && sim->crashes < CRASHES_MAX && sim_below(sim, 2000) == 0;
 }
 
-static void log_event(const struct sim *sim, const struct core_event *event, const struct core_effects *effects)
+static void log_event(const struct sim *sim, const struct core_event *event,
+                      const struct core_effects *effects)
 {
     if (!sim->options.verbose)
         return;
-    fprintf(stderr, "%lld event %d %s %s:", (long long)sim->now_ms, (int)event->type, event->name != NULL ? event->name : "",
-            event->text != NULL ? event->text : "");
+    fprintf(stderr, "%lld event %d %s %s:", (long long)sim->now_ms, (int)event->type,
+            event->name != NULL ? event->name : "", event->text != NULL ? event->text : "");
     for (size_t i = 0; i < effects->count; i++) {
         const struct core_effect *e = &effects->items[i];
-        fprintf(stderr, " [%d n%zu %s]", (int)e->type, e->type == CORE_LEASE_GRANTED || e->type == CORE_LEASE_ENDED ||
-                e->type == CORE_ANSWERED ? e->lease.node : e->node,
-                e->type == CORE_ANSWERED ? answer_fate_name(e->fate)
+        fprintf(stderr, " [%d n%zu %s]", (int)e->type,
+                e->type == CORE_LEASE_GRANTED || e->type == CORE_LEASE_ENDED || e->type == CORE_ANSWERED
+                    ? e->lease.node
+                    : e->node,
+                e->type == CORE_ANSWERED     ? answer_fate_name(e->fate)
                 : e->type == CORE_NODE_STATE ? node_state_name(e->state)
                 : e->type == CORE_PLAN_STATE ? plan_state_name(e->plan_state)
-                : e->type == CORE_VERDICT ? verdict_state_name(e->verdict->state)
-                : e->type == CORE_LEASE_GRANTED || e->type == CORE_LEASE_ENDED ? e->lease.worker : "");
+                : e->type == CORE_VERDICT    ? verdict_state_name(e->verdict->state)
+                : e->type == CORE_LEASE_GRANTED || e->type == CORE_LEASE_ENDED ? e->lease.worker
+                                                                               : "");
     }
     fputc('\n', stderr);
 }
@@ -230,8 +237,8 @@ bool world_step(struct sim *sim, const struct core_event *event)
     if (core_check(sim->core, &diag) < 0)
         sim_fail(sim, "core_check: %s", diag.text);
     if (r < 0 && event->type != CORE_WORKER_HEARD && event->type != CORE_LEASE_REFUSED &&
-        event->type != CORE_WORKER_OFFLINE && event->type != CORE_WORKER_ONLINE && event->type != CORE_PLAN_CANCEL &&
-        event->type != CORE_OPERATOR_FLAG)
+        event->type != CORE_WORKER_OFFLINE && event->type != CORE_WORKER_ONLINE &&
+        event->type != CORE_PLAN_CANCEL && event->type != CORE_OPERATOR_FLAG)
         sim_fail(sim, "event %d is refused: %s", (int)event->type, diag.text);
     if (dies(sim)) {
         core_effects_done(&effects);
@@ -254,7 +261,7 @@ bool world_step(struct sim *sim, const struct core_event *event)
 
 static void clear_operator(struct sim *sim, struct sim_operator *operator)
 {
-    struct core_event event = {.type = CORE_OPERATOR_CLEAR, .name = operator->name};
+    struct core_event event = {.type = CORE_OPERATOR_CLEAR, .name = operator->name };
     operator->flagged = false;
     if (sim->options.plant != PLANT_COUNT_WORKERS)
         world_step(sim, &event);
@@ -308,7 +315,8 @@ static void calm_down(struct sim *sim)
     for (size_t i = 0; i < sim->noperators; i++)
         clear_operator(sim, &sim->operators[i]);
     for (size_t p = 0; p < PLANS; p++)
-        if (sim->plans[p].wanted && (sim->plans[p].state == PLAN_FAILED || sim->plans[p].state == PLAN_CANCELLED))
+        if (sim->plans[p].wanted &&
+            (sim->plans[p].state == PLAN_FAILED || sim->plans[p].state == PLAN_CANCELLED))
             plan_start(sim, p, false);
 }
 
@@ -380,7 +388,8 @@ static void check_end(struct sim *sim)
     for (size_t p = 0; p < PLANS; p++) {
         const struct sim_plan *plan = &sim->plans[p];
         bool quiet = sim->now_ms - sim->last_effect_at > QUIET_MS; /* else its slow workers are still at it */
-        if (sim->all_honest && quiet && plan->wanted && plan->state == PLAN_RUNNING && could_satisfy(sim, &plan->rules))
+        if (sim->all_honest && quiet && plan->wanted && plan->state == PLAN_RUNNING &&
+            could_satisfy(sim, &plan->rules))
             sim_fail(sim, "everybody is honest and there are enough of them, and plan %zu did not end", p);
     }
 }

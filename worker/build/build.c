@@ -23,8 +23,10 @@ static void add_quoted(struct buf *ret, const char *text)
 
 static int check_text(const char *text, const char *what, struct diag *diag)
 {
-    if (text == NULL || strchr(text, '/') != NULL || !file_path_is_plain(view_text(text)) || !view_is_token(view_text(text)))
-        return diag_set(diag, FARM_E_REFUSED, "recipe: %s \"%.80s\" is not a plain file name", what, text != NULL ? text : "");
+    if (text == NULL || strchr(text, '/') != NULL || !file_path_is_plain(view_text(text)) ||
+        !view_is_token(view_text(text)))
+        return diag_set(diag, FARM_E_REFUSED, "recipe: %s \"%.80s\" is not a plain file name", what,
+                        text != NULL ? text : "");
     return 0;
 }
 
@@ -48,10 +50,11 @@ static int check_plan(const struct build_plan *plan, struct diag *diag)
         error = check_text(plan->patches[i], "patch", diag);
     for (size_t i = 0; error >= 0 && i < plan->nflags; i++)
         if (strpbrk(plan->flags[i], "\n\r") != NULL)
-            error = diag_set(diag, FARM_E_REFUSED, "recipe %s: a configure flag has a line break", plan->name);
+            error =
+                diag_set(diag, FARM_E_REFUSED, "recipe %s: a configure flag has a line break", plan->name);
     if (error >= 0 && (plan->nvalidations > BUILD_VALIDATIONS_MAX || plan->nflags > BUILD_FLAGS_MAX))
-        error = diag_set(diag, FARM_E_LIMIT, "recipe %s: %d validations and %d configure flags are possible", plan->name,
-                         BUILD_VALIDATIONS_MAX, BUILD_FLAGS_MAX);
+        error = diag_set(diag, FARM_E_LIMIT, "recipe %s: %d validations and %d configure flags are possible",
+                         plan->name, BUILD_VALIDATIONS_MAX, BUILD_FLAGS_MAX);
     if (error >= 0 && plan->system == BUILD_CUSTOM && !plan->has_build_sh)
         error = diag_set(diag, FARM_E_REFUSED, "recipe %s: build_style custom needs a build.sh", plan->name);
     return error;
@@ -62,7 +65,8 @@ static int add_step(struct build_steps *steps, const char *name, struct buf *scr
     static const char *const bash[] = {"/bin/bash", "-e", "-o", "pipefail", "-c"};
     size_t n = steps->nsteps;
     if (script->size > BUILD_SCRIPT_TEXT_MAX || n == SANDBOX_STEPS_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "recipe step %s: %zu bytes in step %zu; %d bytes and %d steps are possible", name,
+        return diag_set(diag, FARM_E_LIMIT,
+                        "recipe step %s: %zu bytes in step %zu; %d bytes and %d steps are possible", name,
                         script->size, n, BUILD_SCRIPT_TEXT_MAX, SANDBOX_STEPS_MAX);
     steps->names[n] = mem_string(name);
     steps->scripts[n] = buf_steal(script);
@@ -105,7 +109,8 @@ static void add_install_call(const struct build_plan *plan, struct buf *ret)
     add_call("do_install", ret);
     buf_add_text(ret, "el");
     add_call("install", ret);
-    buf_add_text(ret, "else\n    echo 'farm: build.sh defines neither do_install nor install' >&2\n    exit 1\nfi\n");
+    buf_add_text(
+        ret, "else\n    echo 'farm: build.sh defines neither do_install nor install' >&2\n    exit 1\nfi\n");
 }
 
 static void add_commands(const struct build_plan *plan, enum build_phase phase, struct buf *ret)
@@ -125,11 +130,13 @@ static void add_tolerant(const struct build_plan *plan, struct buf *ret)
 {
     buf_add_text(ret, "set +e\n(\nset -e\n");
     add_commands(plan, PHASE_CHECK, ret);
-    buf_add_text(ret, ")\nstatus=$?\nset -e\nif [ $status -ne 0 ]; then\n"
-                      "    echo \"farm: check failed with status $status; the recipe allows known failures\"\nfi\n");
+    buf_add_text(
+        ret, ")\nstatus=$?\nset -e\nif [ $status -ne 0 ]; then\n"
+             "    echo \"farm: check failed with status $status; the recipe allows known failures\"\nfi\n");
 }
 
-static int add_phase(const struct build_plan *plan, enum build_phase phase, struct build_steps *steps, struct diag *diag)
+static int add_phase(const struct build_plan *plan, enum build_phase phase, struct build_steps *steps,
+                     struct diag *diag)
 {
     struct buf script CLEANUP_BUF = BUF_INIT;
     add_preamble(plan, &script);
@@ -170,7 +177,8 @@ static int add_patches(const struct build_plan *plan, struct build_steps *steps,
     return plan->npatches > 0 ? add_step(steps, "patch", &script, diag) : 0;
 }
 
-static int add_validation(const struct build_plan *plan, size_t index, struct build_steps *steps, struct diag *diag)
+static int add_validation(const struct build_plan *plan, size_t index, struct build_steps *steps,
+                          struct diag *diag)
 {
     const struct build_validation *validation = &plan->validations[index];
     struct buf script CLEANUP_BUF = BUF_INIT;
@@ -185,15 +193,18 @@ static int add_validation(const struct build_plan *plan, size_t index, struct bu
     if (validation->expect != NULL) {
         buf_add_text(&script, "case $output in *");
         add_quoted(&script, validation->expect);
-        buf_add_text(&script, "*) ;; *) echo 'farm: the expected text is not in the output'; status=1 ;; esac\n");
+        buf_add_text(&script,
+                     "*) ;; *) echo 'farm: the expected text is not in the output'; status=1 ;; esac\n");
     }
-    buf_add_text(&script, validation->fatal ? "exit $status\n"
-                                            : "[ $status -eq 0 ] || echo 'farm: validation failed; the recipe says it is "
-                                              "not fatal'\n");
+    buf_add_text(&script, validation->fatal
+                              ? "exit $status\n"
+                              : "[ $status -eq 0 ] || echo 'farm: validation failed; the recipe says it is "
+                                "not fatal'\n");
     return add_step(steps, name, &script, diag);
 }
 
-static void add_bind(struct build_steps *steps, const char *job_dir, const char *host, char *target, bool readonly)
+static void add_bind(struct build_steps *steps, const char *job_dir, const char *host, char *target,
+                     bool readonly)
 {
     size_t n = steps->nbinds++;
     steps->sources[n] = mem_format("%s/%s", job_dir, host);
@@ -205,14 +216,16 @@ static void add_binds(const struct build_plan *plan, const char *job_dir, struct
 {
     add_bind(steps, job_dir, BUILD_HOST_WORK, mem_format(BUILD_WORK_DIR "/%s", plan->name), false);
     add_bind(steps, job_dir, BUILD_HOST_SOURCES, mem_string(BUILD_SOURCES_DIR), true);
-    add_bind(steps, job_dir, BUILD_HOST_RECIPE, mem_format(BUILD_PACKAGES_DIR "/%s/%s", plan->tier, plan->name), true);
+    add_bind(steps, job_dir, BUILD_HOST_RECIPE,
+             mem_format(BUILD_PACKAGES_DIR "/%s/%s", plan->tier, plan->name), true);
     if (plan->has_scripts)
         add_bind(steps, job_dir, BUILD_HOST_SCRIPTS, mem_string(BUILD_SCRIPTS_DIR), true);
     if (plan->npatches > 0)
         add_bind(steps, job_dir, BUILD_HOST_PATCHES, mem_string(BUILD_PATCHES_DIR), true);
 }
 
-int build_steps_make(const struct build_plan *plan, const char *job_dir, struct build_steps **ret, struct diag *diag)
+int build_steps_make(const struct build_plan *plan, const char *job_dir, struct build_steps **ret,
+                     struct diag *diag)
 {
     int error = check_plan(plan, diag);
     if (error < 0)

@@ -33,22 +33,22 @@
 
 #include <stddef.h>
 
-#define BUILD_ROOT_DIR "/mnt/intergenos"
-#define BUILD_WORK_DIR BUILD_ROOT_DIR "/build/work"
-#define BUILD_SOURCES_DIR "/sources"
-#define BUILD_SCRIPTS_DIR BUILD_ROOT_DIR "/scripts"
-#define BUILD_PATCHES_DIR BUILD_ROOT_DIR "/patches"
+#define BUILD_ROOT_DIR     "/mnt/intergenos"
+#define BUILD_WORK_DIR     BUILD_ROOT_DIR "/build/work"
+#define BUILD_SOURCES_DIR  "/sources"
+#define BUILD_SCRIPTS_DIR  BUILD_ROOT_DIR "/scripts"
+#define BUILD_PATCHES_DIR  BUILD_ROOT_DIR "/patches"
 #define BUILD_PACKAGES_DIR BUILD_ROOT_DIR "/packages"
 
 /* Below the job's directory on the host. */
-#define BUILD_HOST_WORK "work"
-#define BUILD_HOST_SRC "work/src"
-#define BUILD_HOST_DEST "work/dest"
+#define BUILD_HOST_WORK    "work"
+#define BUILD_HOST_SRC     "work/src"
+#define BUILD_HOST_DEST    "work/dest"
 #define BUILD_HOST_SOURCES "sources"
-#define BUILD_HOST_RECIPE "recipe"
+#define BUILD_HOST_RECIPE  "recipe"
 #define BUILD_HOST_SCRIPTS "scripts"
 #define BUILD_HOST_PATCHES "patches"
-#define BUILD_HOST_ROOT "root"
+#define BUILD_HOST_ROOT    "root"
 
 enum build_system { BUILD_AUTOTOOLS, BUILD_CMAKE, BUILD_MESON, BUILD_MAKE, BUILD_CUSTOM };
 
@@ -70,14 +70,14 @@ struct build_plan {
     const char *name, *tier;
     enum build_system system;
     bool has_build_sh;
-    bool has_scripts;             /* the tree has scripts/ */
-    const char *const *flags;     /* configure_flags */
+    bool has_scripts;         /* the tree has scripts/ */
+    const char *const *flags; /* configure_flags */
     size_t nflags;
-    const char *const *patches;   /* file names, in order */
+    const char *const *patches; /* file names, in order */
     size_t npatches;
-    const char *install_func;     /* NULL: do_install, else install */
+    const char *install_func; /* NULL: do_install, else install */
     bool tests_enabled;
-    bool tests_may_fail;          /* failure_policy known_failures: a failing check is said in the log and ignored */
+    bool tests_may_fail; /* failure_policy known_failures: a failing check is said in the log and ignored */
     const struct build_validation *validations;
     size_t nvalidations;
 };

@@ -109,7 +109,8 @@ static int check_file(struct check *check, int dirfd, const char *name, const st
     char *path CLEANUP_FREE = mem_format("%s/%s", check->path.size > 0 ? check->path.data : "", name);
     int fd CLEANUP_CLOSE = open_file(dirfd, name, st);
     if (fd < 0 || pread(fd, start, sizeof start, 0) != (ssize_t)sizeof start) {
-        problems_add(check->problems, path, 0, "unreadable", "cannot be read: %s", farm_error_text(fd < 0 ? fd : -EIO));
+        problems_add(check->problems, path, 0, "unreadable", "cannot be read: %s",
+                     farm_error_text(fd < 0 ? fd : -EIO));
         return 0;
     }
     if (!elfneed_is_native(view_of(start, sizeof start)))
@@ -191,7 +192,8 @@ static bool in_system(struct check *check, const char *name)
     return mark == &found_mark;
 }
 
-static bool resolves(struct check *check, const struct loadable *file, const struct ldpath *own, const char *name)
+static bool resolves(struct check *check, const struct loadable *file, const struct ldpath *own,
+                     const char *name)
 {
     if (strchr(name, '/') != NULL)
         return name[0] == '/' && is_library(check, name);
@@ -209,8 +211,10 @@ static void check_loadable(struct check *check, const struct loadable *file)
     for (size_t i = 0; i < file->nneeded; i++)
         if (!resolves(check, file, &own, file->needed[i]))
             problems_add(check->problems, file->path, 0, "library-missing",
-                         "needs %s, which the loader would not find%s%s; add the dependency, or set the file's RUNPATH",
-                         file->needed[i], file->run != NULL ? " by its RUNPATH " : "", file->run != NULL ? file->run : "");
+                         "needs %s, which the loader would not find%s%s; add the dependency, or set the "
+                         "file's RUNPATH",
+                         file->needed[i], file->run != NULL ? " by its RUNPATH " : "",
+                         file->run != NULL ? file->run : "");
     ldpath_done(&own);
 }
 

@@ -25,8 +25,8 @@
 enum { CHECK_ROOTS_MAX = 31, CHECK_FILES_MAX = 1000000 /* entries of a payload */ };
 
 struct check_input {
-    int dest_dirfd;                  /* the payload */
-    const int *roots;                /* directories of the build root, topmost first */
+    int dest_dirfd;   /* the payload */
+    const int *roots; /* directories of the build root, topmost first */
     size_t nroots;
     const char *const *verify_paths; /* absolute */
     size_t nverify_paths;

@@ -47,7 +47,8 @@ static bool is_loadable(const Elf64_Ehdr *header)
            (header->e_type == ET_EXEC || header->e_type == ET_DYN);
 }
 
-static int segment(struct view file, const Elf64_Ehdr *header, unsigned index, Elf64_Phdr *ret, struct diag *diag)
+static int segment(struct view file, const Elf64_Ehdr *header, unsigned index, Elf64_Phdr *ret,
+                   struct diag *diag)
 {
     uint64_t offset = header->e_phoff + (uint64_t)index * sizeof *ret;
     if (offset < header->e_phoff || !read_at(file, offset, ret, sizeof *ret))
@@ -111,7 +112,8 @@ static int read_dynamic(struct view bytes, struct dynamic *dynamic, struct diag 
     int error = 0;
     for (size_t i = 0; error >= 0; i++) {
         if (i == ELFNEED_DYNAMIC_MAX)
-            return diag_set(diag, FARM_E_LIMIT, "the dynamic section has more than %d entries", ELFNEED_DYNAMIC_MAX);
+            return diag_set(diag, FARM_E_LIMIT, "the dynamic section has more than %d entries",
+                            ELFNEED_DYNAMIC_MAX);
         if (!read_at(bytes, i * sizeof entry, &entry, sizeof entry))
             return bad(diag, "its dynamic section has no end");
         if (entry.d_tag == DT_NULL)
@@ -122,8 +124,8 @@ static int read_dynamic(struct view bytes, struct dynamic *dynamic, struct diag 
 }
 
 /* The dynamic section speaks in addresses; the loaded segments say where in the file they are. */
-static int find_strings(struct view file, const Elf64_Ehdr *header, const struct dynamic *dynamic, struct view *ret,
-                        struct diag *diag)
+static int find_strings(struct view file, const Elf64_Ehdr *header, const struct dynamic *dynamic,
+                        struct view *ret, struct diag *diag)
 {
     Elf64_Phdr load;
     struct view bytes = VIEW_NONE;
@@ -156,7 +158,8 @@ static int text(struct view strings, uint64_t offset, struct view *ret, struct d
     return 0;
 }
 
-static int take_texts(struct view strings, const struct dynamic *dynamic, struct elfneed *elf, struct diag *diag)
+static int take_texts(struct view strings, const struct dynamic *dynamic, struct elfneed *elf,
+                      struct diag *diag)
 {
     int error = 0;
     for (size_t i = 0; error >= 0 && i < dynamic->nneeded; i++) {
@@ -174,8 +177,8 @@ static int take_texts(struct view strings, const struct dynamic *dynamic, struct
     return error;
 }
 
-static int read_segments(struct view file, const Elf64_Ehdr *header, struct elfneed *elf, struct view *ret_dynamic,
-                         struct diag *diag)
+static int read_segments(struct view file, const Elf64_Ehdr *header, struct elfneed *elf,
+                         struct view *ret_dynamic, struct diag *diag)
 {
     Elf64_Phdr program;
     struct view bytes = VIEW_NONE;
@@ -183,7 +186,8 @@ static int read_segments(struct view file, const Elf64_Ehdr *header, struct elfn
     for (unsigned i = 0; error >= 0 && i < header->e_phnum; i++) {
         error = segment(file, header, i, &program, diag);
         /* A separate debug file keeps the headers and none of the contents. */
-        if (error < 0 || program.p_filesz == 0 || (program.p_type != PT_INTERP && program.p_type != PT_DYNAMIC))
+        if (error < 0 || program.p_filesz == 0 ||
+            (program.p_type != PT_INTERP && program.p_type != PT_DYNAMIC))
             continue;
         error = segment_bytes(file, &program, &bytes, diag);
         if (error >= 0 && program.p_type == PT_INTERP)

@@ -20,8 +20,8 @@ enum {
 enum { ELFNEED_HEADER = 64 }; /* bytes of an ELF64 header */
 
 enum elfneed_kind {
-    ELFNEED_NONE,    /* not an ELF file, or none that this machine's loader would load: object, other machine, 32 bits */
-    ELFNEED_STATIC,  /* for this machine, without dynamic section */
+    ELFNEED_NONE, /* not an ELF file, or none that this machine's loader would load: object, other machine, 32 bits */
+    ELFNEED_STATIC, /* for this machine, without dynamic section */
     ELFNEED_DYNAMIC,
 };
 

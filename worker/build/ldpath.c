@@ -10,11 +10,17 @@
 #include <unistd.h>
 
 /* glibc's, and what Debian's glibc adds for its multiarch directories (its base is one that builds start from). */
-static const char *const builtin[] = {"/lib64", "/usr/lib64", "/lib", "/usr/lib",
+static const char *const builtin[] = {
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
 #if defined(__x86_64__)
-                                      "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
 #elif defined(__aarch64__)
-                                      "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
 #endif
 };
 

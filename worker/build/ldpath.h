@@ -9,7 +9,8 @@
 #include "view.h"
 
 enum {
-    LDPATH_DIRS_MAX = 4096,     /* directories in one list; more are not kept, and what lies there counts as missing */
+    LDPATH_DIRS_MAX =
+        4096, /* directories in one list; more are not kept, and what lies there counts as missing */
     LDPATH_CONF_MAX = 64 << 10, /* bytes of one ld.so.conf file */
 };
 

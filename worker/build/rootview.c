@@ -79,8 +79,8 @@ static size_t take(char *rest, char *ret_name)
     return size;
 }
 
-static int walk_component(const struct rootview *view, struct rootview_found *found, char *rest, const char *name, bool follow,
-                          int *links)
+static int walk_component(const struct rootview *view, struct rootview_found *found, char *rest,
+                          const char *name, bool follow, int *links)
 {
     char link[ROOTVIEW_PATH_MAX];
     if (strcmp(name, ".") == 0)

@@ -30,7 +30,8 @@ struct rootview_found {
  * 'path' is taken from the root, with or without a leading slash. With follow, a link at the end is resolved too. -ENOENT,
  * -ELOOP, -ENAMETOOLONG, -ENOTDIR.
  */
-int rootview_find(const struct rootview *view, const char *path, bool follow, struct rootview_found *ret) MUST_USE;
+int rootview_find(const struct rootview *view, const char *path, bool follow,
+                  struct rootview_found *ret) MUST_USE;
 /* Opens a regular file for reading; -EINVAL if it is none. Owned. */
 int rootview_open(const struct rootview *view, const char *path) MUST_USE;
 /* Opens a directory of one of the layers; for listing. Owned. */

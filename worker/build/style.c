@@ -27,7 +27,9 @@ static const struct style styles[] = {
                           {"--libdir=/usr/lib", {"--libdir"}},
                           {"--sysconfdir=/etc", {"--sysconfdir"}},
                           {"--localstatedir=/var", {"--localstatedir"}}},
-                         "make -j\"$IGOS_JOBS\"", "make check", "make DESTDIR=\"$DESTDIR\" install"},
+                         "make -j\"$IGOS_JOBS\"",
+                         "make check",
+                         "make DESTDIR=\"$DESTDIR\" install"},
     [BUILD_CMAKE] = {"cmake -S . -B " BUILD_DIR " -G Ninja",
                      {{"-DCMAKE_INSTALL_PREFIX=/usr", {"-DCMAKE_INSTALL_PREFIX"}},
                       {"-DCMAKE_INSTALL_LIBDIR=lib", {"-DCMAKE_INSTALL_LIBDIR"}},
@@ -45,9 +47,13 @@ static const struct style styles[] = {
                       {"--buildtype=plain", {"--buildtype", "-Dbuildtype"}},
                       {"--wrap-mode=nodownload", {"--wrap-mode", "-Dwrap_mode"}}},
                      "ninja -C " BUILD_DIR " -j\"$IGOS_JOBS\"",
-                     "meson test -C " BUILD_DIR " --no-rebuild --print-errorlogs --num-processes \"$IGOS_JOBS\"",
+                     "meson test -C " BUILD_DIR
+                     " --no-rebuild --print-errorlogs --num-processes \"$IGOS_JOBS\"",
                      "DESTDIR=\"$DESTDIR\" meson install -C " BUILD_DIR " --no-rebuild"},
-    [BUILD_MAKE] = {NULL, {{NULL, {NULL}}}, "make -j\"$IGOS_JOBS\" PREFIX=/usr prefix=/usr", "make check",
+    [BUILD_MAKE] = {NULL,
+                    {{NULL, {NULL}}},
+                    "make -j\"$IGOS_JOBS\" PREFIX=/usr prefix=/usr",
+                    "make check",
                     "make DESTDIR=\"$DESTDIR\" PREFIX=/usr prefix=/usr install"},
     [BUILD_CUSTOM] = {NULL, {{NULL, {NULL}}}, NULL, NULL, NULL},
 };
@@ -56,7 +62,8 @@ static bool names_option(const char *flag, const struct option *option)
 {
     for (size_t i = 0; option->spellings[i] != NULL; i++) {
         size_t size = strlen(option->spellings[i]);
-        if (strncmp(flag, option->spellings[i], size) == 0 && (flag[size] == '\0' || strchr("= :", flag[size]) != NULL))
+        if (strncmp(flag, option->spellings[i], size) == 0 &&
+            (flag[size] == '\0' || strchr("= :", flag[size]) != NULL))
             return true;
     }
     return false;

@@ -28,11 +28,11 @@
 extern const unsigned char farm_init_image[], farm_init_image_end[];
 
 enum {
-    OWN_PROCESSES = 3,         /* launcher, bubblewrap and farm-init count against RLIMIT_NPROC too */
-    OPEN_FILES = 4096,         /* the same everywhere: some configure scripts look at it */
+    OWN_PROCESSES = 3, /* launcher, bubblewrap and farm-init count against RLIMIT_NPROC too */
+    OPEN_FILES = 4096, /* the same everywhere: some configure scripts look at it */
     OPEN_FILES_SOFT = 1024,
     STACK_BYTES = 8 << 20,
-    OUT_OF_THE_WAY = 32,       /* descriptors from here on are not among those to be placed */
+    OUT_OF_THE_WAY = 32, /* descriptors from here on are not among those to be placed */
 };
 
 static int memory_file(const char *name, const void *data, size_t size, unsigned flags)
@@ -106,8 +106,9 @@ static int set_limit(const struct limit *limit, struct diag *diag)
     if (limit->lower_is_fine && now.rlim_max < want.rlim_max)
         want.rlim_cur = want.rlim_max = now.rlim_max;
     if (setrlimit((__rlimit_resource_t)limit->resource, &want) < 0)
-        return diag_errno(diag, "cannot set the limit of %s to %" PRIu64 " (the worker's own hard limit is %" PRIu64 ")",
-                          limit->name, limit->hard, (uint64_t)now.rlim_max);
+        return diag_errno(
+            diag, "cannot set the limit of %s to %" PRIu64 " (the worker's own hard limit is %" PRIu64 ")",
+            limit->name, limit->hard, (uint64_t)now.rlim_max);
     return 0;
 }
 
@@ -133,7 +134,9 @@ static int place(const int *fds, struct diag *diag)
     for (int i = 0; i < CHILD_FD_END; i++)
         if (dup2(fds[i], i) < 0)
             return diag_errno(diag, "cannot place descriptor %d", i);
-    return close_range(CHILD_FD_END, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ? diag_errno(diag, "cannot close descriptors") : 0;
+    return close_range(CHILD_FD_END, ~0U, CLOSE_RANGE_CLOEXEC) < 0
+               ? diag_errno(diag, "cannot close descriptors")
+               : 0;
 }
 
 /* Runs in the forked child; on failure its words end up in the log pipe, whose tail becomes the message. */
@@ -163,9 +166,13 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
 static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, int status_write, pid_t *ret,
                        struct diag *diag)
 {
-    int fds[CHILD_FD_END] = {
-        open("/dev/null", O_RDONLY | O_CLOEXEC), log_write,    log_write, LAUNCHER_FD_SCRIPT, status_write,
-        filter_file(),                           init_file()};
+    int fds[CHILD_FD_END] = {open("/dev/null", O_RDONLY | O_CLOEXEC),
+                             log_write,
+                             log_write,
+                             LAUNCHER_FD_SCRIPT,
+                             status_write,
+                             filter_file(),
+                             init_file()};
     int high[CHILD_FD_END];
     int error = 0;
     for (int i = 0; i < CHILD_FD_END; i++) {
@@ -179,7 +186,9 @@ static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, 
     if (error >= 0 && pid < 0)
         error = diag_errno(diag, "cannot fork");
     if (pid > 0)
-        setpgid(pid, pid); /* here too, so that it holds whichever of the two runs first; fails once the other did and exec'd */
+        setpgid(
+            pid,
+            pid); /* here too, so that it holds whichever of the two runs first; fails once the other did and exec'd */
     for (int i = 0; i < CHILD_FD_END; i++) {
         mem_close_p(&high[i]);
         if (i == STDIN_FILENO || i > INIT_FD_STATUS)

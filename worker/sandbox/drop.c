@@ -22,9 +22,11 @@ int sandbox_build_ids(const char *user, unsigned *ret_uid, unsigned *ret_gid, st
     }
     const struct passwd *entry = getpwnam(user != NULL ? user : DEFAULT_USER);
     if (entry == NULL && user != NULL)
-        return diag_set(diag, FARM_E_CONFIG, "there is no user \"%s\" to build as; create it, or leave the setting out", user);
+        return diag_set(diag, FARM_E_CONFIG,
+                        "there is no user \"%s\" to build as; create it, or leave the setting out", user);
     if (entry != NULL && entry->pw_uid == 0)
-        return diag_set(diag, FARM_E_CONFIG, "builds never run as root; name another user than \"%s\"", entry->pw_name);
+        return diag_set(diag, FARM_E_CONFIG, "builds never run as root; name another user than \"%s\"",
+                        entry->pw_name);
     *ret_uid = entry != NULL ? entry->pw_uid : SANDBOX_FALLBACK_ID;
     *ret_gid = entry != NULL ? entry->pw_gid : SANDBOX_FALLBACK_ID;
     return 0;
@@ -36,11 +38,13 @@ static int check_owner(int state_dirfd, unsigned uid, unsigned gid, struct diag 
     if (fstat(state_dirfd, &st) < 0)
         return diag_errno(diag, "cannot look at the state directory");
     if (st.st_uid != uid)
-        return diag_set(diag, FARM_E_CONFIG,
-                        "the state directory belongs to uid %u, and the worker runs as uid %u: chown -R %u:%u it",
-                        (unsigned)st.st_uid, uid, uid, gid);
+        return diag_set(
+            diag, FARM_E_CONFIG,
+            "the state directory belongs to uid %u, and the worker runs as uid %u: chown -R %u:%u it",
+            (unsigned)st.st_uid, uid, uid, gid);
     if ((st.st_mode & 0077) != 0)
-        return diag_set(diag, FARM_E_CONFIG, "the state directory is open to others (mode %04o): chmod 0700 it",
+        return diag_set(diag, FARM_E_CONFIG,
+                        "the state directory is open to others (mode %04o): chmod 0700 it",
                         (unsigned)st.st_mode & 07777);
     return 0;
 }

@@ -85,7 +85,8 @@ static int open_view(const char *path)
 
 static void say_hello(void)
 {
-    int fds[REPORT_FDS] = {[REPORT_FD_PROC] = open_view("/proc"), [REPORT_FD_TMP] = open_view("/tmp"),
+    int fds[REPORT_FDS] = {[REPORT_FD_PROC] = open_view("/proc"),
+                           [REPORT_FD_TMP] = open_view("/tmp"),
                            [REPORT_FD_SHM] = open_view("/dev/shm"),
                            [REPORT_FD_SYSV] = open("/proc/sysvipc/shm", O_RDONLY | O_CLOEXEC)};
     /* A kernel without System V shared memory has no such file; any descriptor keeps the order. */
@@ -97,7 +98,9 @@ static void say_hello(void)
         char bytes[CMSG_SPACE(sizeof fds)];
     } control = {0};
     struct iovec iov = {&report, sizeof report};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;

@@ -12,24 +12,29 @@ static const char *const reserved[] = {"/proc", "/sys", "/dev", "/tmp"};
 /* ',' ':' and '\' mean something in overlay options; nothing here needs more than these. */
 static bool is_safe(const char *text)
 {
-    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-@~/")] == '\0';
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-@~/")] ==
+           '\0';
 }
 
 static int check_host_path(const char *path, const char *what, struct diag *diag)
 {
-    if (path == NULL || strlen(path) > SANDBOX_PATH_MAX || !file_path_is_plain(view_text(path)) || !is_safe(path))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "sandbox job: %s: \"%.100s\" must be a plain path below the state directory, of letters, digits "
-                        "and ._+-@~", what, path != NULL ? path : "");
+    if (path == NULL || strlen(path) > SANDBOX_PATH_MAX || !file_path_is_plain(view_text(path)) ||
+        !is_safe(path))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "sandbox job: %s: \"%.100s\" must be a plain path below the state directory, of letters, digits "
+            "and ._+-@~",
+            what, path != NULL ? path : "");
     return 0;
 }
 
 static int check_inner_path(const char *path, const char *what, struct diag *diag)
 {
-    if (path == NULL || path[0] != '/' || strlen(path) > SANDBOX_PATH_MAX || !file_path_is_plain(view_text(path + 1)))
+    if (path == NULL || path[0] != '/' || strlen(path) > SANDBOX_PATH_MAX ||
+        !file_path_is_plain(view_text(path + 1)))
         return diag_set(diag, FARM_E_REFUSED,
-                        "sandbox job: %s: \"%.100s\" must be an absolute path without . or .. and not /", what,
-                        path != NULL ? path : "");
+                        "sandbox job: %s: \"%.100s\" must be an absolute path without . or .. and not /",
+                        what, path != NULL ? path : "");
     return 0;
 }
 
@@ -40,7 +45,8 @@ static int check_bind(const struct sandbox_bind *bind, struct diag *diag)
         error = check_inner_path(bind->target, "bind target", diag);
     for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(reserved); i++) {
         size_t size = strlen(reserved[i]);
-        if (strncmp(bind->target, reserved[i], size) == 0 && (bind->target[size] == '/' || bind->target[size] == '\0'))
+        if (strncmp(bind->target, reserved[i], size) == 0 &&
+            (bind->target[size] == '/' || bind->target[size] == '\0'))
             error = diag_set(diag, FARM_E_REFUSED, "sandbox job: bind target %s: %s is the sandbox's own",
                              bind->target, reserved[i]);
     }
@@ -58,8 +64,8 @@ static int check_step(const struct sandbox_step *step, struct diag *diag)
     while (step->argv != NULL && step->argv[argc] != NULL)
         argc++;
     if (argc == 0 || argc > SANDBOX_ARGS_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "sandbox job: step %s has %zu arguments, 1 to %d are possible", step->name,
-                        argc, SANDBOX_ARGS_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "sandbox job: step %s has %zu arguments, 1 to %d are possible",
+                        step->name, argc, SANDBOX_ARGS_MAX);
     return check_inner_path(step->argv[0], "step's program", diag);
 }
 
@@ -84,7 +90,8 @@ static int check_limits(const struct sandbox_limits *limits, struct diag *diag)
                   {"shm_bytes", limits->shm_bytes}};
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
         if (needed[i].value == 0)
-            return diag_set(diag, FARM_E_REFUSED, "sandbox job: limit %s is 0; every limit must be set", needed[i].name);
+            return diag_set(diag, FARM_E_REFUSED, "sandbox job: limit %s is 0; every limit must be set",
+                            needed[i].name);
     return 0;
 }
 
@@ -93,12 +100,14 @@ static int check_counts(const struct sandbox_job *job, struct diag *diag)
     const struct {
         const char *name;
         size_t count, least, most;
-    } counts[] = {{"layers", job->nlayers, 1, SANDBOX_LAYERS_MAX}, {"binds", job->nbinds, 0, SANDBOX_BINDS_MAX},
-                  {"variables", job->nenv, 0, SANDBOX_ENV_MAX},    {"steps", job->nsteps, 0, SANDBOX_STEPS_MAX}};
+    } counts[] = {{"layers", job->nlayers, 1, SANDBOX_LAYERS_MAX},
+                  {"binds", job->nbinds, 0, SANDBOX_BINDS_MAX},
+                  {"variables", job->nenv, 0, SANDBOX_ENV_MAX},
+                  {"steps", job->nsteps, 0, SANDBOX_STEPS_MAX}};
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
         if (counts[i].count < counts[i].least || counts[i].count > counts[i].most)
-            return diag_set(diag, FARM_E_LIMIT, "sandbox job: %zu %s; %zu to %zu are possible", counts[i].count,
-                            counts[i].name, counts[i].least, counts[i].most);
+            return diag_set(diag, FARM_E_LIMIT, "sandbox job: %zu %s; %zu to %zu are possible",
+                            counts[i].count, counts[i].name, counts[i].least, counts[i].most);
     return 0;
 }
 

@@ -34,8 +34,9 @@
 #include <unistd.h>
 
 enum {
-    DISK_FULL = 16 << 20, /* with less space than this a failing step is the machine's fault, not the build's */
-    OOM_SCORE = 800,   /* the kernel shall take a build before it takes a worker */
+    DISK_FULL =
+        16 << 20,    /* with less space than this a failing step is the machine's fault, not the build's */
+    OOM_SCORE = 800, /* the kernel shall take a build before it takes a worker */
     CHUNK = 64 << 10,
 };
 
@@ -46,14 +47,14 @@ struct launcher {
     struct record record;
     struct watch watch;
     uint64_t start_us, next_look_us;
-    int log_pipe;        /* read end */
-    int status;          /* farm-init's reports; -1 once it hung up or was cut */
+    int log_pipe; /* read end */
+    int status;   /* farm-init's reports; -1 once it hung up or was cut */
     int signals;
-    int last_status;     /* of the last step that ended, as wait(2) gives it */
-    pid_t group;         /* of bubblewrap and farm-init */
+    int last_status; /* of the last step that ended, as wait(2) gives it */
+    pid_t group;     /* of bubblewrap and farm-init */
     bool hello, done, judged;
-    uint64_t host_oom;   /* the kernel's count of out-of-memory kills at the start */
-    struct tail tail;    /* for the message when the set-up fails */
+    uint64_t host_oom; /* the kernel's count of out-of-memory kills at the start */
+    struct tail tail;  /* for the message when the set-up fails */
 };
 
 static uint64_t now_us(void)
@@ -66,7 +67,8 @@ static uint64_t now_us(void)
 static void publish(struct launcher *launcher)
 {
     launcher->record.magic = RECORD_MAGIC;
-    if (pwrite(LAUNCHER_FD_RESULT, &launcher->record, sizeof launcher->record, 0) != (ssize_t)sizeof launcher->record)
+    if (pwrite(LAUNCHER_FD_RESULT, &launcher->record, sizeof launcher->record, 0) !=
+        (ssize_t)sizeof launcher->record)
         launcher->record.finished = 0; /* the worker then finds no result, and says so */
 }
 
@@ -135,7 +137,8 @@ static void attach(struct launcher *launcher, struct msghdr *message)
     struct diag diag = DIAG_INIT;
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
     int fds[REPORT_FDS];
-    if (header == NULL || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof fds) || launcher->hello) {
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof fds) ||
+        launcher->hello) {
         judge(launcher, SANDBOX_INFRASTRUCTURE, "farm-init greeted without its descriptors");
         stop(launcher);
         return;
@@ -156,7 +159,8 @@ static void step_ended(struct launcher *launcher, const struct report *report)
     if (report->step >= SANDBOX_STEPS_MAX)
         return;
     result->nsteps = report->step + 1;
-    result->steps[report->step] = (struct sandbox_usage){.wall_us = report->wall_us, .user_us = report->user_us,
+    result->steps[report->step] = (struct sandbox_usage){.wall_us = report->wall_us,
+                                                         .user_us = report->user_us,
                                                          .system_us = report->system_us,
                                                          .peak_bytes = report->peak_bytes};
     launcher->last_status = report->status;
@@ -196,7 +200,9 @@ static bool read_status(struct launcher *launcher)
         char bytes[CMSG_SPACE(sizeof(int) * REPORT_FDS)];
     } control;
     struct iovec iov = {&report, sizeof report};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     if (launcher->status < 0)
         return false;
@@ -219,7 +225,8 @@ static void breach(struct launcher *launcher, enum watch_breach breach, const st
     case WATCH_NONE:
         return;
     case WATCH_MEMORY:
-        judge(launcher, SANDBOX_OUT_OF_MEMORY, "the build used %" PRIu64 " MiB of memory; its limit is %" PRIu64 " MiB",
+        judge(launcher, SANDBOX_OUT_OF_MEMORY,
+              "the build used %" PRIu64 " MiB of memory; its limit is %" PRIu64 " MiB",
               sample->memory_bytes >> 20, limits->memory_bytes >> 20);
         break;
     case WATCH_PROCESSES:
@@ -227,7 +234,8 @@ static void breach(struct launcher *launcher, enum watch_breach breach, const st
               limits->processes);
         break;
     case WATCH_DISK:
-        judge(launcher, SANDBOX_BUILD, "the build wrote %" PRIu64 " MiB to disk; its limit is %" PRIu64 " MiB",
+        judge(launcher, SANDBOX_BUILD,
+              "the build wrote %" PRIu64 " MiB to disk; its limit is %" PRIu64 " MiB",
               sample->disk_bytes >> 20, limits->disk_bytes >> 20);
         break;
     case WATCH_RESERVE:
@@ -293,10 +301,11 @@ static void supervise(struct launcher *launcher)
 {
     bool running = true;
     while (running) {
-        struct pollfd fds[POLL_SLOTS] = {[POLL_LOG] = {launcher->log_pipe, POLLIN, 0},
-                                         [POLL_STATUS] = {launcher->status, POLLIN, 0},
-                                         [POLL_LIFELINE] = {launcher->judged ? -1 : LAUNCHER_FD_LIFELINE, POLLIN, 0},
-                                         [POLL_SIGNAL] = {launcher->signals, POLLIN, 0}};
+        struct pollfd fds[POLL_SLOTS] = {
+            [POLL_LOG] = {launcher->log_pipe, POLLIN, 0},
+            [POLL_STATUS] = {launcher->status, POLLIN, 0},
+            [POLL_LIFELINE] = {launcher->judged ? -1 : LAUNCHER_FD_LIFELINE, POLLIN, 0},
+            [POLL_SIGNAL] = {launcher->signals, POLLIN, 0}};
         if (poll(fds, POLL_SLOTS, poll_timeout(launcher, now_us())) < 0 && errno != EINTR)
             abort(); /* EFAULT, EINVAL or ENOMEM: our death takes the build along */
         if (fds[POLL_LIFELINE].revents != 0) {
@@ -385,9 +394,11 @@ static bool machine_failed(struct launcher *launcher)
 {
     uint64_t least = launcher->job.limits.disk_reserve_bytes, left = watch_free(&launcher->watch);
     if (left < (least > DISK_FULL ? least : DISK_FULL))
-        judge(launcher, SANDBOX_INFRASTRUCTURE, "a step failed while this machine's disk had %" PRIu64 " MiB left", left >> 20);
+        judge(launcher, SANDBOX_INFRASTRUCTURE,
+              "a step failed while this machine's disk had %" PRIu64 " MiB left", left >> 20);
     else if (watch_host_oom_kills() > launcher->host_oom)
-        judge(launcher, SANDBOX_OUT_OF_MEMORY, "the kernel ran out of memory and ended processes while this step ran");
+        judge(launcher, SANDBOX_OUT_OF_MEMORY,
+              "the kernel ran out of memory and ended processes while this step ran");
     return launcher->judged;
 }
 
@@ -484,7 +495,8 @@ int sandbox_main(int argc, char **argv)
     close_range(LAUNCHER_FD_END, ~0U, 0);
     setsid();
     umask(022);
-    prctl(PR_SET_DUMPABLE, 1); /* /proc/self must be ours for the id maps; there are no secrets in this process */
+    prctl(PR_SET_DUMPABLE,
+          1); /* /proc/self must be ours for the id maps; there are no secrets in this process */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raise_oom_score();
     if (read_job(&launcher.job) < 0) {

@@ -12,10 +12,12 @@
 
 #if defined(__x86_64__)
 /* x86-64-v2, the level of the build contract; no vendor, so that no configure script guesses a family. */
-#define CPU_TEXT                                                                                                       \
-    "vendor_id\t: InterGenOS\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: x86-64-v2\nstepping\t: 0\n"                     \
-    "cpu MHz\t\t: 1000.000\ncache size\t: 1024 KB\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 11\nwp\t\t: yes\n"  \
-    "flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 "    \
+#define CPU_TEXT                                                                                             \
+    "vendor_id\t: InterGenOS\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: x86-64-v2\nstepping\t: 0\n"       \
+    "cpu MHz\t\t: 1000.000\ncache size\t: 1024 KB\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: "      \
+    "11\nwp\t\t: yes\n"                                                                                      \
+    "flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr "   \
+    "sse sse2 "                                                                                              \
     "syscall nx lm pni ssse3 cx16 sse4_1 sse4_2 popcnt lahf_lm\nbugs\t\t:\nbogomips\t: 2000.00\n"
 #else
 #define CPU_TEXT "BogoMIPS\t: 100.00\n"
@@ -36,7 +38,8 @@ static int write_file(int dirfd, const char *name, struct view content, struct d
 {
     int fd CLEANUP_CLOSE = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
     int error = fd < 0 ? -errno : file_write_all(fd, content.data, content.size);
-    return error < 0 ? diag_set(diag, error, "cannot write the masked %s: %s", name, farm_error_text(error)) : 0;
+    return error < 0 ? diag_set(diag, error, "cannot write the masked %s: %s", name, farm_error_text(error))
+                     : 0;
 }
 
 static int write_cpus(int dirfd, unsigned cores, struct diag *diag)
@@ -84,7 +87,8 @@ int mask_choose(unsigned cores, unsigned first, struct buf *ret, struct diag *di
         if (CPU_ISSET(i, &have))
             usable[count++] = i;
     if (cores > count)
-        return diag_set(diag, FARM_E_UNAVAILABLE, "the job wants %u CPUs and this worker may use %u", cores, count);
+        return diag_set(diag, FARM_E_UNAVAILABLE, "the job wants %u CPUs and this worker may use %u", cores,
+                        count);
     for (unsigned i = 0; i < cores; i++)
         buf_add_format(ret, "%s%u", i > 0 ? "," : "", usable[(first % count + i) % count]);
     return 0;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* OPS_CAPABILITIES by name. */
-static const char *const capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
+static const char *const capabilities[] = {"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
                                            "CAP_SETUID", "CAP_SETGID",       "CAP_KILL"};
 
 void ops_done(struct ops *ops)
@@ -20,7 +20,8 @@ void ops_done(struct ops *ops)
     ops->count = 0;
 }
 
-static void add(struct ops *ops, enum op_kind kind, char *source, const char *target, uint64_t size, unsigned mode)
+static void add(struct ops *ops, enum op_kind kind, char *source, const char *target, uint64_t size,
+                unsigned mode)
 {
     ops->items[ops->count++] = (struct op){kind, source, mem_string(target), size, mode};
 }
@@ -52,10 +53,11 @@ static int check_source(const struct op *op, struct diag *diag)
 {
     bool bind = op->kind == OP_BIND || op->kind == OP_BIND_READONLY;
     if (bind != (op->source != NULL))
-        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: a source belongs to binds alone", op->target);
+        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: a source belongs to binds alone",
+                        op->target);
     if (bind && (!is_below(op->source, OPS_STAGE) || !file_path_is_plain(view_text(op->source + 1))))
-        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: source %s is not below the stage", op->target,
-                        op->source);
+        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: source %s is not below the stage",
+                        op->target, op->source);
     return 0;
 }
 
@@ -67,10 +69,11 @@ static int check_op(const struct ops *ops, size_t index, struct diag *diag)
                    ? 0
                    : diag_set(diag, FARM_E_REFUSED, "sandbox operations: the first must bind the root");
     if (op->target[0] != '/' || !file_path_is_plain(view_text(op->target + 1)))
-        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: not a plain absolute path", op->target);
-    if ((op->kind == OP_TMPFS) != (op->size != 0))
-        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: a size belongs to tmpfs, and must be set",
+        return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s: not a plain absolute path",
                         op->target);
+    if ((op->kind == OP_TMPFS) != (op->size != 0))
+        return diag_set(diag, FARM_E_REFUSED,
+                        "sandbox operation on %s: a size belongs to tmpfs, and must be set", op->target);
     for (size_t i = 1; op->kind != OP_REMOUNT_READONLY && i < index; i++)
         if (is_below(ops->items[i].target, op->target))
             return diag_set(diag, FARM_E_REFUSED, "sandbox operation on %s would hide %s", op->target,
@@ -146,12 +149,12 @@ static void push_op(struct argv *argv, const struct op *op)
     push(argv, op->target);
 }
 
-void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd, const char *cpus,
-              struct argv *ret)
+void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd,
+              const char *cpus, struct argv *ret)
 {
-    static const char *const fixed[] = {"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
-                                        "--unshare-cgroup", "--die-with-parent", "--as-pid-1", "--clearenv",
-                                        "--cap-drop", "ALL"};
+    static const char *const fixed[] = {
+        "--unshare-pid",     "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup",
+        "--die-with-parent", "--as-pid-1",    "--clearenv",    "--cap-drop",    "ALL"};
     char init[32];
     push(ret, bwrap);
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)

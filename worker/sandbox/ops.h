@@ -30,15 +30,16 @@ struct ops {
 };
 
 /* DESIGN: exactly these; a bit for each. */
-#define OPS_CAPABILITIES                                                                                                \
-    (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |                          \
-     UINT64_C(1) << CAP_FSETID | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_KILL)
+#define OPS_CAPABILITIES                                                                                     \
+    (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_FOWNER |                \
+     UINT64_C(1) << CAP_FSETID | UINT64_C(1) << CAP_SETUID | UINT64_C(1) << CAP_SETGID |                     \
+     UINT64_C(1) << CAP_KILL)
 
 /* Where the launcher puts things in its own mount namespace; OPS_STAGE is a tmpfs of its own. */
 #define OPS_STAGE "/tmp"
 #define OPS_STATE OPS_STAGE "/state"
-#define OPS_ROOT OPS_STAGE "/root"
-#define OPS_MASK OPS_STAGE "/mask"
+#define OPS_ROOT  OPS_STAGE "/root"
+#define OPS_MASK  OPS_STAGE "/mask"
 
 void ops_done(struct ops *ops);
 void ops_build(const struct job *job, struct ops *ret);
@@ -52,7 +53,7 @@ struct argv {
 };
 void argv_done(struct argv *argv);
 /* 'cpus': farm-init's argument (mask_choose). */
-void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd, const char *cpus,
-              struct argv *ret);
+void ops_argv(const struct ops *ops, const char *bwrap, const char *hostname, int seccomp_fd, int init_fd,
+              const char *cpus, struct argv *ret);
 
 #endif

@@ -14,18 +14,21 @@
 #include <unistd.h>
 
 #define PROBE_LAYER "root"
-#define PROBE_WORK "work"
-#define PROBE_LOG "log"
+#define PROBE_WORK  "work"
+#define PROBE_LOG   "log"
 
 /* What the kernel or bubblewrap says, and what that means for the owner of the machine. */
 static const struct {
     const char *sign, *remedy;
 } remedies[] = {
-    {"user namespace", "allow them: sysctl user.max_user_namespaces=15000, kernel.unprivileged_userns_clone=1 (Debian), "
-                       "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"},
+    {"user namespace",
+     "allow them: sysctl user.max_user_namespaces=15000, kernel.unprivileged_userns_clone=1 (Debian), "
+     "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"},
     {"uid_map", "the worker's binary must be readable, and its user's id known in this namespace"},
-    {"max_user_namespaces", "/proc/sys is read only here: run the worker outside of a container, or give it a writable one"},
-    {"mount proc", "something covers parts of /proc: run the worker outside of a container, or with an unmasked /proc"},
+    {"max_user_namespaces",
+     "/proc/sys is read only here: run the worker outside of a container, or give it a writable one"},
+    {"mount proc",
+     "something covers parts of /proc: run the worker outside of a container, or with an unmasked /proc"},
     {"bwrap", "apt-get install bubblewrap (0.5 or newer)"},
 };
 
@@ -42,12 +45,15 @@ static int probe_attributes(int dirfd, struct diag *diag)
 {
     int fd CLEANUP_CLOSE = openat(dirfd, PROBE_LAYER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsetxattr(fd, "user.farm.probe", "1", 1, 0) < 0)
-        return diag_errno(diag, "the state directory's file system keeps no user attributes, which overlays need; put it on "
-                                "ext4, xfs or btrfs");
+        return diag_errno(
+            diag,
+            "the state directory's file system keeps no user attributes, which overlays need; put it on "
+            "ext4, xfs or btrfs");
     return 0;
 }
 
-static int probe_run(int state_dirfd, const char *dir, int log_fd, struct sandbox_result *ret, struct diag *diag)
+static int probe_run(int state_dirfd, const char *dir, int log_fd, struct sandbox_result *ret,
+                     struct diag *diag)
 {
     char *layer CLEANUP_FREE = mem_format("%s/" PROBE_LAYER, dir);
     char *work CLEANUP_FREE = mem_format("%s/" PROBE_WORK, dir);
@@ -59,8 +65,15 @@ static int probe_run(int state_dirfd, const char *dir, int log_fd, struct sandbo
         .nlayers = 1,
         .work = work,
         .log_fd = log_fd,
-        .limits = {.cores = 1, .memory_bytes = 64 << 20, .processes = 16, .disk_bytes = 16 << 20, .file_bytes = 1 << 20,
-                   .wall_seconds = 30, .log_bytes = 64 << 10, .tmp_bytes = 1 << 20, .shm_bytes = 1 << 20},
+        .limits = {.cores = 1,
+                   .memory_bytes = 64 << 20,
+                   .processes = 16,
+                   .disk_bytes = 16 << 20,
+                   .file_bytes = 1 << 20,
+                   .wall_seconds = 30,
+                   .log_bytes = 64 << 10,
+                   .tmp_bytes = 1 << 20,
+                   .shm_bytes = 1 << 20},
     };
     int error = sandbox_start(&job, &sandbox, diag);
     if (error >= 0)
@@ -82,8 +95,8 @@ static int probe_in(int state_dirfd, const char *dir, struct diag *diag)
     if (error >= 0)
         error = probe_run(state_dirfd, dir, log_fd, &result, diag);
     if (error >= 0 && result.outcome != SANDBOX_OK)
-        error = diag_set(diag, FARM_E_UNAVAILABLE, "this machine cannot run builds: %s. What to do: %s", result.text,
-                         remedy_of(result.text));
+        error = diag_set(diag, FARM_E_UNAVAILABLE, "this machine cannot run builds: %s. What to do: %s",
+                         result.text, remedy_of(result.text));
     return error;
 }
 

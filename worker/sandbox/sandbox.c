@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 struct sandbox {
-    pid_t pid;     /* the launcher; not reaped before sandbox_wait(), so the number stays ours */
+    pid_t pid; /* the launcher; not reaped before sandbox_wait(), so the number stays ours */
     int pidfd;
-    int lifeline;  /* write end; closing it ends the build */
+    int lifeline; /* write end; closing it ends the build */
     int result_fd;
     bool reaped;
     int status;
@@ -83,10 +83,13 @@ static int spawn(const int *fds, pid_t *ret_pid, struct diag *diag)
     for (int i = 0; i < COUNT; i++)
         mem_close_p(&high[i]);
     posix_spawn_file_actions_destroy(&actions);
-    return error == 0 ? 0 : diag_set(diag, -error, "cannot start the sandbox launcher: %s", farm_error_text(-error));
+    return error == 0
+               ? 0
+               : diag_set(diag, -error, "cannot start the sandbox launcher: %s", farm_error_text(-error));
 }
 
-static int start(const struct sandbox_job *job, int job_fd, int script_fd, struct sandbox *sandbox, struct diag *diag)
+static int start(const struct sandbox_job *job, int job_fd, int script_fd, struct sandbox *sandbox,
+                 struct diag *diag)
 {
     int lifeline[2];
     sandbox->result_fd = memfd_create("farm-result", MFD_CLOEXEC);
@@ -115,8 +118,8 @@ int sandbox_start(const struct sandbox_job *job, struct sandbox **ret, struct di
     job_encode(job, &bytes);
     job_encode_script(job, &script);
     if (script.size > SANDBOX_SCRIPT_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "environment and steps take %zu bytes, %d are possible", script.size,
-                        SANDBOX_SCRIPT_MAX);
+        return diag_set(diag, FARM_E_LIMIT, "environment and steps take %zu bytes, %d are possible",
+                        script.size, SANDBOX_SCRIPT_MAX);
     int job_fd CLEANUP_CLOSE = text_file("farm-job", &bytes);
     int script_fd CLEANUP_CLOSE = text_file("farm-script", &script);
     struct sandbox *sandbox = mem_zero(1, sizeof *sandbox);
@@ -138,8 +141,8 @@ int sandbox_fd(const struct sandbox *sandbox)
 static bool read_record(const struct sandbox *sandbox, struct record *ret)
 {
     struct record record;
-    if (pread(sandbox->result_fd, &record, sizeof record, 0) != (ssize_t)sizeof record || record.magic != RECORD_MAGIC ||
-        record.result.nsteps > SANDBOX_STEPS_MAX)
+    if (pread(sandbox->result_fd, &record, sizeof record, 0) != (ssize_t)sizeof record ||
+        record.magic != RECORD_MAGIC || record.result.nsteps > SANDBOX_STEPS_MAX)
         return false;
     record.result.text[SANDBOX_TEXT_MAX - 1] = '\0';
     *ret = record;
@@ -176,7 +179,8 @@ int sandbox_wait(struct sandbox *sandbox, struct sandbox_result *ret, struct dia
         return 0;
     }
     *ret = (struct sandbox_result){.outcome = SANDBOX_INFRASTRUCTURE, .failed_step = -1, .exit_status = -1};
-    snprintf(ret->text, sizeof ret->text, "the sandbox launcher died (wait status %#x)", (unsigned)sandbox->status);
+    snprintf(ret->text, sizeof ret->text, "the sandbox launcher died (wait status %#x)",
+             (unsigned)sandbox->status);
     return 0;
 }
 

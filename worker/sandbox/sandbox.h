@@ -31,14 +31,14 @@
 #include <stdint.h>
 
 enum {
-    SANDBOX_STEPS_MAX = 32,          /* a recipe has some ten phases */
-    SANDBOX_ENV_MAX = 256,           /* variables; the build contract names about twenty */
-    SANDBOX_ARGS_MAX = 64,           /* arguments of a step */
-    SANDBOX_LAYERS_MAX = 16,         /* overlay options share one page; lookups slow down with depth */
+    SANDBOX_STEPS_MAX = 32,  /* a recipe has some ten phases */
+    SANDBOX_ENV_MAX = 256,   /* variables; the build contract names about twenty */
+    SANDBOX_ARGS_MAX = 64,   /* arguments of a step */
+    SANDBOX_LAYERS_MAX = 16, /* overlay options share one page; lookups slow down with depth */
     SANDBOX_BINDS_MAX = 64,
-    SANDBOX_SCRIPT_MAX = 4 << 20,    /* bytes of environment and steps together */
-    SANDBOX_PATH_MAX = 512,          /* bytes of one path of a job */
-    SANDBOX_TEXT_MAX = 1024,         /* bytes of the explaining sentence */
+    SANDBOX_SCRIPT_MAX = 4 << 20, /* bytes of environment and steps together */
+    SANDBOX_PATH_MAX = 512,       /* bytes of one path of a job */
+    SANDBOX_TEXT_MAX = 1024,      /* bytes of the explaining sentence */
 };
 
 struct sandbox_bind {
@@ -49,11 +49,11 @@ struct sandbox_bind {
 
 /* 0 is refused everywhere but where a field says what it means. */
 struct sandbox_limits {
-    unsigned cores;              /* CPUs the build sees; the spec's jobs */
-    unsigned first_cpu;          /* rotates which CPUs are taken, so that neighbours do not share; any value */
-    uint64_t memory_bytes;       /* anonymous and shared memory, and tmpfs contents, of all processes together */
-    unsigned processes;          /* processes and threads */
-    uint64_t disk_bytes;         /* growth of the root and of the writable binds */
+    unsigned cores;        /* CPUs the build sees; the spec's jobs */
+    unsigned first_cpu;    /* rotates which CPUs are taken, so that neighbours do not share; any value */
+    uint64_t memory_bytes; /* anonymous and shared memory, and tmpfs contents, of all processes together */
+    unsigned processes;    /* processes and threads */
+    uint64_t disk_bytes;   /* growth of the root and of the writable binds */
     uint64_t disk_reserve_bytes; /* the build stops when the file system has less than this left; may be 0 */
     uint64_t file_bytes;         /* one file */
     unsigned wall_seconds;
@@ -71,21 +71,21 @@ struct sandbox_job {
     int state_dirfd;
     const char *const *layers; /* directories, lowest first; read only */
     size_t nlayers;
-    const char *work;          /* an existing directory; "upper" and "overlay" are made in it */
+    const char *work; /* an existing directory; "upper" and "overlay" are made in it */
     const struct sandbox_bind *binds;
     size_t nbinds;
-    const char *const *env;    /* KEY=VALUE */
+    const char *const *env; /* KEY=VALUE */
     size_t nenv;
     const struct sandbox_step *steps; /* none: sets the root up and ends; what the probe does */
     size_t nsteps;
     struct sandbox_limits limits;
-    const char *hostname;      /* NULL: "intergenos" */
-    int log_fd;                /* stdout and stderr of all steps are appended; a regular file (writes may not block) */
+    const char *hostname; /* NULL: "intergenos" */
+    int log_fd; /* stdout and stderr of all steps are appended; a regular file (writes may not block) */
 };
 
 enum sandbox_outcome {
     SANDBOX_OK,
-    SANDBOX_BUILD,          /* a step failed, or the build went over its disk, process, file or log limit */
+    SANDBOX_BUILD, /* a step failed, or the build went over its disk, process, file or log limit */
     SANDBOX_TIMEOUT,
     SANDBOX_OUT_OF_MEMORY,
     SANDBOX_INFRASTRUCTURE, /* the sandbox could not be set up or broke: says nothing about the build */
@@ -100,13 +100,14 @@ struct sandbox_usage {
 
 struct sandbox_result {
     enum sandbox_outcome outcome;
-    int failed_step;    /* index, -1 if none */
-    int exit_status;    /* of the failed step; -1 if it did not exit */
-    int signal;         /* that ended the failed step; 0 if none */
-    size_t nsteps;      /* steps that have usage figures */
+    int failed_step; /* index, -1 if none */
+    int exit_status; /* of the failed step; -1 if it did not exit */
+    int signal;      /* that ended the failed step; 0 if none */
+    size_t nsteps;   /* steps that have usage figures */
     struct sandbox_usage steps[SANDBOX_STEPS_MAX];
-    struct sandbox_usage total; /* wall from the launcher's start; peak of the sum over all processes, as sampled */
-    uint64_t disk_peak_bytes;   /* as sampled */
+    struct sandbox_usage
+        total; /* wall from the launcher's start; peak of the sum over all processes, as sampled */
+    uint64_t disk_peak_bytes; /* as sampled */
     uint64_t log_bytes;
     char text[SANDBOX_TEXT_MAX]; /* a sentence for people; empty if ok */
 };

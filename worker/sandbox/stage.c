@@ -86,7 +86,9 @@ static int check_path(const char *path, const char *what, struct diag *diag)
     const struct open_how how = {.flags = O_PATH | O_CLOEXEC,
                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     int fd CLEANUP_CLOSE = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-    return fd < 0 ? diag_errno(diag, "%s %s (must exist in the state directory, without symbolic links)", what, path) : 0;
+    return fd < 0 ? diag_errno(diag, "%s %s (must exist in the state directory, without symbolic links)",
+                               what, path)
+                  : 0;
 }
 
 static int check_paths(const struct job *job, struct diag *diag)
@@ -129,7 +131,10 @@ int stage_root(const struct job *job, struct diag *diag)
         return diag_set(diag, FARM_E_LIMIT, "the names of the job's %zu layers are too long for one overlay",
                         job->nlayers);
     if (mount("overlay", OPS_ROOT, "overlay", MS_NODEV, options.data) < 0)
-        return diag_errno(diag, "cannot mount the root overlay with %s (Linux 5.11 or newer, and a state directory on "
-                                "ext4, xfs, btrfs or a recent tmpfs, are needed)", options.data);
+        return diag_errno(
+            diag,
+            "cannot mount the root overlay with %s (Linux 5.11 or newer, and a state directory on "
+            "ext4, xfs, btrfs or a recent tmpfs, are needed)",
+            options.data);
     return 0;
 }

@@ -87,7 +87,8 @@ static int descend(struct state *state, const char *name)
         return state->walk->tolerant ? 0 : error;
     }
     state->levels = mem_reserve(state->levels, &state->capacity, state->depth + 1, sizeof *state->levels);
-    state->levels[state->depth] = (struct level){.dev = st.st_dev, .ino = st.st_ino, .name = mem_string(name)};
+    state->levels[state->depth] =
+        (struct level){.dev = st.st_dev, .ino = st.st_ino, .name = mem_string(name)};
     move_to(state, fd);
     state->depth++;
     error = list(state, &state->levels[state->depth - 1], fd);

@@ -18,11 +18,12 @@
 #define WATCH_GROWTH (UINT64_C(4) << 30)
 
 enum {
-    WATCH_SOONEST_MS = 10,     /* closer looks would cost more than they can catch */
-    WATCH_LATEST_MS = 250,     /* a limit is noticed within this time */
-    WATCH_MEASURE_US = 5000000,/* trees are measured this often anyway: others may free the space a build takes */
-    WATCH_DUTY = 20,           /* measuring takes at most one part in so many of the time */
-    WATCH_DELETED_MAX = 1024,  /* deleted open files that are told apart */
+    WATCH_SOONEST_MS = 10, /* closer looks would cost more than they can catch */
+    WATCH_LATEST_MS = 250, /* a limit is noticed within this time */
+    WATCH_MEASURE_US =
+        5000000,     /* trees are measured this often anyway: others may free the space a build takes */
+    WATCH_DUTY = 20, /* measuring takes at most one part in so many of the time */
+    WATCH_DELETED_MAX = 1024, /* deleted open files that are told apart */
 };
 
 static uint64_t statfs_used(int fd)
@@ -185,7 +186,8 @@ struct deleted {
 
 static void deleted_add(struct deleted *deleted, const struct stat *st)
 {
-    if (!S_ISREG(st->st_mode) || st->st_nlink > 0 || st->st_dev == deleted->skip[0] || st->st_dev == deleted->skip[1])
+    if (!S_ISREG(st->st_mode) || st->st_nlink > 0 || st->st_dev == deleted->skip[0] ||
+        st->st_dev == deleted->skip[1])
         return;
     for (size_t i = 0; i < deleted->count; i++)
         if (deleted->seen[i].dev == st->st_dev && deleted->seen[i].ino == st->st_ino)
@@ -268,7 +270,8 @@ int watch_init(struct watch *watch, const struct sandbox_limits *limits, int dis
     struct statfs fs;
     if (fstatfs(disk_dirfd, &fs) < 0)
         return diag_errno(diag, "cannot read the free space of the work directory");
-    *watch = (struct watch){.limits = *limits, .tmp_fd = -1, .shm_fd = -1, .sysv_fd = -1, .disk_dirfd = disk_dirfd};
+    *watch = (struct watch){
+        .limits = *limits, .tmp_fd = -1, .shm_fd = -1, .sysv_fd = -1, .disk_dirfd = disk_dirfd};
     watch->free_measured = statfs_free(disk_dirfd);
     watch->next_measure_us = now_us() + WATCH_MEASURE_US;
     return 0;

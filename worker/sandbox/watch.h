@@ -26,16 +26,16 @@ enum watch_breach { WATCH_NONE, WATCH_MEMORY, WATCH_PROCESSES, WATCH_DISK, WATCH
 
 struct watch_sample {
     uint64_t memory_bytes;
-    unsigned tasks;         /* without farm-init */
+    unsigned tasks; /* without farm-init */
     uint64_t disk_bytes;
-    uint64_t free_bytes;    /* of the file system */
+    uint64_t free_bytes; /* of the file system */
 };
 
 struct watch {
     struct sandbox_limits limits;
-    DIR *proc;              /* the build's /proc; NULL until farm-init said hello */
+    DIR *proc; /* the build's /proc; NULL until farm-init said hello */
     int tmp_fd, shm_fd, sysv_fd;
-    int disk_dirfd;         /* the file system that is watched; borrowed */
+    int disk_dirfd;                           /* the file system that is watched; borrowed */
     const char *trees[SANDBOX_BINDS_MAX + 1]; /* below disk_dirfd; borrowed */
     size_t ntrees;
     uint64_t disk_measured; /* bytes in the trees when they were last measured */
@@ -45,7 +45,8 @@ struct watch {
 };
 
 /* Remembers the free space to compare with. */
-int watch_init(struct watch *watch, const struct sandbox_limits *limits, int disk_dirfd, struct diag *diag) MUST_USE;
+int watch_init(struct watch *watch, const struct sandbox_limits *limits, int disk_dirfd,
+               struct diag *diag) MUST_USE;
 /* Takes the descriptors (enum report_fd) over. */
 int watch_attach(struct watch *watch, int fds[REPORT_FDS], struct diag *diag) MUST_USE;
 void watch_done(struct watch *watch);

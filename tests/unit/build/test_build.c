@@ -53,9 +53,11 @@ static void test_styles(void **state)
         const char *names, *configure;
     } cases[] = {
         {BUILD_AUTOTOOLS, "configure build check install",
-         "./configure --libdir=/usr/lib --sysconfdir=/etc --localstatedir=/var --disable-static --prefix=/opt/x"},
+         "./configure --libdir=/usr/lib --sysconfdir=/etc --localstatedir=/var --disable-static "
+         "--prefix=/opt/x"},
         {BUILD_MESON, "configure build check install",
-         "meson setup igos-build . --libdir=/usr/lib --sysconfdir=/etc --localstatedir=/var --buildtype=plain "
+         "meson setup igos-build . --libdir=/usr/lib --sysconfdir=/etc --localstatedir=/var "
+         "--buildtype=plain "
          "--wrap-mode=nodownload --disable-static --prefix=/opt/x"},
         {BUILD_CMAKE, "configure build check install",
          "cmake -S . -B igos-build -G Ninja -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_INSTALL_LIBDIR=lib "},
@@ -63,8 +65,12 @@ static void test_styles(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const struct build_plan plan = {.name = "x", .tier = "extra", .system = cases[i].system, .flags = flags,
-                                        .nflags = ARRAY_SIZE(flags), .tests_enabled = true};
+        const struct build_plan plan = {.name = "x",
+                                        .tier = "extra",
+                                        .system = cases[i].system,
+                                        .flags = flags,
+                                        .nflags = ARRAY_SIZE(flags),
+                                        .tests_enabled = true};
         struct build_steps *steps = make(&plan);
         expect_names(steps, cases[i].names);
         if (cases[i].configure != NULL)
@@ -77,8 +83,13 @@ static void test_styles(void **state)
 static void test_layout(void **state)
 {
     static const char *const patches[] = {"a-1.patch", "b's.patch"};
-    const struct build_plan plan = {.name = "zlib", .tier = "extra", .system = BUILD_CUSTOM, .has_build_sh = true,
-                                    .has_scripts = true, .patches = patches, .npatches = 2};
+    const struct build_plan plan = {.name = "zlib",
+                                    .tier = "extra",
+                                    .system = BUILD_CUSTOM,
+                                    .has_build_sh = true,
+                                    .has_scripts = true,
+                                    .patches = patches,
+                                    .npatches = 2};
     (void)state;
     struct build_steps *steps = make(&plan);
     expect_names(steps, "patch configure build install");
@@ -103,10 +114,11 @@ static void test_packed_patches(void **state)
     struct diag diag = DIAG_INIT;
     (void)state;
     assert_int_equal(build_steps_make(&plan, "builds/1", &steps, &diag), 0);
-    assert_string_equal(script_of(steps, "patch"), "gzip -dc '/mnt/intergenos/patches/a.patch.gz' | patch -Np1\n"
-                                                   "xz -dc '/mnt/intergenos/patches/b.diff.xz' | patch -Np1\n"
-                                                   "bzip2 -dc '/mnt/intergenos/patches/c.bz2' | patch -Np1\n"
-                                                   "patch -Np1 -i '/mnt/intergenos/patches/d.gz.patch'\n");
+    assert_string_equal(script_of(steps, "patch"),
+                        "gzip -dc '/mnt/intergenos/patches/a.patch.gz' | patch -Np1\n"
+                        "xz -dc '/mnt/intergenos/patches/b.diff.xz' | patch -Np1\n"
+                        "bzip2 -dc '/mnt/intergenos/patches/c.bz2' | patch -Np1\n"
+                        "patch -Np1 -i '/mnt/intergenos/patches/d.gz.patch'\n");
     build_steps_free(steps);
 }
 
@@ -127,10 +139,12 @@ static void test_refused(void **state)
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .system = BUILD_CUSTOM}, "needs a build.sh");
     refuse(&(struct build_plan){.name = "a/b", .tier = "extra"}, "not a plain file name");
     refuse(&(struct build_plan){.name = "..", .tier = "extra"}, "not a plain file name");
-    refuse(&(struct build_plan){.name = "x", .tier = "extra", .patches = up, .npatches = 1}, "not a plain file name");
+    refuse(&(struct build_plan){.name = "x", .tier = "extra", .patches = up, .npatches = 1},
+           "not a plain file name");
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .flags = lines, .nflags = 1}, "line break");
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "a b"}, "no function's name");
-    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "install;id"}, "no function's name");
+    refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = "install;id"},
+           "no function's name");
     refuse(&(struct build_plan){.name = "x", .tier = "extra", .install_func = ""}, "no function's name");
 }
 
@@ -184,10 +198,12 @@ static void write_build_sh(const char *text)
     assert_true(file_make_dirs(AT_FDCWD, dir, 0700, NULL) >= 0);
     assert_true(file_make_dirs(AT_FDCWD, scripts, 0700, NULL) >= 0);
     assert_int_equal(file_write(AT_FDCWD, file, view_text(text), 0644, NULL), 0);
-    assert_int_equal(file_write(AT_FDCWD, functions, VIEW("helper() { echo \"helper $1\"; }\n"), 0644, NULL), 0);
+    assert_int_equal(file_write(AT_FDCWD, functions, VIEW("helper() { echo \"helper $1\"; }\n"), 0644, NULL),
+                     0);
 }
 
-static void expect_run(const struct build_plan *plan, const char *build_sh, const char *step, int status, const char *output)
+static void expect_run(const struct build_plan *plan, const char *build_sh, const char *step, int status,
+                       const char *output)
 {
     struct buf out CLEANUP_BUF = BUF_INIT;
     struct build_steps *steps = make(plan);
@@ -195,13 +211,14 @@ static void expect_run(const struct build_plan *plan, const char *build_sh, cons
     int got = run(steps, step, &out);
     build_steps_free(steps);
     if (got != status || strstr(out.data, output) == NULL)
-        fail_msg("step %s: status %d, expected %d with \"%s\"; output: %s", step, got, status, output, out.data);
+        fail_msg("step %s: status %d, expected %d with \"%s\"; output: %s", step, got, status, output,
+                 out.data);
 }
 
 static void test_phases(void **state)
 {
-    struct build_plan plan = {.name = "x", .tier = "extra", .has_build_sh = true, .has_scripts = true,
-                              .tests_enabled = true};
+    struct build_plan plan = {
+        .name = "x", .tier = "extra", .has_build_sh = true, .has_scripts = true, .tests_enabled = true};
     (void)state;
     expect_run(&plan, "configure() { helper one; }", "configure", 0, "helper one");
     expect_run(&plan, "configure() { false; echo not reached; }", "configure", 1, "");
@@ -209,7 +226,8 @@ static void test_phases(void **state)
     expect_run(&plan, "# nothing", "configure", 0, "");
     expect_run(&plan, "build() { return 3; }", "build", 3, "");
     expect_run(&plan, "check() { false; true; }", "check", 1, "");
-    expect_run(&plan, "do_install() { touch $DESTDIR/a; echo did; }\ninstall() { echo wrong; }", "install", 0, "did");
+    expect_run(&plan, "do_install() { touch $DESTDIR/a; echo did; }\ninstall() { echo wrong; }", "install", 0,
+               "did");
     expect_run(&plan, "install() { echo did; }", "install", 0, "did");
     expect_run(&plan, "build() { :; }", "install", 1, "neither do_install nor install");
     plan.install_func = "my_install";
@@ -221,8 +239,12 @@ static void test_phases(void **state)
 static void test_validations(void **state)
 {
     struct build_validation validation = {"it's there", "helper two\n", "helper two", true};
-    const struct build_plan plan = {.name = "x", .tier = "extra", .has_build_sh = true, .has_scripts = true,
-                                    .validations = &validation, .nvalidations = 1};
+    const struct build_plan plan = {.name = "x",
+                                    .tier = "extra",
+                                    .has_build_sh = true,
+                                    .has_scripts = true,
+                                    .validations = &validation,
+                                    .nvalidations = 1};
     (void)state;
     expect_run(&plan, "", "validate-1", 0, "it's there\nhelper two");
     validation.expect = "* three";
@@ -236,9 +258,8 @@ static void test_validations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_styles), cmocka_unit_test(test_layout), cmocka_unit_test(test_packed_patches),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_phases), cmocka_unit_test(test_validations),
+        cmocka_unit_test(test_styles),  cmocka_unit_test(test_layout), cmocka_unit_test(test_packed_patches),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_phases), cmocka_unit_test(test_validations),
     };
     if (mkdtemp(scratch) == NULL)
         return 1;

@@ -97,8 +97,11 @@ static int check_with(struct scene *scene, const char *const *paths, size_t npat
 {
     problems_done(&scene->problems);
     scene->problems = (struct problems)PROBLEMS_INIT;
-    return check_payload(&(struct check_input){.dest_dirfd = scene->dest, .roots = &scene->root, .nroots = 1,
-                                               .verify_paths = paths, .nverify_paths = npaths},
+    return check_payload(&(struct check_input){.dest_dirfd = scene->dest,
+                                               .roots = &scene->root,
+                                               .nroots = 1,
+                                               .verify_paths = paths,
+                                               .nverify_paths = npaths},
                          &scene->problems);
 }
 
@@ -126,7 +129,8 @@ static void test_empty(void **state)
 
 static void test_paths(void **state)
 {
-    static const char *const paths[] = {"/usr/share/a", "/lib/b", "/usr/share/missing", "/usr/lib/libc.so.6", "/usr/bin/link"};
+    static const char *const paths[] = {"/usr/share/a", "/lib/b", "/usr/share/missing", "/usr/lib/libc.so.6",
+                                        "/usr/bin/link"};
     struct scene *scene = *state;
     put_text(scene->dest, "usr/share/a", "");
     put_text(scene->dest, "usr/lib/b", "");

@@ -35,9 +35,11 @@ static int run(struct sandbox_job *job, struct diag *diag)
     sandbox_free(sandbox);
     if (error < 0)
         return error;
-    printf("outcome %s, step %d: %s\n", sandbox_outcome_name(result.outcome), result.failed_step, result.text);
+    printf("outcome %s, step %d: %s\n", sandbox_outcome_name(result.outcome), result.failed_step,
+           result.text);
     for (size_t i = 0; i < result.nsteps; i++)
-        printf("  %-12s wall %.2f s, cpu %.2f s, peak %.1f MiB\n", job->steps[i].name, (double)result.steps[i].wall_us / 1e6,
+        printf("  %-12s wall %.2f s, cpu %.2f s, peak %.1f MiB\n", job->steps[i].name,
+               (double)result.steps[i].wall_us / 1e6,
                (double)(result.steps[i].user_us + result.steps[i].system_us) / 1e6,
                (double)result.steps[i].peak_bytes / 1048576);
     printf("  total        wall %.2f s, peak of all %.1f MiB\n", (double)result.total.wall_us / 1e6,
@@ -53,9 +55,11 @@ static int check(int state, const char *job_dir, char **layers, size_t nlayers, 
     int dest_fd CLEANUP_CLOSE = file_open_dir(state, dest, diag);
     for (size_t i = 0; i < nlayers; i++)
         roots[i] = file_open_dir(state, layers[nlayers - 1 - i], diag);
-    int error = dest_fd < 0 ? dest_fd
-                            : check_payload(&(struct check_input){.dest_dirfd = dest_fd, .roots = roots, .nroots = nlayers},
-                                            &problems);
+    int error =
+        dest_fd < 0
+            ? dest_fd
+            : check_payload(&(struct check_input){.dest_dirfd = dest_fd, .roots = roots, .nroots = nlayers},
+                            &problems);
     problems_print(&problems, stdout);
     problems_done(&problems);
     for (size_t i = 0; i < nlayers; i++)
@@ -72,11 +76,21 @@ int main(int argc, char **argv)
     if (argc < 7)
         return FARM_EXIT_CANNOT_RUN;
     char *destdir = mem_format("DESTDIR=" BUILD_WORK_DIR "/%s/dest", argv[3]);
-    const char *const env[] = {"PATH=/usr/bin:/usr/sbin:/bin:/sbin", "HOME=/root", "LC_ALL=POSIX", "TZ=UTC", destdir,
-                               "IGOS_JOBS=2", "MAKEFLAGS=-j2", "SOURCE_DATE_EPOCH=1665705600",
-                               "CFLAGS=-march=x86-64-v2 -mtune=generic -O2 -pipe", "IGOS_SOURCES=/sources"};
-    const struct build_plan plan = {.name = argv[3], .tier = argv[4], .system = style_of(argv[5]),
-                                    .has_build_sh = style_of(argv[5]) == BUILD_CUSTOM, .has_scripts = true};
+    const char *const env[] = {"PATH=/usr/bin:/usr/sbin:/bin:/sbin",
+                               "HOME=/root",
+                               "LC_ALL=POSIX",
+                               "TZ=UTC",
+                               destdir,
+                               "IGOS_JOBS=2",
+                               "MAKEFLAGS=-j2",
+                               "SOURCE_DATE_EPOCH=1665705600",
+                               "CFLAGS=-march=x86-64-v2 -mtune=generic -O2 -pipe",
+                               "IGOS_SOURCES=/sources"};
+    const struct build_plan plan = {.name = argv[3],
+                                    .tier = argv[4],
+                                    .system = style_of(argv[5]),
+                                    .has_build_sh = style_of(argv[5]) == BUILD_CUSTOM,
+                                    .has_scripts = true};
     int state = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = state < 0 ? diag_errno(&diag, "state") : sandbox_drop_root(NULL, state, &diag);
     if (error >= 0)
@@ -85,13 +99,26 @@ int main(int argc, char **argv)
         error = file_make_dirs(state, steps->layer_work, 0700, &diag);
     if (error >= 0) {
         struct sandbox_job job = {
-            .state_dirfd = state, .layers = (const char *const *)&argv[6], .nlayers = (size_t)argc - 6,
-            .work = steps->layer_work, .binds = steps->binds, .nbinds = steps->nbinds, .env = env,
-            .nenv = ARRAY_SIZE(env), .steps = steps->steps, .nsteps = steps->nsteps,
+            .state_dirfd = state,
+            .layers = (const char *const *)&argv[6],
+            .nlayers = (size_t)argc - 6,
+            .work = steps->layer_work,
+            .binds = steps->binds,
+            .nbinds = steps->nbinds,
+            .env = env,
+            .nenv = ARRAY_SIZE(env),
+            .steps = steps->steps,
+            .nsteps = steps->nsteps,
             .log_fd = openat(state, "log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600),
-            .limits = {.cores = 2, .memory_bytes = UINT64_C(4) << 30, .processes = 1024, .disk_bytes = UINT64_C(8) << 30,
-                       .file_bytes = UINT64_C(4) << 30, .wall_seconds = 1200, .log_bytes = 64 << 20,
-                       .tmp_bytes = 1 << 30, .shm_bytes = 256 << 20}};
+            .limits = {.cores = 2,
+                       .memory_bytes = UINT64_C(4) << 30,
+                       .processes = 1024,
+                       .disk_bytes = UINT64_C(8) << 30,
+                       .file_bytes = UINT64_C(4) << 30,
+                       .wall_seconds = 1200,
+                       .log_bytes = 64 << 20,
+                       .tmp_bytes = 1 << 30,
+                       .shm_bytes = 256 << 20}};
         error = run(&job, &diag);
     }
     if (error >= 0)

@@ -47,8 +47,9 @@ static void test_the_example_lacks_exactly_its_own_pin(void **state)
     struct tree *tree = NULL;
     struct tree_pin pin = {0};
     (void)state;
-    assert_int_equal(local_tree_load(FARM_SOURCE_DIR "/examples/foundation", NULL, &tree, &pin, &problems, NULL),
-                     FARM_E_REFUSED);
+    assert_int_equal(
+        local_tree_load(FARM_SOURCE_DIR "/examples/foundation", NULL, &tree, &pin, &problems, NULL),
+        FARM_E_REFUSED);
     assert_int_equal(problems.count, 1);
     assert_string_equal(problems.items[0].rule, "pin-missing");
     assert_non_null(strstr(problems.items[0].file, "farm-verify/package.yml"));

@@ -79,7 +79,8 @@ static void test_colours_only_on_a_terminal(void **state)
 /* What strangers write must not draw on an operator's terminal. */
 static void test_control_bytes_are_replaced_in_cells(void **state)
 {
-    CLEANUP_JSON json_t *object = json_pack("{s:s, s:i, s:n}", "text", "a\033[2Jb\nc", "number", 7, "nothing");
+    CLEANUP_JSON json_t *object =
+        json_pack("{s:s, s:i, s:n}", "text", "a\033[2Jb\nc", "number", 7, "nothing");
     (void)state;
     CLEANUP_FREE char *text = cli_cell(object, "text"), *number = cli_cell(object, "number");
     CLEANUP_FREE char *nothing = cli_cell(object, "nothing"), *absent = cli_cell(object, "absent");
@@ -92,8 +93,8 @@ static void test_control_bytes_are_replaced_in_cells(void **state)
 static void test_a_summary_names_what_is_there(void **state)
 {
     CLEANUP_BUF struct buf out = BUF_INIT;
-    CLEANUP_JSON json_t *plan = json_pack("{s:i, s:i, s:{s:i, s:i, s:i}}", "nodes", 12, "elapsed_ms", 125000, "counts",
-                                          "agreed", 5, "running", 2, "disputed", 1);
+    CLEANUP_JSON json_t *plan = json_pack("{s:i, s:i, s:{s:i, s:i, s:i}}", "nodes", 12, "elapsed_ms", 125000,
+                                          "counts", "agreed", 5, "running", 2, "disputed", 1);
     (void)state;
     status_view_summary(plan, &out);
     assert_string_equal(out.data, "agreed 5 of 12, 2 running, 1 disputed (2 min 05 s)");

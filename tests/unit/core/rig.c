@@ -182,8 +182,11 @@ static void admit(struct rig *rig, const char *name, const char *cpu_vendor, con
     operator_of(name, operator_name);
     struct core_event event = {
         .type = CORE_WORKER_ADMITTED,
-        .worker = {.name = name, .operator_name = operator_name, .anchor = isupper((unsigned char)name[0]) != 0,
-                   .cpu_vendor = cpu_vendor, .kernel = kernel},
+        .worker = {.name = name,
+                   .operator_name = operator_name,
+                   .anchor = isupper((unsigned char)name[0]) != 0,
+                   .cpu_vendor = cpu_vendor,
+                   .kernel = kernel},
     };
     assert_int_equal(rig_step(rig, &event), 0);
 }
@@ -193,7 +196,10 @@ int rig_online(struct rig *rig, const char *name, uint32_t slots, const struct c
     struct core_event event = {
         .type = CORE_WORKER_ONLINE,
         .name = name,
-        .capacity = {.slots = slots, .cores = 8, .memory_bytes = (uint64_t)16 << 30, .disk_bytes = (uint64_t)100 << 30},
+        .capacity = {.slots = slots,
+                     .cores = 8,
+                     .memory_bytes = (uint64_t)16 << 30,
+                     .disk_bytes = (uint64_t)100 << 30},
         .nonces = nonces,
         .nnonces = n,
     };
@@ -230,7 +236,8 @@ void rig_worker_facts(struct rig *rig, const char *name, const char *cpu_vendor,
 void rig_add(struct rig *rig, const char *id, const char *need1, const char *need2)
 {
     assert_true(rig->nnodes < RIG_NODES_MAX);
-    rig->nodes[rig->nnodes++] = (struct rig_node){.id = id, .needs = {need1, need2}, .estimate_seconds = 60, .cores = 1};
+    rig->nodes[rig->nnodes++] =
+        (struct rig_node){.id = id, .needs = {need1, need2}, .estimate_seconds = 60, .cores = 1};
 }
 
 size_t rig_index(const struct rig *rig, const char *id)
@@ -252,8 +259,11 @@ static int start(struct rig *rig, bool from_scratch)
         struct core_node *to = &nodes[i];
         to->id = from->id;
         to->rules = rig->rules;
-        to->needs = (struct core_needs){.cores = from->cores, .memory_bytes = from->memory_bytes, .wall_seconds = 3600,
-                                        .priority = from->priority, .estimate_seconds = from->estimate_seconds};
+        to->needs = (struct core_needs){.cores = from->cores,
+                                        .memory_bytes = from->memory_bytes,
+                                        .wall_seconds = 3600,
+                                        .priority = from->priority,
+                                        .estimate_seconds = from->estimate_seconds};
         for (size_t k = 0; k < 8 && from->needs[k] != NULL; k++) {
             size_t need = rig_index(rig, from->needs[k]);
             edges[i][to->ndependencies++] = need;
@@ -267,8 +277,11 @@ static int start(struct rig *rig, bool from_scratch)
         to->dependencies = edges[i];
         to->closure = closures[i];
     }
-    struct core_event event = {
-        .type = CORE_PLAN_START, .plan = rig->plan, .nodes = nodes, .nnodes = rig->nnodes, .flag = from_scratch};
+    struct core_event event = {.type = CORE_PLAN_START,
+                               .plan = rig->plan,
+                               .nodes = nodes,
+                               .nnodes = rig->nnodes,
+                               .flag = from_scratch};
     return rig_step(rig, &event);
 }
 
@@ -288,8 +301,8 @@ struct rig_lease *rig_lease(struct rig *rig, const char *node, const char *worke
 {
     for (size_t i = rig->nleases; i > 0; i--) {
         struct rig_lease *lease = &rig->leases[i - 1];
-        if (strcmp(lease->node, node) == 0 && (worker == NULL ? lease->state == LEASE_LIVE
-                                                              : strcmp(lease->worker, worker) == 0))
+        if (strcmp(lease->node, node) == 0 &&
+            (worker == NULL ? lease->state == LEASE_LIVE : strcmp(lease->worker, worker) == 0))
             return lease;
     }
     return NULL;
@@ -308,8 +321,8 @@ struct digest rig_payload(char letter)
     return digest_of(view_of(&letter, 1));
 }
 
-enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct core_nonce *nonce, char letter,
-                               enum failure_kind failure, uint64_t envelope)
+enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct core_nonce *nonce,
+                               char letter, enum failure_kind failure, uint64_t envelope)
 {
     struct core_event event = {.type = CORE_ANSWER, .name = worker};
     event.answer.nonce = *nonce;
@@ -326,7 +339,8 @@ enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct
     return ANSWER_REJECTED;
 }
 
-enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char letter, enum failure_kind failure)
+enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char letter,
+                            enum failure_kind failure)
 {
     assert_non_null(lease);
     return rig_answer_as(rig, lease->worker, &lease->nonce, letter, failure, ++rig->envelopes);

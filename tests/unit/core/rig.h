@@ -42,7 +42,7 @@ struct rig_seen {
 
 struct rig_node {
     const char *id;
-    const char *needs[8];      /* ids of direct dependencies; the closure is everything reachable */
+    const char *needs[8]; /* ids of direct dependencies; the closure is everything reachable */
     uint32_t estimate_seconds;
     int32_t priority;
     uint32_t cores;
@@ -60,14 +60,14 @@ struct rig {
     struct digest keys[RIG_NODES_MAX]; /* as last derived */
     struct digest refused;             /* derivations of this node id's digest are refused */
     bool refuse;
-    bool hold_derivations;             /* the test answers CORE_DERIVE itself */
+    bool hold_derivations; /* the test answers CORE_DERIVE itself */
     size_t derivations;
     struct rig_lease leases[RIG_LEASES_MAX];
     size_t nleases;
     struct rig_seen seen[RIG_EFFECTS_MAX];
     size_t nseen;
     uint64_t envelopes;
-    char online[32][16];               /* names; "": none */
+    char online[32][16]; /* names; "": none */
     struct diag diag;
 };
 
@@ -101,9 +101,10 @@ size_t rig_live(struct rig *rig, const char *node);
 /* The payload named by a letter. */
 struct digest rig_payload(char letter);
 /* Answers the lease; gives the fate. 'letter' 0: failure. */
-enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char letter, enum failure_kind failure);
-enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct core_nonce *nonce, char letter,
-                               enum failure_kind failure, uint64_t envelope);
+enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char letter,
+                            enum failure_kind failure);
+enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct core_nonce *nonce,
+                               char letter, enum failure_kind failure, uint64_t envelope);
 /* All live leases of the node answer the letter. */
 void rig_answer_all(struct rig *rig, const char *node, char letter);
 int rig_refuse(struct rig *rig, const struct rig_lease *lease, const char *text);

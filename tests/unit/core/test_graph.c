@@ -43,7 +43,8 @@ static void edges_must_point_back(void **state)
     (void)state;
     struct rig *rig = rig_open();
     size_t self = 0;
-    struct core_node node = {.id = "base/a", .dependencies = &self, .ndependencies = 1, .rules = {.quorum = 1}};
+    struct core_node node = {
+        .id = "base/a", .dependencies = &self, .ndependencies = 1, .rules = {.quorum = 1}};
     struct core_event event = {.type = CORE_PLAN_START, .plan = rig->plan, .nodes = &node, .nnodes = 1};
     assert_int_equal(rig_step(rig, &event), FARM_E_SYNTAX);
     node.ndependencies = 0;
@@ -63,9 +64,9 @@ static void a_wrong_closure_halts(void **state)
     size_t first = 0;
     rig_add(rig, "base/a", NULL, NULL);
     rig_add(rig, "base/b", NULL, NULL);
-    struct core_node nodes[2] = {{.id = "base/a", .rules = {.quorum = 1, .max_attempts = 3}},
-                                 {.id = "base/b", .closure = &first, .nclosure = 1,
-                                  .rules = {.quorum = 1, .max_attempts = 3}}};
+    struct core_node nodes[2] = {
+        {.id = "base/a", .rules = {.quorum = 1, .max_attempts = 3}},
+        {.id = "base/b", .closure = &first, .nclosure = 1, .rules = {.quorum = 1, .max_attempts = 3}}};
     struct core_event event = {.type = CORE_PLAN_START, .plan = rig->plan, .nodes = nodes, .nnodes = 2};
     assert_int_equal(rig_step(rig, &event), 0);
     assert_int_equal(rig_state(rig, "base/b"), NODE_HALTED);
@@ -124,7 +125,8 @@ static void the_most_urgent_first(void **state)
     assert_int_equal(rig_node(rig, "base/long").remaining_seconds, 5060);
     rig_worker_slots(rig, "a1", 1);
     /* base/after is not keyed yet when base/long's machine gets free. */
-    static const char *const order[] = {"base/urgent", "base/long", "base/short", "base/after", "base/short2"};
+    static const char *const order[] = {"base/urgent", "base/long", "base/short", "base/after",
+                                        "base/short2"};
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         assert_int_equal(rig_live(rig, order[i]), 1);
         rig_answer_all(rig, order[i], 'x');

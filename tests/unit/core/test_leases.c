@@ -52,7 +52,8 @@ static void a_forgotten_lease_ends_at_once(void **state)
     struct rig_lease lease = *rig_lease(rig, "base/zlib", NULL);
     rig_online(rig, lease.worker, 4, NULL, 0);
     assert_int_equal(rig_lease(rig, "base/zlib", lease.worker)->state, LEASE_EXPIRED);
-    assert_string_not_equal(rig_lease(rig, "base/zlib", NULL)->worker, lease.worker); /* another is preferred */
+    assert_string_not_equal(rig_lease(rig, "base/zlib", NULL)->worker,
+                            lease.worker); /* another is preferred */
     assert_int_equal(rig_node(rig, "base/zlib").infrastructure_failures, 1);
     rig_close(rig);
 }
@@ -97,7 +98,8 @@ static void trouble_retries_then_halts(void **state)
     struct rig *rig = open_with("a", 1);
     for (int attempt = 1; attempt <= 3; attempt++) {
         assert_int_equal(rig_live(rig, "base/zlib"), 1);
-        assert_int_equal(rig_answer(rig, rig_lease(rig, "base/zlib", NULL), 0, FAILURE_INFRASTRUCTURE), ANSWER_RETRIED);
+        assert_int_equal(rig_answer(rig, rig_lease(rig, "base/zlib", NULL), 0, FAILURE_INFRASTRUCTURE),
+                         ANSWER_RETRIED);
         assert_int_equal(rig_live(rig, "base/zlib"), 0);
         rig_advance(rig, 200000);
     }
@@ -128,7 +130,8 @@ static void three_operators_halt_a_job(void **state)
     (void)state;
     struct rig *rig = open_with("abcde", 2);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(rig_refuse(rig, rig_lease(rig, "base/zlib", NULL), "its spec is not what the tree gives"), 0);
+        assert_int_equal(
+            rig_refuse(rig, rig_lease(rig, "base/zlib", NULL), "its spec is not what the tree gives"), 0);
     assert_int_equal(rig_state(rig, "base/zlib"), NODE_RUNNING); /* one is still at it */
     rig_answer_all(rig, "base/zlib", 'x');
     assert_int_equal(rig_state(rig, "base/zlib"), NODE_HALTED);
@@ -188,7 +191,8 @@ static struct rig *restarted(struct rig_lease *ret_live, bool history_first)
     if (!history_first)
         rig_online(rig, "b1", 4, &ret_live->nonce, 1);
     struct core_past_lease past[2] = {past_of(rig, &answered, 'x'), past_of(rig, ret_live, 0)};
-    struct core_event event = {.type = CORE_JOB_HISTORY, .key = digest_of(VIEW("base/zlib")), .past = past, .npast = 2};
+    struct core_event event = {
+        .type = CORE_JOB_HISTORY, .key = digest_of(VIEW("base/zlib")), .past = past, .npast = 2};
     assert_int_equal(rig_step(rig, &event), 0);
     assert_int_equal(rig_start(rig), 0);
     return rig;
@@ -242,13 +246,17 @@ static void open_votes_stay_open_after_a_restart(void **state)
     rig_worker(rig, "a1");
     rig_worker(rig, "b1");
     struct core_past_lease past[2] = {past_of(rig, &lease, 'x'), past_of(rig, &lease, 0)};
-    const char *other = strcmp(lease.worker, "a1") == 0 ? "b1" : "a1", *operator_name = other[0] == 'a' ? "a" : "b";
+    const char *other = strcmp(lease.worker, "a1") == 0 ? "b1" : "a1",
+               *operator_name = other[0] == 'a' ? "a" : "b";
     past[1].nonce.bytes[0] ^= 1;
     past[1].worker = other;
     past[1].operator_name = operator_name;
     past[1].state = LEASE_EXPIRED;
-    struct core_event event = {
-        .type = CORE_JOB_HISTORY, .key = digest_of(VIEW("base/zlib")), .past = past, .npast = 2, .flag = true};
+    struct core_event event = {.type = CORE_JOB_HISTORY,
+                               .key = digest_of(VIEW("base/zlib")),
+                               .past = past,
+                               .npast = 2,
+                               .flag = true};
     assert_int_equal(rig_step(rig, &event), 0);
     assert_int_equal(rig_answer_as(rig, other, &past[1].nonce, 'z', FAILURE_NONE, 9), ANSWER_OPEN);
     rig_close(rig);

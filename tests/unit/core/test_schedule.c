@@ -93,7 +93,8 @@ static void large_jobs_get_their_turn(void **state)
     rig->nodes[0].priority = 1;
     rig_worker(rig, "a1");
     rig_start(rig);
-    rig_answer_all(rig, "base/p0", 'x'); /* two were running; now base/p1 is wanted, and one small one still runs */
+    rig_answer_all(rig, "base/p0",
+                   'x'); /* two were running; now base/p1 is wanted, and one small one still runs */
     size_t answered = 0;
     while (rig_live(rig, "base/p1") == 0 && answered < 10)
         for (size_t i = 2; i < 12; i++)
@@ -224,8 +225,10 @@ static void the_walk_is_even(void **state)
         for (char i = 0; i < 2; i++) {
             char name[3] = {(char)('d' + 13 * i), '2', '\0'};
             rig_worker(rig, name);
-            struct core_event event = {.type = CORE_WORKER_ONLINE, .name = name,
-                                       .capacity = {.slots = 1, .cores = 8, .memory_bytes = (uint64_t)32 << 30}};
+            struct core_event event = {
+                .type = CORE_WORKER_ONLINE,
+                .name = name,
+                .capacity = {.slots = 1, .cores = 8, .memory_bytes = (uint64_t)32 << 30}};
             assert_int_equal(rig_step(rig, &event), 0);
         }
         rig_start(rig);
@@ -298,8 +301,8 @@ static void names_that_nobody_has(void **state)
     (void)state;
     struct rig *rig = rig_open();
     static const enum core_event_type types[] = {CORE_WORKER_REVOKED, CORE_WORKER_ONLINE, CORE_WORKER_OFFLINE,
-                                                 CORE_WORKER_HEARD, CORE_WORKER_PAUSE, CORE_OPERATOR_CLEAR,
-                                                 CORE_OPERATOR_FLAG, CORE_ANSWER, CORE_LEASE_REFUSED};
+                                                 CORE_WORKER_HEARD,   CORE_WORKER_PAUSE,  CORE_OPERATOR_CLEAR,
+                                                 CORE_OPERATOR_FLAG,  CORE_ANSWER,        CORE_LEASE_REFUSED};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         struct core_event event = {.type = types[i], .name = "nobody"};
         assert_int_equal(rig_step(rig, &event), FARM_E_UNKNOWN);

@@ -68,9 +68,10 @@ static int try_connect(int family, int type, const void *address, socklen_t size
 
 static void attack_network(const char *port)
 {
-    struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)),
-                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct sockaddr_in name_server = {.sin_family = AF_INET, .sin_port = htons(53), .sin_addr = {htonl(0x09090909)}};
+    struct sockaddr_in loopback = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in name_server = {
+        .sin_family = AF_INET, .sin_port = htons(53), .sin_addr = {htonl(0x09090909)}};
     struct sockaddr_vm hypervisor = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 1};
     struct sockaddr_un abstract = {.sun_family = AF_UNIX};
     int length = snprintf(abstract.sun_path + 1, sizeof abstract.sun_path - 1, "farm-test-%s", port);
@@ -81,8 +82,9 @@ static void attack_network(const char *port)
     denied("packet socket", socket(AF_PACKET, SOCK_RAW, 0));
     denied("raw socket", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
     denied("kernel crypto socket", socket(38 /* AF_ALG */, SOCK_SEQPACKET, 0));
-    denied("abstract socket of the host", try_connect(AF_UNIX, SOCK_STREAM, &abstract,
-                                                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)));
+    denied("abstract socket of the host",
+           try_connect(AF_UNIX, SOCK_STREAM, &abstract,
+                       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)));
 }
 
 static int try_read(const char *path)
@@ -163,7 +165,8 @@ static void attack_kernel(const char *argument)
     denied("sysrq", open("/proc/sysrq-trigger", O_WRONLY));
     denied("swap", syscall(SYS_swapon, "/tmp/x", 0));
     errno = 0;
-    must("ioctl with a dirty upper half is still filtered", syscall(SYS_ioctl, 0, 0x100000000 | TIOCSTI, "x") < 0 && errno == EPERM);
+    must("ioctl with a dirty upper half is still filtered",
+         syscall(SYS_ioctl, 0, 0x100000000 | TIOCSTI, "x") < 0 && errno == EPERM);
 }
 
 static void attack_files(const char *readonly)
@@ -211,7 +214,8 @@ static void attack_view(const char *worker_pid)
     must("environment", getenv("A") != NULL && strcmp(getenv("A"), "1") == 0 && getenv("PATH") == NULL &&
                             getenv("HOME") == NULL);
     for (int number = 1; number < 32; number++)
-        must("signals as in a fresh login", number == SIGKILL || number == SIGSTOP || signal(number, SIG_DFL) == SIG_DFL);
+        must("signals as in a fresh login",
+             number == SIGKILL || number == SIGSTOP || signal(number, SIG_DFL) == SIG_DFL);
     sigset_t blocked;
     must("no signal blocked", sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigisemptyset(&blocked));
     must("process 1 lives", kill(1, SIGKILL) == 0 && getppid() == 1);
@@ -247,7 +251,10 @@ static void attack_memory(const char *kind)
             if (fork() == 0) {
                 char *memory = malloc(24 << 20);
                 memset(memory, 1, 24 << 20);
-                __asm__ volatile("" : : "r"(memory) : "memory"); /* or the compiler sees that nobody reads it */
+                __asm__ volatile(""
+                                 :
+                                 : "r"(memory)
+                                 : "memory"); /* or the compiler sees that nobody reads it */
                 pause();
             }
     if (strcmp(kind, "sysv") == 0)
@@ -377,12 +384,11 @@ static void attack_sleep(const char *ms)
 static const struct {
     const char *name;
     void (*run)(const char *argument);
-} attacks[] = {{"network", attack_network}, {"keys", attack_keys},     {"kernel", attack_kernel},
-               {"files", attack_files},     {"view", attack_view},     {"forks", attack_forks},
-               {"memory", attack_memory},   {"disk", attack_disk},     {"time", attack_time},
-               {"log", attack_log},         {"daemon", attack_daemon}, {"hold", attack_hold},
-               {"mess", attack_mess},       {"exit", attack_exit},     {"crash", attack_crash},
-               {"sleep", attack_sleep}};
+} attacks[] = {
+    {"network", attack_network}, {"keys", attack_keys},   {"kernel", attack_kernel}, {"files", attack_files},
+    {"view", attack_view},       {"forks", attack_forks}, {"memory", attack_memory}, {"disk", attack_disk},
+    {"time", attack_time},       {"log", attack_log},     {"daemon", attack_daemon}, {"hold", attack_hold},
+    {"mess", attack_mess},       {"exit", attack_exit},   {"crash", attack_crash},   {"sleep", attack_sleep}};
 
 int main(int argc, char **argv)
 {

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -24,7 +25,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <netinet/in.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,19 +67,33 @@ static void trial_init(struct trial *trial, const char *attack, const char *argu
     assert_true(log_fd >= 0);
     trial->binds[0] = (struct sandbox_bind){trial->files, "/work", false};
     trial->binds[1] = (struct sandbox_bind){"layers", "/sources", true};
-    trial->job = (struct sandbox_job){
-        .state_dirfd = state_fd, .layers = layers, .nlayers = 1, .work = trial->work, .binds = trial->binds, .nbinds = 2,
-        .env = env, .nenv = 1, .steps = trial->steps, .log_fd = log_fd,
-        .limits = {.cores = 1, .memory_bytes = 128 * MIB, .processes = 40, .disk_bytes = 64 * MIB,
-                   .file_bytes = 256 * MIB, .wall_seconds = 20, .log_bytes = MIB, .tmp_bytes = 8 * MIB,
-                   .shm_bytes = 4 * MIB}};
+    trial->job = (struct sandbox_job){.state_dirfd = state_fd,
+                                      .layers = layers,
+                                      .nlayers = 1,
+                                      .work = trial->work,
+                                      .binds = trial->binds,
+                                      .nbinds = 2,
+                                      .env = env,
+                                      .nenv = 1,
+                                      .steps = trial->steps,
+                                      .log_fd = log_fd,
+                                      .limits = {.cores = 1,
+                                                 .memory_bytes = 128 * MIB,
+                                                 .processes = 40,
+                                                 .disk_bytes = 64 * MIB,
+                                                 .file_bytes = 256 * MIB,
+                                                 .wall_seconds = 20,
+                                                 .log_bytes = MIB,
+                                                 .tmp_bytes = 8 * MIB,
+                                                 .shm_bytes = 4 * MIB}};
     trial_step(trial, attack, argument);
 }
 
 static void trial_done(struct trial *trial)
 {
     struct diag diag = DIAG_INIT;
-    if (sandbox_remove_tree(state_fd, trial->work, &diag) < 0 || sandbox_remove_tree(state_fd, trial->files, &diag) < 0)
+    if (sandbox_remove_tree(state_fd, trial->work, &diag) < 0 ||
+        sandbox_remove_tree(state_fd, trial->files, &diag) < 0)
         fail_msg("%s", diag.text);
     assert_int_equal(faccessat(state_fd, trial->work, F_OK, 0), -1);
     close(trial->job.log_fd);
@@ -333,10 +347,22 @@ static void refuse(void (*change)(struct trial *trial), const char *text)
     trial_done(&trial);
 }
 
-static void change_target(struct trial *trial) { trial->binds[0].target = "/proc/1"; }
-static void change_source(struct trial *trial) { trial->binds[0].source = "../x"; }
-static void change_limit(struct trial *trial) { trial->job.limits.tmp_bytes = 0; }
-static void change_cwd(struct trial *trial) { trial->steps[0].cwd = "tmp"; }
+static void change_target(struct trial *trial)
+{
+    trial->binds[0].target = "/proc/1";
+}
+static void change_source(struct trial *trial)
+{
+    trial->binds[0].source = "../x";
+}
+static void change_limit(struct trial *trial)
+{
+    trial->job.limits.tmp_bytes = 0;
+}
+static void change_cwd(struct trial *trial)
+{
+    trial->steps[0].cwd = "tmp";
+}
 static void change_layer(struct trial *trial)
 {
     static const char *const layers[] = {"a:b"};
@@ -473,7 +499,8 @@ static int session_size(pid_t session)
         char path[300];
         int found;
         snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || file_read(AT_FDCWD, path, 4096, &text, NULL) < 0)
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+            file_read(AT_FDCWD, path, 4096, &text, NULL) < 0)
             continue;
         const char *end = strrchr(text.data, ')');
         char mark;
@@ -575,16 +602,32 @@ static void test_drop(void **state)
 static int run_suite(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_probe),   cmocka_unit_test(test_view),    cmocka_unit_test(test_files),
-        cmocka_unit_test(test_kernel),  cmocka_unit_test(test_keys),    cmocka_unit_test(test_network),
-        cmocka_unit_test(test_forks),   cmocka_unit_test(test_memory),  cmocka_unit_test(test_disk),
-        cmocka_unit_test(test_file_size), cmocka_unit_test(test_reserve), cmocka_unit_test(test_time),
-        cmocka_unit_test(test_log),     cmocka_unit_test(test_steps),   cmocka_unit_test(test_daemon),
-        cmocka_unit_test(test_mess),    cmocka_unit_test(test_missing), cmocka_unit_test(test_symlink),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_cancel),  cmocka_unit_test(test_launcher_killed),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_view),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_disk),
+        cmocka_unit_test(test_file_size),
+        cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_daemon),
+        cmocka_unit_test(test_mess),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_symlink),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_launcher_killed),
         cmocka_unit_test(test_launcher_killed_early),
         cmocka_unit_test(test_cancel_early),
-        cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_thread), cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_worker_killed),
+        cmocka_unit_test(test_thread),
+        cmocka_unit_test(test_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

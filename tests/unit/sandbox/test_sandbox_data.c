@@ -32,11 +32,26 @@ static const struct sandbox_step steps[] = {{"configure", argv_true, "/tmp"}, {"
 
 static struct sandbox_job sample(void)
 {
-    return (struct sandbox_job){.layers = layers, .nlayers = 2, .work = "builds/1/root", .binds = binds, .nbinds = 2,
-                                .env = env, .nenv = 2, .steps = steps, .nsteps = 2,
-                                .limits = {.cores = 2, .first_cpu = 3, .memory_bytes = UINT64_C(1) << 40, .processes = 5,
-                                           .disk_bytes = 6, .disk_reserve_bytes = 7, .file_bytes = 8, .wall_seconds = 9,
-                                           .log_bytes = 10, .tmp_bytes = 11, .shm_bytes = 12}};
+    return (struct sandbox_job){.layers = layers,
+                                .nlayers = 2,
+                                .work = "builds/1/root",
+                                .binds = binds,
+                                .nbinds = 2,
+                                .env = env,
+                                .nenv = 2,
+                                .steps = steps,
+                                .nsteps = 2,
+                                .limits = {.cores = 2,
+                                           .first_cpu = 3,
+                                           .memory_bytes = UINT64_C(1) << 40,
+                                           .processes = 5,
+                                           .disk_bytes = 6,
+                                           .disk_reserve_bytes = 7,
+                                           .file_bytes = 8,
+                                           .wall_seconds = 9,
+                                           .log_bytes = 10,
+                                           .tmp_bytes = 11,
+                                           .shm_bytes = 12}};
 }
 
 static void test_round_trip(void **state)
@@ -96,15 +111,19 @@ static void test_ops(void **state)
     ops_argv(&ops, "/usr/bin/bwrap", job.hostname, 5, 6, "4,0", &argv);
     for (size_t i = 0; i < argv.count; i++)
         buf_add_format(&text, "%s ", argv.items[i]);
-    assert_string_equal(
-        text.data,
-        "/usr/bin/bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --unshare-cgroup --die-with-parent "
-        "--as-pid-1 --clearenv --cap-drop ALL --cap-add CAP_CHOWN --cap-add CAP_DAC_OVERRIDE --cap-add CAP_FOWNER --cap-add "
-        "CAP_FSETID --cap-add CAP_SETUID --cap-add CAP_SETGID --cap-add CAP_KILL --hostname intergenos --bind /tmp/root / "
-        "--proc /proc --ro-bind /tmp/mask/cpuinfo /proc/cpuinfo --dev /dev --remount-ro /dev --perms 1777 --size 12 --tmpfs "
-        "/dev/shm --perms 1777 --size 11 --tmpfs /tmp --ro-bind /tmp/mask/sys /sys --bind /tmp/state/builds/1/work "
-        "/mnt/intergenos/build/work/x --ro-bind /tmp/state/trees/t/scripts /mnt/intergenos/scripts --chdir / --seccomp 5 "
-        "-- /proc/self/fd/6 4,0 ");
+    assert_string_equal(text.data, "/usr/bin/bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net "
+                                   "--unshare-cgroup --die-with-parent "
+                                   "--as-pid-1 --clearenv --cap-drop ALL --cap-add CAP_CHOWN --cap-add "
+                                   "CAP_DAC_OVERRIDE --cap-add CAP_FOWNER --cap-add "
+                                   "CAP_FSETID --cap-add CAP_SETUID --cap-add CAP_SETGID --cap-add CAP_KILL "
+                                   "--hostname intergenos --bind /tmp/root / "
+                                   "--proc /proc --ro-bind /tmp/mask/cpuinfo /proc/cpuinfo --dev /dev "
+                                   "--remount-ro /dev --perms 1777 --size 12 --tmpfs "
+                                   "/dev/shm --perms 1777 --size 11 --tmpfs /tmp --ro-bind /tmp/mask/sys "
+                                   "/sys --bind /tmp/state/builds/1/work "
+                                   "/mnt/intergenos/build/work/x --ro-bind /tmp/state/trees/t/scripts "
+                                   "/mnt/intergenos/scripts --chdir / --seccomp 5 "
+                                   "-- /proc/self/fd/6 4,0 ");
     assert_null(argv.items[argv.count]);
     argv_done(&argv);
     ops_done(&ops);
@@ -113,7 +132,9 @@ static void test_ops(void **state)
 static void refuse_op(struct op op, const char *text)
 {
     struct diag diag = DIAG_INIT;
-    struct ops ops = {.items = {{OP_BIND, (char[]){"/tmp/root"}, (char[]){"/"}, 0, 0}, {OP_PROC, NULL, (char[]){"/a/b"}, 0, 0}, op},
+    struct ops ops = {.items = {{OP_BIND, (char[]){"/tmp/root"}, (char[]){"/"}, 0, 0},
+                                {OP_PROC, NULL, (char[]){"/a/b"}, 0, 0},
+                                op},
                       .count = 3};
     assert_int_equal(ops_validate(&ops, &diag), FARM_E_REFUSED);
     assert_non_null(strstr(diag.text, text));
@@ -123,9 +144,11 @@ static void test_ops_refused(void **state)
 {
     (void)state;
     refuse_op((struct op){OP_BIND, (char[]){"/etc"}, (char[]){"/c"}, 0, 0}, "not below the stage");
-    refuse_op((struct op){OP_BIND, (char[]){"/tmp/state/../../etc"}, (char[]){"/c"}, 0, 0}, "not below the stage");
+    refuse_op((struct op){OP_BIND, (char[]){"/tmp/state/../../etc"}, (char[]){"/c"}, 0, 0},
+              "not below the stage");
     refuse_op((struct op){OP_BIND, (char[]){"/tmp/state/x"}, (char[]){"/a"}, 0, 0}, "would hide /a/b");
-    refuse_op((struct op){OP_BIND, (char[]){"/tmp/state/x"}, (char[]){"/c/../d"}, 0, 0}, "not a plain absolute path");
+    refuse_op((struct op){OP_BIND, (char[]){"/tmp/state/x"}, (char[]){"/c/../d"}, 0, 0},
+              "not a plain absolute path");
     refuse_op((struct op){OP_TMPFS, NULL, (char[]){"/c"}, 0, 01777}, "size");
     refuse_op((struct op){OP_PROC, (char[]){"/tmp/state/x"}, (char[]){"/c"}, 0, 0}, "belongs to binds alone");
     struct ops none = {.count = 0};
@@ -154,7 +177,8 @@ static void test_masks(void **state)
 
 static void test_judge(void **state)
 {
-    const struct sandbox_limits limits = {.memory_bytes = 100, .processes = 10, .disk_bytes = 100, .disk_reserve_bytes = 50};
+    const struct sandbox_limits limits = {
+        .memory_bytes = 100, .processes = 10, .disk_bytes = 100, .disk_reserve_bytes = 50};
     const struct watch_sample fine = {.memory_bytes = 100, .tasks = 9, .disk_bytes = 100, .free_bytes = 50};
     struct watch_sample sample = fine;
     (void)state;
@@ -174,13 +198,16 @@ static void test_judge(void **state)
 
 static void test_interval(void **state)
 {
-    const struct sandbox_limits limits = {.memory_bytes = UINT64_C(16) << 30, .disk_bytes = UINT64_C(64) << 30};
+    const struct sandbox_limits limits = {.memory_bytes = UINT64_C(16) << 30,
+                                          .disk_bytes = UINT64_C(64) << 30};
     (void)state;
     assert_int_equal(watch_interval(&limits, &(struct watch_sample){0}), 250);
     assert_int_equal(watch_interval(&limits, &(struct watch_sample){.memory_bytes = UINT64_C(16) << 30}), 10);
     assert_int_equal(watch_interval(&limits, &(struct watch_sample){.memory_bytes = UINT64_C(20) << 30}), 10);
-    assert_in_range(watch_interval(&limits, &(struct watch_sample){.disk_bytes = UINT64_C(63) << 30}), 200, 250);
-    assert_in_range(watch_interval(&limits, &(struct watch_sample){.memory_bytes = (UINT64_C(16) << 30) - (UINT64_C(400) << 20)}),
+    assert_in_range(watch_interval(&limits, &(struct watch_sample){.disk_bytes = UINT64_C(63) << 30}), 200,
+                    250);
+    assert_in_range(watch_interval(&limits, &(struct watch_sample){.memory_bytes = (UINT64_C(16) << 30) -
+                                                                                   (UINT64_C(400) << 20)}),
                     90, 110);
 }
 
@@ -216,7 +243,8 @@ static void test_walk(void **state)
     (void)state;
     assert_non_null(mkdtemp(top));
     int dirfd CLEANUP_CLOSE = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(mkdirat(dirfd, "a", 0700) | mkdirat(dirfd, "a/b", 0700) | mkdirat(dirfd, "a/c", 0700), 0);
+    assert_int_equal(mkdirat(dirfd, "a", 0700) | mkdirat(dirfd, "a/b", 0700) | mkdirat(dirfd, "a/c", 0700),
+                     0);
     close(openat(dirfd, "a/b/file", O_CREAT | O_WRONLY, 0600));
     close(openat(dirfd, "file", O_CREAT | O_WRONLY, 0600));
     assert_int_equal(symlinkat("..", dirfd, "a/c/up"), 0);
@@ -232,9 +260,9 @@ static void test_walk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_strict), cmocka_unit_test(test_ops),
-        cmocka_unit_test(test_ops_refused), cmocka_unit_test(test_masks), cmocka_unit_test(test_judge),
-        cmocka_unit_test(test_interval),   cmocka_unit_test(test_filter), cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_strict), cmocka_unit_test(test_ops),
+        cmocka_unit_test(test_ops_refused), cmocka_unit_test(test_masks),  cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_interval),    cmocka_unit_test(test_filter), cmocka_unit_test(test_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

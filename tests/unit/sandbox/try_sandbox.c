@@ -113,7 +113,8 @@ static int run_once(const struct sandbox_job *job, struct sandbox_result *ret, s
     return error;
 }
 
-static int run_many(const struct sandbox_job *job, unsigned repeat, struct sandbox_result *ret, struct diag *diag)
+static int run_many(const struct sandbox_job *job, unsigned repeat, struct sandbox_result *ret,
+                    struct diag *diag)
 {
     struct timespec from, to;
     int error = 0;
@@ -134,23 +135,29 @@ static int run_many(const struct sandbox_job *job, unsigned repeat, struct sandb
 
 static void print_result(const struct sandbox_result *result)
 {
-    printf("outcome %s, step %d, status %d, signal %d: %s\n", sandbox_outcome_name(result->outcome), result->failed_step,
-           result->exit_status, result->signal, result->text);
+    printf("outcome %s, step %d, status %d, signal %d: %s\n", sandbox_outcome_name(result->outcome),
+           result->failed_step, result->exit_status, result->signal, result->text);
     for (size_t i = 0; i < result->nsteps; i++)
-        printf("  step %zu: wall %.3f user %.3f system %.3f s, peak %.1f MiB\n", i, (double)result->steps[i].wall_us / 1e6,
-               (double)result->steps[i].user_us / 1e6, (double)result->steps[i].system_us / 1e6,
-               (double)result->steps[i].peak_bytes / 1048576);
-    printf("  total: wall %.4f s, peak %.1f MiB, disk %.1f MiB, log %llu bytes\n", (double)result->total.wall_us / 1e6,
-           (double)result->total.peak_bytes / 1048576, (double)result->disk_peak_bytes / 1048576,
-           (unsigned long long)result->log_bytes);
+        printf("  step %zu: wall %.3f user %.3f system %.3f s, peak %.1f MiB\n", i,
+               (double)result->steps[i].wall_us / 1e6, (double)result->steps[i].user_us / 1e6,
+               (double)result->steps[i].system_us / 1e6, (double)result->steps[i].peak_bytes / 1048576);
+    printf("  total: wall %.4f s, peak %.1f MiB, disk %.1f MiB, log %llu bytes\n",
+           (double)result->total.wall_us / 1e6, (double)result->total.peak_bytes / 1048576,
+           (double)result->disk_peak_bytes / 1048576, (unsigned long long)result->log_bytes);
 }
 
 int main(int argc, char **argv)
 {
-    static struct options o = {.work = "work", .repeat = 1,
-                               .limits = {.cores = 1, .memory_bytes = UINT64_C(2) << 30, .processes = 512,
-                                          .disk_bytes = UINT64_C(4) << 30, .file_bytes = UINT64_C(4) << 30,
-                                          .wall_seconds = 600, .log_bytes = 64 << 20, .tmp_bytes = 256 << 20,
+    static struct options o = {.work = "work",
+                               .repeat = 1,
+                               .limits = {.cores = 1,
+                                          .memory_bytes = UINT64_C(2) << 30,
+                                          .processes = 512,
+                                          .disk_bytes = UINT64_C(4) << 30,
+                                          .file_bytes = UINT64_C(4) << 30,
+                                          .wall_seconds = 600,
+                                          .log_bytes = 64 << 20,
+                                          .tmp_bytes = 256 << 20,
                                           .shm_bytes = 64 << 20}};
     struct diag diag = DIAG_INIT;
     struct sandbox_result result = {.nsteps = 0};
@@ -165,10 +172,20 @@ int main(int argc, char **argv)
     int error = state < 0 ? diag_errno(&diag, "state directory") : sandbox_drop_root(o.user, state, &diag);
     if (error >= 0)
         error = sandbox_probe(state, &diag);
-    int log_fd = error < 0 ? -1 : openat(state, "log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    struct sandbox_job job = {.state_dirfd = state, .layers = o.layers, .nlayers = o.nlayers, .work = o.work,
-                              .binds = o.binds, .nbinds = o.nbinds, .env = o.env, .nenv = o.nenv, .steps = o.steps,
-                              .nsteps = o.nsteps, .limits = o.limits, .log_fd = log_fd};
+    int log_fd =
+        error < 0 ? -1 : openat(state, "log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    struct sandbox_job job = {.state_dirfd = state,
+                              .layers = o.layers,
+                              .nlayers = o.nlayers,
+                              .work = o.work,
+                              .binds = o.binds,
+                              .nbinds = o.nbinds,
+                              .env = o.env,
+                              .nenv = o.nenv,
+                              .steps = o.steps,
+                              .nsteps = o.nsteps,
+                              .limits = o.limits,
+                              .log_fd = log_fd};
     if (error >= 0)
         error = run_many(&job, o.repeat, &result, &diag);
     if (error < 0) {
