@@ -11,8 +11,7 @@ FARM_BUILD_PACKAGES=(
 FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certificates curl dpkg-dev)
 # To test.
 FARM_TEST_PACKAGES=(
-    libcmocka-dev libarchive-tools zstd openssh-client openssl clang clang-format cppcheck sqlite3 procps iproute2
-    util-linux busybox-static
+    libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
 )
 
 missing_packages() { # NAME...: those that are not installed
