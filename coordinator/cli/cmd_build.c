@@ -50,7 +50,9 @@ static int print_end(struct cli *cli, int status, const json_t *body, bool waite
     else if (waited)
         status_view_print(cli, body);
     else
-        printf("%.12s is running; \"farmctl watch\" follows it\n", cli_text(body, "plan"));
+        printf("%.12s is %s\n", cli_text(body, "plan"),
+               strcmp(cli_text(body, "state"), "done") == 0 ? "done already; --from-scratch builds it again"
+                                                            : "running; \"farmctl watch\" follows it");
     return status;
 }
 

@@ -102,12 +102,6 @@ static bool find_state(struct farm *farm, const struct digest *id, enum plan_sta
     return false;
 }
 
-static bool is_running(struct farm *farm, const struct digest *id)
-{
-    enum plan_state state;
-    return find_state(farm, id, &state) && state == PLAN_RUNNING;
-}
-
 static bool poll_wait(struct farm *farm, struct ctl_request *request, void *context)
 {
     struct wait_state *state = context;
@@ -135,31 +129,42 @@ static void build_free(struct build *build)
     free(build);
 }
 
+/* A plan that runs, or is done and shall not be repeated, is left as it is; so are the times in its row. */
+static int start_plan(struct farm *farm, const struct build *build, enum plan_state *ret_state,
+                      struct diag *diag)
+{
+    const struct digest *id = &build->plan->id;
+    int64_t now_ms = moment_wall_ms();
+    bool known = find_state(farm, id, ret_state);
+    if (known && *ret_state == PLAN_RUNNING && build->from_scratch)
+        return diag_set(
+            diag, FARM_E_STATE,
+            "the plan is running already; start it from scratch when it has ended, or cancel it first");
+    if (known && (*ret_state == PLAN_RUNNING || (*ret_state == PLAN_DONE && !build->from_scratch)))
+        return 0;
+    *ret_state = PLAN_RUNNING;
+    db_start_plan(farm_write(farm), id, build->from_scratch, now_ms);
+    int result = plans_start(farm, build->plan, build->from_scratch, now_ms, diag);
+    if (result < 0) /* or each restart would try it again, and refuse to start */
+        db_finish_plan(farm_write(farm), id, plan_state_name(PLAN_CANCELLED), now_ms);
+    return result;
+}
+
 static void start(struct farm *farm, struct build *build)
 {
     struct diag diag = DIAG_INIT;
-    int64_t now_ms = moment_wall_ms();
-    int result = 0;
-    if (!is_running(farm,
-                    &build->plan->id)) { /* asked for twice, it is started once; its row stays as it is */
-        db_start_plan(farm_write(farm), &build->plan->id, build->from_scratch, now_ms);
-        result = plans_start(farm, build->plan, build->from_scratch, now_ms, &diag);
-        if (result < 0) /* or each restart would try it again, and refuse to start */
-            db_finish_plan(farm_write(farm), &build->plan->id, plan_state_name(PLAN_CANCELLED), now_ms);
-    } else if (build->from_scratch) {
-        result = diag_set(
-            &diag, FARM_E_STATE,
-            "the plan is running already; start it from scratch when it has ended, or cancel it first");
-    }
+    enum plan_state state;
+    int result = start_plan(farm, build, &state, &diag);
     if (result < 0) {
         ctl_fail(build->request, result, &diag);
     } else if (build->wait) {
-        struct wait_state *state = mem_zero(1, sizeof *state);
-        state->plan = build->plan;
-        watch_add(farm, build->request, poll_wait, state, free);
+        struct wait_state *wait = mem_zero(1, sizeof *wait);
+        wait->plan = build->plan;
+        watch_add(farm, build->request, poll_wait, wait, free);
     } else {
         ctl_finish(build->request, FARM_EXIT_OK,
-                   json_pack("{s:s, s:s}", "plan", digest_hex(&build->plan->id).text, "state", "running"));
+                   json_pack("{s:s, s:s}", "plan", digest_hex(&build->plan->id).text, "state",
+                             plan_state_name(state)));
     }
     build_free(build);
 }

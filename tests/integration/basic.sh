@@ -15,7 +15,12 @@ for name in one two three; do
     expect "$name is agreed" job_is "$name" agreed
 done
 say "the same plan again needs no build"
+started=$(farmctl status --json | grep -o '"started":"[^"]*","state":"done"')
 expect_status 0 farmctl build --wait "$plan"
+expect_status 0 farmctl build "$plan"
+expect_text "done already" "$work/out"
+expect "the plan is done" test -n "$started"
+expect "its times stay" test "$(farmctl status --json | grep -o '"started":"[^"]*","state":"done"')" = "$started"
 
 say "a draft is no release"
 farmctl release draft --out "$work/first.json" first "$plan" >/dev/null
