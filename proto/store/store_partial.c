@@ -33,11 +33,26 @@ static char *partial_file(const char *owner, const struct digest *name, uint64_t
                       digest_hex(&hashed).text);
 }
 
-/* The lock keeps two connections of one owner apart, and a collection away. -EAGAIN: it was removed meanwhile. */
+/* A crash between chmod and rename in store_publish() leaves a whole partial that not even its owner may write (mode 0444). */
+static int make_writable(struct store *store, const char *file, struct diag *diag)
+{
+    CLEANUP_CLOSE int fd = openat(store->incoming, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return diag_errno(diag, "store: incoming/%s: open", file);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) /* it is being published right now */
+        return diag_set(diag, FARM_E_STATE, "this object is being received from the same owner already");
+    return fchmod(fd, 0600) == 0 ? 0 : diag_errno(diag, "store: incoming/%s: chmod", file);
+}
+
+/* The lock keeps two connections of one owner apart, and a collection away. -EAGAIN: try again. */
 static int open_locked(struct store *store, const char *file, int *ret_fd, struct stat *ret_status,
                        struct diag *diag)
 {
     CLEANUP_CLOSE int fd = openat(store->incoming, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EACCES && faccessat(store->incoming, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        int result = make_writable(store, file, diag);
+        return result < 0 ? result : -EAGAIN;
+    }
     if (fd < 0)
         return diag_errno(diag, "store: incoming/%s: create", file);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {

@@ -352,6 +352,39 @@ static void send_until(struct transfer *transfer, struct store_partial *partial,
     }
 }
 
+static int take_up(void *context)
+{
+    struct transfer *transfer = context;
+    struct store_partial *partial;
+    if (store_partial_begin(transfer->receiver, "w", &transfer->name, transfer->bytes.size, &partial, NULL) <
+        0)
+        return 1;
+    if (store_partial_offset(partial) != transfer->bytes.size)
+        return 2;
+    return store_partial_commit(partial, NO_LIMIT, NULL) < 0 ? 3 : 0;
+}
+
+/* Killed between chmod and rename while an object was published; root would not notice, a worker is not root. */
+static void test_D6_a_partial_left_read_only_is_taken_up(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct transfer transfer = transfer_begin(scratch);
+    struct store_partial *partial = partial_begin(&transfer, "w");
+    send_until(&transfer, partial, transfer.bytes.size);
+    store_partial_close(partial);
+    CLEANUP_FREE char *lock_out = mem_format("chmod 0444 '%s'/store/incoming/*.part", scratch->path);
+    CLEANUP_FREE char *hand_over = mem_format("chown -R %d '%s/store'", OTHER_ID, scratch->path);
+    assert_int_equal(system(lock_out), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(system(hand_over), 0);
+        assert_int_equal(as_other_user(take_up, &transfer), 0);
+    } else {
+        assert_int_equal(take_up(&transfer), 0);
+    }
+    assert_content(transfer.receiver, &transfer.name, buf_view(&transfer.data));
+    transfer_end(&transfer);
+}
+
 static void test_N9_transfer_resumes_after_a_restart(void **state)
 {
     const struct scratch *scratch = *state;
@@ -773,6 +806,7 @@ int main(void)
         SCRATCH(test_D8_bit_rot_is_found_by_every_way_of_reading),
         SCRATCH(test_D8_any_damaged_byte_is_found),
         SCRATCH(test_damage_found_late_spares_the_new_copy),
+        SCRATCH(test_D6_a_partial_left_read_only_is_taken_up),
         SCRATCH(test_N9_transfer_resumes_after_a_restart),
         SCRATCH(test_partial_of_wrong_bytes_is_dropped),
         SCRATCH(test_partial_states),
