@@ -108,7 +108,6 @@ void db_put_journal(struct db *db, int64_t now_ms, const char *kind, const char 
 void db_put_release(struct db *db, const struct db_release *row);
 void db_put_release_signature(struct db *db, const char *release, const char *signer, const char *signature);
 void db_put_reference(struct db *db, const struct digest *object, const char *holder);
-void db_put_setting(struct db *db, const char *name, const char *value);
 
 /* Reading. A callback that returns a negative value ends the walk with it. */
 #define DB_EACH(kind)                                                                                        \
@@ -132,10 +131,6 @@ int db_each_flag(struct db *db, int (*visit)(void *context, const char *operator
 int db_each_signature_of(struct db *db, const char *release,
                          int (*visit)(void *context, const char *signer, const char *signature),
                          void *context, struct diag *diag) MUST_USE;
-int db_each_journal(struct db *db, int64_t after,
-                    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind,
-                                 const char *body),
-                    void *context, struct diag *diag) MUST_USE;
 
 /* One row; 1 found, 0 not. Strings are copied into owned buffers by the callers' visit functions where
  * needed. */
@@ -145,11 +140,8 @@ int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sh
 int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan)) MUST_USE;
 int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base)) MUST_USE;
 int db_find_release(struct db *db, const char *name, DB_EACH(release)) MUST_USE;
-int db_find_attestation(struct db *db, const struct digest *digest, DB_EACH(attestation)) MUST_USE;
 bool db_is_referenced(struct db *db, const struct digest *object);
 /* Median duration of the successful answers for a node, over all its keys; 0 if never built. Milliseconds. */
 int64_t db_duration_of(struct db *db, const char *node);
-/* Owned, NULL if absent. */
-char *db_setting(struct db *db, const char *name);
 
 #endif

@@ -221,8 +221,6 @@ WALK_BY(db_find_plan, plan, PLAN_COLUMNS, "plan WHERE id = ?", (const struct dig
 WALK_BY(db_find_base, base, BASE_COLUMNS, "base WHERE manifest = ?", (const struct digest *manifest), "d",
         manifest)
 WALK_BY(db_find_release, release, RELEASE_COLUMNS, "release WHERE name = ?", (const char *name), "t", name)
-WALK_BY(db_find_attestation, attestation, ATTESTATION_COLUMNS, "attestation a WHERE a.digest = ?",
-        (const struct digest *digest), "d", digest)
 
 struct visit_flag {
     int (*visit)(void *context, const char *operator_name, const char *reason);
@@ -253,29 +251,6 @@ int db_each_signature_of(struct db *db, const char *release,
         "SELECT signer, signature FROM release_signature WHERE release = ? ORDER BY signer", "t", release);
 }
 
-struct visit_journal {
-    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind, const char *body);
-    void *context;
-};
-
-static int row_journal(void *context, sqlite3_stmt *stmt)
-{
-    struct visit_journal *caller = context;
-    return caller->visit(caller->context, sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
-                         column_text(stmt, 2), column_text(stmt, 3));
-}
-
-int db_each_journal(struct db *db, int64_t after,
-                    int (*visit)(void *context, int64_t sequence, int64_t at_ms, const char *kind,
-                                 const char *body),
-                    void *context, struct diag *diag)
-{
-    struct visit_journal caller = {visit, context};
-    return statement_select(
-        db, row_journal, &caller, diag,
-        "SELECT sequence, at_ms, kind, body FROM journal WHERE sequence > ? ORDER BY sequence", "i", after);
-}
-
 static int row_number(void *context, sqlite3_stmt *stmt)
 {
     *(int64_t *)context = sqlite3_column_int64(stmt, 0);
@@ -302,18 +277,4 @@ int64_t db_duration_of(struct db *db, const char *node)
                                 " WHERE j.node = ?1 AND a.failure = 'none')",
                                 "t", node);
     return rows > 0 ? median : 0;
-}
-
-static int row_copy(void *context, sqlite3_stmt *stmt)
-{
-    *(char **)context = mem_string(column_text(stmt, 0));
-    return 0;
-}
-
-char *db_setting(struct db *db, const char *name)
-{
-    char *value = NULL;
-    int rows =
-        statement_select(db, row_copy, &value, NULL, "SELECT value FROM setting WHERE name = ?", "t", name);
-    return rows > 0 ? value : NULL;
 }

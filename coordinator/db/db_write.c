@@ -165,11 +165,3 @@ void db_put_reference(struct db *db, const struct digest *object, const char *ho
     statement_run(db, "INSERT INTO reference (object, holder) VALUES (?, ?) ON CONFLICT DO NOTHING", "dt",
                   object, holder);
 }
-
-void db_put_setting(struct db *db, const char *name, const char *value)
-{
-    statement_run(db,
-                  "INSERT INTO setting (name, value) VALUES (?, ?)"
-                  " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                  "tt", name, value);
-}

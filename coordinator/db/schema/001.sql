@@ -2,11 +2,6 @@
 -- Version 1. Digests and keys are raw 32-byte blobs; times are milliseconds since 1970 (UTC).
 -- Nothing here is an authority: the gate recomputes from envelopes and bytes (docs/THREATS.md, D1-D5).
 
-CREATE TABLE setting (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value ANY  NOT NULL
-) STRICT, WITHOUT ROWID;
-
 -- One row per admitted worker. 'entry' is the signed directory entry as it arrived.
 CREATE TABLE worker (
     name        TEXT    NOT NULL PRIMARY KEY,
