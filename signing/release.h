@@ -3,13 +3,15 @@
  * Release: release.json and the layout of a release directory (docs/FORMATS.md). Pure: text in, struct out, and back.
  *
  * People sign the file's bytes as SSHSIG in the namespace release@intergenos; one file each below release.json.sig.d/.
- * What this version does not know yet must be visibly absent: "log" is null, "waivers" and "evidence" are empty.
+ * "log" is the checkpoint up to which evidence was gathered ({"origin","root","size"}; null if the root names no log): receipts hold
+ * exactly what the log shows below it. What this version does not know yet must be visibly absent: "evidence" is empty.
  */
 #ifndef FARM_RELEASE_H
 #define FARM_RELEASE_H
 
 #include "plan.h"
 #include "root.h"
+#include "waiver.h"
 
 #define RELEASE_FORMAT           "intergenos-release/1"
 #define RELEASE_FILE             "release.json"
@@ -25,6 +27,8 @@
 #define RELEASE_MANIFESTS        "manifests"    /* <name>-<version>.mtree */
 #define RELEASE_RECEIPTS         "receipts"     /* <name>-<version>.intoto.jsonl */
 #define RELEASE_ARCHIVE_MANIFEST "intergenos-archive-manifest.txt"
+#define RELEASE_LOG              "log" /* a tile directory (tiledir.h): entry bundles from the first on, and a checkpoint of
+                               * release.log.size or later, with cosignatures; absent if "log" is null */
 #define RELEASE_HANDOFF          "handoff.json" /* in a hand-off: which phase it was checked for; optional */
 #define RELEASE_HANDOFF_FORMAT   "intergenos-handoff/1"
 
@@ -59,6 +63,10 @@ struct release {
     struct digest plan, policy, base;
     bool base_verified;               /* the base itself was built by quorum */
     struct digest root, workers;      /* of the newest root.json, and of workers.json */
+    bool has_log;
+    struct checkpoint log;
+    struct waiver *waivers; /* sorted by package, then rule */
+    size_t nwaivers;
     struct release_package *packages; /* sorted by tier/name */
     size_t npackages;
     struct release_held *held; /* sorted by name */

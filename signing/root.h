@@ -3,25 +3,30 @@
  * Trust root: root.json, what everybody who checks starts from. TUF's rules in one file.
  *
  *     {"anchors":[{"keys":["ssh-ed25519 ..."],"operator":"alpha"}],"bases":["<hex>"],"expires":"2027-01-01T00:00:00Z",
- *      "format":"intergenos-root/1","log":null,"policy":"<hex>",
+ *      "format":"intergenos-root/1",
+ *      "log":{"previous":null,"threshold":2,"vkey":"<origin>+<id>+<base64>","witnesses":["alpha","beta","gamma"]},"policy":"<hex>",
  *      "roles":{"enrolment":{"keys":[{"key":"ssh-ed25519 ...","person":"ann","verify_required":false}],"threshold":1},
  *               "release":{...},"root":{...}},"unverified":[],"version":1}
  *
- * The role "verifier" may be left out. "log" is null until a farm runs a transparency log. A threshold counts persons,
- * 1 <= threshold <= persons (S10, S14); the same key bytes under two names are refused (S2). Signatures are SSHSIG in the
+ * The role "verifier" may be left out. A threshold counts persons, 1 <= threshold <= persons (S10, S14); the same key bytes under
+ * two names are refused (S2). "log" names the transparency log's key and who witnesses it: anchor operators, whose workers' cosignatures
+ * count once for each operator; the threshold is more than half of them, so that two histories cannot both reach it (L8). After
+ * the loss of a log the next root names another key, and in "previous" {"origin","root","size"} where the old one ended. "log" may be
+ * null: then nothing shows what a coordinator hides, and every verification says so. Signatures are SSHSIG in the
  * namespace root@intergenos, in <file>.sig.d/.
  */
 #ifndef FARM_ROOT_H
 #define FARM_ROOT_H
 
 #include "json.h"
+#include "note.h"
 #include "problems.h"
 #include "sshsig.h"
 
 #define ROOT_FORMAT "intergenos-root/1"
 
 enum {
-    ROOT_SIZE_MAX = 256 * 1024,
+    ROOT_SIZE_MAX = 32 * 1024, /* with its signatures it travels in one message */
     ROOT_KEYS_MAX = 64, /* in one role, or of one anchor operator */
     ROOT_ANCHORS_MAX = 256,
     ROOT_BASES_MAX = 64,
@@ -48,6 +53,16 @@ struct root_anchor {
     size_t nkeys;
 };
 
+/* The transparency log. */
+struct root_log {
+    bool present;
+    struct note_key key;
+    char **witnesses; /* names of anchor operators, sorted */
+    size_t nwitnesses;
+    uint32_t threshold;         /* operators */
+    struct checkpoint previous; /* size 0: there was none before */
+};
+
 /* Everything owned. */
 struct root {
     int64_t version;
@@ -55,6 +70,7 @@ struct root {
     struct role roles[ROLE_COUNT];
     struct root_anchor *anchors;
     size_t nanchors;
+    struct root_log log;
     struct digest policy;
     struct digest *bases;
     size_t nbases;
@@ -75,6 +91,7 @@ const char *role_name_text(enum role_name name);
 size_t role_persons(const struct role *role);
 bool root_allows_base(const struct root *root, const struct digest *base);
 bool root_allows_unverified(const struct root *root, const char *package);
+bool root_is_witness(const struct root *root, const char *operator_name);
 /* The operator is listed, with this key. */
 bool root_is_anchor(const struct root *root, const char *operator_name, const struct ssh_public_key *key);
 

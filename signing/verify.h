@@ -20,7 +20,8 @@ struct verify_state {
     struct digest directory;
     int64_t sequence;
     struct digest release;
-    int64_t time_ms; /* the highest time ever seen */
+    struct checkpoint log; /* the newest that was seen with enough cosignatures; size 0: none */
+    int64_t time_ms;       /* the highest time ever seen */
 };
 
 struct verify_options {
@@ -31,6 +32,8 @@ struct verify_options {
     const char *phase;    /* NULL, or "bootloader", "image", "ukis-verity" */
     const char *root;     /* a chroot to compare; may be NULL */
     const char *tree;     /* a checkout to derive the specs from; may be NULL */
+    const char *const *cosignatures; /* paths of cosigned checkpoints that were passed by hand (L8) */
+    size_t ncosignatures;
     unsigned int threads; /* 0: one per core */
 };
 
@@ -40,6 +43,8 @@ struct verify_package {
     struct digest job, payload;
     uint32_t operators, anchors, dissent;
     bool unverified; /* quorum of 1 */
+    char *weakest;   /* id of the package in its closure with the fewest operators, then the most dissent; may be itself */
+    uint32_t weakest_operators, weakest_dissent;
     bool passed;
 };
 
@@ -55,6 +60,11 @@ struct verify_result {
     int64_t sequence;
     size_t jobs, envelopes;    /* how many were checked */
     size_t signers;            /* persons */
+    uint64_t log_entries;      /* replayed */
+    size_t witnesses;          /* listed operators that cosigned */
+    struct {
+        size_t granted, answered, late, expired, returned, refused, revoked;
+    } leases; /* of the whole closure */
     struct verify_state state; /* what to remember if it passed */
 };
 

@@ -110,13 +110,17 @@ struct core_past_lease {
     bool has_answer; /* then: */
     struct core_answer answer;
     bool open;
-    bool counted; /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL */
+    bool counted; /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL, and it is not void */
 };
 
 enum core_event_type {
     CORE_TICK,            /* nothing but the time */
     CORE_WORKER_ADMITTED, /* .worker; again for an existing name: its facts changed */
-    CORE_WORKER_REVOKED,  /* .name: live leases end; answers of the past stay */
+    CORE_WORKER_REVOKED,  /* .name: live leases end; answers of the past stay, but for those that CORE_VOTE_VOID names */
+    CORE_VOTE_VOID,       /* .answer.nonce .answer.envelope: this recorded answer never counts again (its signer was
+                           * revoked, or compromised from before it). Its job is judged anew: an agreed one may become pending
+                           * or disputed, and somebody else is asked. An envelope that the core does not know, or that is void
+                           * already, is no event; feed the job's history first (core_lease_find()) */
     CORE_WORKER_ONLINE,   /* .name .capacity, .nonces: leases it says it still works on */
     CORE_WORKER_OFFLINE,  /* .name */
     CORE_WORKER_HEARD,    /* .name: any message; moves the session timeout */

@@ -57,12 +57,29 @@ struct db_lease {
     uint32_t round;
     const char *worker, *operator_name, *state, *reason;
     int64_t granted_ms, deadline_ms, ended_ms;
+    int64_t position; /* in the log */
 };
 struct db_attestation {
     struct digest digest, nonce, payload, tar, log; /* payload and tar zero for failures */
     const char *failure, *fate;
     int64_t duration_ms, received_ms;
+    int64_t position; /* in the log */
     struct view envelope;
+};
+struct db_refusal {
+    struct digest digest, nonce;
+    const char *reason;
+    int64_t position, received_ms;
+    struct view envelope;
+};
+struct db_voided {
+    struct digest attestation;
+    const char *reason;
+    int64_t voided_ms;
+};
+struct db_log_entry {
+    uint64_t position;
+    struct view entry;
 };
 struct db_vote {
     struct digest job, attestation;
@@ -104,7 +121,11 @@ void db_put_vote(struct db *db, const struct db_vote *row);
 /* An operator that equivocated has no vote any more. */
 void db_drop_vote(struct db *db, const struct digest *job, uint32_t round, const char *operator_name);
 void db_put_verdict(struct db *db, const struct db_verdict *row);
-void db_put_journal(struct db *db, int64_t now_ms, const char *kind, const char *body);
+void db_put_refusal(struct db *db, const struct db_refusal *row);
+/* The attestation never counts again; its vote, if it was one, is dropped. */
+void db_put_voided(struct db *db, const struct db_voided *row);
+/* Positions follow each other; a gap fails the transaction. */
+void db_put_log_entry(struct db *db, const struct db_log_entry *row);
 void db_put_release(struct db *db, const struct db_release *row);
 void db_put_release_signature(struct db *db, const char *release, const char *signer, const char *signature);
 void db_put_reference(struct db *db, const struct digest *object, const char *holder);
@@ -126,6 +147,12 @@ int db_each_vote(struct db *db, DB_EACH(vote)) MUST_USE;
 int db_each_verdict(struct db *db, DB_EACH(verdict)) MUST_USE;
 int db_each_verdict_of(struct db *db, const struct digest *job, DB_EACH(verdict)) MUST_USE; /* by round */
 int db_each_release(struct db *db, DB_EACH(release)) MUST_USE;
+int db_each_refusal(struct db *db, DB_EACH(refusal)) MUST_USE;
+int db_each_refusal_of(struct db *db, const struct digest *job, DB_EACH(refusal)) MUST_USE;
+int db_each_voided(struct db *db, DB_EACH(voided)) MUST_USE;
+int db_each_lease(struct db *db, DB_EACH(lease)) MUST_USE; /* by position in the log */
+int db_each_attestation_by(struct db *db, const char *worker, DB_EACH(attestation)) MUST_USE;
+int db_each_log_entry(struct db *db, uint64_t from, DB_EACH(log_entry)) MUST_USE; /* by position */
 int db_each_flag(struct db *db, int (*visit)(void *context, const char *operator_name, const char *reason),
                  void *context, struct diag *diag) MUST_USE;
 int db_each_signature_of(struct db *db, const char *release,
@@ -140,6 +167,9 @@ int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sh
 int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan)) MUST_USE;
 int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base)) MUST_USE;
 int db_find_release(struct db *db, const char *name, DB_EACH(release)) MUST_USE;
+int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST_USE;
+/* How many entries the log has; a negative value on failure. */
+int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;
 bool db_is_referenced(struct db *db, const struct digest *object);
 /* Median duration of the successful answers for a node, over all its keys; 0 if never built. Milliseconds. */
 int64_t db_duration_of(struct db *db, const char *node);

@@ -70,6 +70,7 @@ struct outgoing {
 };
 
 struct ctl;
+struct journal;
 
 struct farm {
     struct coordinator_config config;
@@ -85,6 +86,7 @@ struct farm {
     struct bulk_server *bulk;
     struct pool *pool;
     struct ctl *ctl;
+    struct journal *journal; /* the transparency log */
     struct root *root;           /* NULL until one is installed */
     struct directory *directory; /* of the admitted workers */
     struct map *trees;           /* tree_sha256 -> struct farm_tree */
@@ -206,6 +208,29 @@ int trust_publish_directory(struct farm *farm, struct diag *diag) MUST_USE;
 int trust_refresh_directory(struct farm *farm, struct diag *diag) MUST_USE;
 /* The bytes of the directory as published. Appends. */
 int trust_directory_text(const struct farm *farm, struct buf *ret, struct diag *diag) MUST_USE;
+/*
+ * trust_chain.c: every root that was ever installed, roots/<version>.json: {"root":"<text>","signatures":["<armored>",...]}.
+ * Written before root.json, so the chain is never behind it.
+ */
+int trust_chain_add(struct farm *farm, const struct root *root, struct view text, const struct view *signatures,
+                    size_t nsignatures, struct diag *diag) MUST_USE;
+/* FARM_E_MISSING for a version that was never installed here. The texts are owned. */
+int trust_chain_get(struct farm *farm, int64_t version, struct buf *ret_text, char ***ret_signatures,
+                    size_t *ret_nsignatures, struct diag *diag) MUST_USE;
+
+/* trust_talk.c: answers TrustAsk. */
+void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask);
+
+/*
+ * revocation.c: whose answers count no longer. Voids the recorded answers of this worker at log positions from 'from' on (0: all), feeds
+ * the core, which judges their jobs anew, and logs it. Also used at start for what happened while rows and directory differed.
+ */
+int revocation_void(struct farm *farm, const char *worker, uint64_t from, const char *reason,
+                    struct diag *diag) MUST_USE;
+
+/* startup_log.c: the database against the log: every lease and answer that the log shows is a row, and the other way round. */
+int startup_check_log(struct farm *farm, struct diag *diag) MUST_USE;
+
 /* Takes the worker's entry out, if there is one; publishes nothing. */
 void trust_remove_entry(struct directory *directory, const char *worker);
 

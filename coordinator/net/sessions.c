@@ -6,6 +6,7 @@
 #include "farm.h"
 
 #include "farmlog.h"
+#include "journal.h"
 #include "json.h"
 
 #include <stdlib.h>
@@ -171,6 +172,15 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
         break;
     case WIRE_GOODBYE:
         on_goodbye(farm, peer->user, message->goodbye->reason);
+        break;
+    case WIRE_LOG_ASK:
+        journal_on_ask(farm, peer->user, message->log_ask);
+        break;
+    case WIRE_COSIGN:
+        journal_on_cosign(farm, peer->user, message->cosign);
+        break;
+    case WIRE_TRUST_ASK:
+        trust_on_ask(farm, peer->user, message->trust_ask);
         break;
     }
     wire_free(message);

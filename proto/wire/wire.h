@@ -48,7 +48,10 @@ enum wire_from_worker {
     WIRE_PROGRESS = 4,
     WIRE_RESULT = 5,
     WIRE_STATUS = 6,
-    WIRE_GOODBYE = 7
+    WIRE_GOODBYE = 7,
+    WIRE_LOG_ASK = 8,
+    WIRE_COSIGN = 9,
+    WIRE_TRUST_ASK = 10
 };
 enum wire_to_worker {
     WIRE_WELCOME = 16,
@@ -56,7 +59,9 @@ enum wire_to_worker {
     WIRE_LEASE_CANCEL = 18,
     WIRE_RESULT_ACK = 19,
     WIRE_ORDER = 20,
-    WIRE_REFUSED = 21
+    WIRE_REFUSED = 21,
+    WIRE_LOG_ANSWER = 22,
+    WIRE_TRUST_ANSWER = 23
 };
 enum wire_bulk_request {
     WIRE_GET = 32,
@@ -137,7 +142,13 @@ enum {
     WIRE_ENVELOPE_MAX = 48 * 1024,
     WIRE_RUNNING_MAX = 256,  /* leases of one worker */
     WIRE_PAYLOADS_MAX = 900, /* 813 recipes are the whole distribution */
-    WIRE_SOURCES_MAX = 128
+    WIRE_SOURCES_MAX = 128,
+    WIRE_LOG_POSITIONS_MAX = 8,     /* with entries of 4 KiB and paths of 64 hashes an answer fits into one frame */
+    WIRE_LOG_ENTRY_MAX = 4096,
+    WIRE_NOTE_MAX = 8 * 1024,       /* a checkpoint with its log's signature alone */
+    WIRE_ROOT_MAX = 32 * 1024,
+    WIRE_SIGNATURES_MAX = 64,
+    WIRE_SIGNATURE_MAX = 1024       /* armored; a token's is the longest, under 500 */
 };
 
 struct wire_message {
@@ -151,12 +162,17 @@ struct wire_message {
         Wire__Result *result;
         Wire__Status *status;
         Wire__Goodbye *goodbye;
+        Wire__LogAsk *log_ask;
+        Wire__Cosign *cosign;
+        Wire__TrustAsk *trust_ask;
         Wire__Welcome *welcome;
         Wire__Lease *lease;
         Wire__LeaseCancel *lease_cancel;
         Wire__ResultAck *result_ack;
         Wire__Order *order;
         Wire__Refused *refused;
+        Wire__LogAnswer *log_answer;
+        Wire__TrustAnswer *trust_answer;
         Wire__Get *get;
         Wire__Have *have;
         Wire__Put *put;

@@ -16,6 +16,7 @@ enum {
 };
 #define SIZE_LIMIT  ((uint64_t)1 << 56)           /* bytes of memory, disk or an object */
 #define MS_LIMIT    ((uint64_t)30 * 86400 * 1000) /* a lease of a month */
+#define POSITION_LIMIT ((uint64_t)1 << 53) /* entries of a log; exact in JSON too */
 #define CLOCK_LIMIT ((uint64_t)1 << 53)           /* milliseconds since 1970, exact in JSON too */
 
 static const struct wire_rule facts[] = {
@@ -70,6 +71,18 @@ static const struct wire_rule status[] = {
 };
 static const struct wire_rule goodbye[] = {{"reason", WIRE_TEXT, WIRE_TEXT_MAX, 0}};
 
+static const struct wire_rule log_ask[] = {
+    {"known_size", WIRE_NUMBER, POSITION_LIMIT, 0},
+    {"positions", WIRE_NUMBER, POSITION_LIMIT, WIRE_LOG_POSITIONS_MAX},
+};
+static const struct wire_rule cosign[] = {
+    {"size", WIRE_NUMBER, POSITION_LIMIT, 0},
+    {"root", WIRE_DIGEST, 0, 0},
+    {"time_s", WIRE_NUMBER, CLOCK_LIMIT, 0},
+    {"signature", WIRE_BYTES, 64, 0},
+};
+static const struct wire_rule trust_ask[] = {{"root_version", WIRE_NUMBER, UINT32_MAX, 0}};
+
 static const struct wire_rule welcome[] = {
     {"protocol_version", WIRE_NUMBER, UINT32_MAX, 0},   {"session", WIRE_TOKEN, WIRE_NAME_MAX, 0},
     {"heartbeat_ms", WIRE_NUMBER, HEARTBEAT_MS_MAX, 0}, {"server_time_ms", WIRE_NUMBER, CLOCK_LIMIT, 0},
@@ -116,6 +129,25 @@ static const struct wire_rule result_ack[] = {
     {"nonce", WIRE_DIGEST, 0, 0},
     {"code", WIRE_ENUM, 0, 0},
     {"text", WIRE_TEXT, WIRE_TEXT_MAX, 0},
+    {"log_entry", WIRE_NUMBER, POSITION_LIMIT, 0},
+};
+static const struct wire_rule log_inclusion[] = {
+    {"position", WIRE_NUMBER, POSITION_LIMIT, 0},
+    {"entry", WIRE_BYTES, WIRE_LOG_ENTRY_MAX, 0},
+    {"path", WIRE_DIGEST, 0, 64},
+};
+static const struct wire_rule log_answer[] = {
+    {"checkpoint", WIRE_BYTES, WIRE_NOTE_MAX, 0},
+    {"consistency", WIRE_DIGEST, 0, 128},
+    {"inclusions", WIRE_MESSAGE, 0, WIRE_LOG_POSITIONS_MAX},
+};
+static const struct wire_rule trust_answer[] = {
+    {"newest_root", WIRE_NUMBER, UINT32_MAX, 0},
+    {"root_version", WIRE_NUMBER, UINT32_MAX, 0},
+    {"root", WIRE_BYTES, WIRE_ROOT_MAX, 0},
+    {"signatures", WIRE_BYTES, WIRE_SIGNATURE_MAX, WIRE_SIGNATURES_MAX},
+    {"directory_version", WIRE_NUMBER, POSITION_LIMIT, 0},
+    {"directory", WIRE_DIGEST_OPTIONAL, 0, 0},
 };
 static const struct wire_rule order[] = {
     {"code", WIRE_ENUM, 0, 0},
@@ -179,6 +211,7 @@ static const struct wire_rule ctl_reply[] = {
 static const struct wire_body nested[] = {
     BODY(facts, facts),     BODY(running, running), BODY(tree, tree),
     BODY(payload, payload), BODY(source, source),   BODY(resources, resources),
+    BODY(log_inclusion, log_inclusion),
 };
 
 static const struct wire_entry entries[] = {
@@ -189,12 +222,17 @@ static const struct wire_entry entries[] = {
     {WIRE_RESULT, WIRE_FROM_WORKER, BODY(result, result)},
     {WIRE_STATUS, WIRE_FROM_WORKER, BODY(status, status)},
     {WIRE_GOODBYE, WIRE_FROM_WORKER, BODY(goodbye, goodbye)},
+    {WIRE_LOG_ASK, WIRE_FROM_WORKER, BODY(log_ask, log_ask)},
+    {WIRE_COSIGN, WIRE_FROM_WORKER, BODY(cosign, cosign)},
+    {WIRE_TRUST_ASK, WIRE_FROM_WORKER, BODY(trust_ask, trust_ask)},
     {WIRE_WELCOME, WIRE_TO_WORKER, BODY(welcome, welcome)},
     {WIRE_LEASE, WIRE_TO_WORKER, BODY(lease, lease)},
     {WIRE_LEASE_CANCEL, WIRE_TO_WORKER, BODY(lease_cancel, lease_cancel)},
     {WIRE_RESULT_ACK, WIRE_TO_WORKER, BODY(result_ack, result_ack)},
     {WIRE_ORDER, WIRE_TO_WORKER, BODY(order, order)},
     {WIRE_REFUSED, WIRE_TO_WORKER, BODY(refused, refused)},
+    {WIRE_LOG_ANSWER, WIRE_TO_WORKER, BODY(log_answer, log_answer)},
+    {WIRE_TRUST_ANSWER, WIRE_TO_WORKER, BODY(trust_answer, trust_answer)},
     {WIRE_GET, WIRE_BULK_REQUEST, BODY(get, get)},
     {WIRE_HAVE, WIRE_BULK_REQUEST, BODY(have, digests)},
     {WIRE_PUT, WIRE_BULK_REQUEST, BODY(put, put)},
