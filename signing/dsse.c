@@ -133,6 +133,37 @@ int dsse_verify(struct view text, const char *type, const struct public_key *tru
     return 0;
 }
 
+static void write_one(const char *type, struct view payload, const struct public_key *key,
+                      const struct signature *signature, struct buf *ret)
+{
+    CLEANUP_BUF struct buf body = BUF_INIT;
+    CLEANUP_BUF struct buf sig = BUF_INIT;
+    struct digest id = keys_id(key);
+    base64_encode(payload, &body);
+    base64_encode(view_of(signature->bytes, KEYS_SIGNATURE_SIZE), &sig);
+    CLEANUP_JSON json_t *envelope =
+        json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "payload", body.size > 0 ? body.data : "", "payloadType",
+                  type, "signatures", "keyid", digest_hex(&id).text, "sig", sig.data);
+    json_write(envelope, ret);
+}
+
+bool dsse_is_as_signed_by(struct view text, const struct public_key *key)
+{
+    CLEANUP_JSON json_t *envelope = NULL;
+    CLEANUP_BUF struct buf payload = BUF_INIT;
+    CLEANUP_BUF struct buf written = BUF_INIT;
+    struct signature signatures[DSSE_SIGNATURES_MAX];
+    size_t nsignatures = 0;
+    const char *type;
+    if (json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, NULL) < 0 ||
+        json_get_text(envelope, NAME, "payloadType", &type, NULL) < 0 ||
+        decode_member(envelope, "payload", &payload, NULL) < 0 ||
+        read_signatures(envelope, signatures, &nsignatures, NULL) < 0 || nsignatures != 1)
+        return false;
+    write_one(type, buf_view(&payload), key, &signatures[0], &written);
+    return view_equal(buf_view(&written), text);
+}
+
 bool dsse_is_canonical(struct view text)
 {
     static const char *const members[] = {"payload", "payloadType", "signatures", NULL};

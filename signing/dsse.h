@@ -40,5 +40,10 @@ int dsse_verify(struct view envelope, const char *type, const struct public_key 
  * the coordinator accepts from workers: an attestation then has one byte form, also inside a receipt's line.
  */
 bool dsse_is_canonical(struct view envelope);
+/*
+ * Whether it is, byte for byte, what dsse_sign() writes for one signature by this key: also the standard base64 alphabet, the key's own
+ * keyid, no further signature. Nobody but the signer can then give an answer a second form (and digest).
+ */
+bool dsse_is_as_signed_by(struct view envelope, const struct public_key *key);
 
 #endif

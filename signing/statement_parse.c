@@ -268,7 +268,7 @@ int statement_open(struct view envelope, const struct public_key *key, struct st
     int result = dsse_verify(envelope, DSSE_TYPE_INTOTO, key, 1, 1, &payload, diag);
     if (result < 0)
         return result;
-    if (!dsse_is_canonical(envelope))
+    if (!dsse_is_as_signed_by(envelope, key))
         return diag_set(diag, FARM_E_REFUSED,
                         "DSSE envelope: not in the one form that is accepted here (compact JSON, "
                         "sorted keys, no further members)");

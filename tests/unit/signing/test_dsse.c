@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* DSSE: the project's vectors (E1-E3), and what must be refused (E4, E5). */
+/* DSSE: the project's vectors, and the hostile envelopes E1 to E5. */
 #include "base64.h"
 #include "dsse.h"
 #include "file.h"
@@ -115,7 +115,136 @@ static void check_refused(const char *text, int error)
         fail_msg("%s: %s", text, farm_error_name(found));
 }
 
-static void test_malformed(void **state)
+/* ---- hostile envelopes ---- */
+
+/* Two signatures over {}, as a document that a test may change. */
+static json_t *signed_twice(struct key_pair *const pairs[2])
+{
+    CLEANUP_BUF struct buf envelope = BUF_INIT;
+    const struct key_pair *const signers[] = {pairs[0], pairs[1]};
+    json_t *document = NULL;
+    assert_int_equal(dsse_sign(DSSE_TYPE_INTOTO, VIEW("{}"), signers, 2, &envelope, NULL), 0);
+    assert_int_equal(json_read(buf_view(&envelope), "envelope", 1 << 20, &document, NULL), 0);
+    return document;
+}
+
+static int verify_both(const json_t *document, struct key_pair *const pairs[2])
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_BUF struct buf payload = BUF_INIT;
+    const struct public_key trusted[] = {*keys_public(pairs[0]), *keys_public(pairs[1])};
+    json_write(document, &text);
+    return dsse_verify(buf_view(&text), DSSE_TYPE_INTOTO, trusted, 2, 2, &payload, NULL);
+}
+
+static void test_E1_another_payload_type_is_refused(void **state)
+{
+    (void)state;
+    struct key_pair *const pairs[] = {keys_generate(), keys_generate()};
+    CLEANUP_JSON json_t *document = signed_twice(pairs);
+    assert_int_equal(verify_both(document, pairs), 0);
+    json_object_set_new(document, "payloadType", json_string("application/vnd.in-toto+JSON"));
+    assert_true(verify_both(document, pairs) < 0);
+    json_object_set_new(document, "payloadType", json_string("text/plain"));
+    assert_true(verify_both(document, pairs) < 0);
+    keys_free(pairs[0]);
+    keys_free(pairs[1]);
+}
+
+/* "-_" for "+/", with and without padding. */
+static void make_url_safe(json_t *object, const char *name)
+{
+    char *text = mem_string(json_string_value(json_object_get(object, name)));
+    for (char *c = text; *c != '\0'; c++)
+        *c = *c == '+' ? '-' : *c == '/' ? '_' : *c;
+    json_object_set_new(object, name, json_string(text));
+    free(text);
+}
+
+static void test_E2_url_safe_base64_is_read(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) { /* fresh keys: both characters come up in some signature */
+        struct key_pair *const pairs[] = {keys_generate(), keys_generate()};
+        CLEANUP_JSON json_t *document = signed_twice(pairs);
+        json_t *signatures = json_object_get(document, "signatures");
+        make_url_safe(json_array_get(signatures, 0), "sig");
+        make_url_safe(json_array_get(signatures, 1), "sig");
+        assert_int_equal(verify_both(document, pairs), 0);
+        keys_free(pairs[0]);
+        keys_free(pairs[1]);
+    }
+}
+
+/* From a worker there is one form, and who passes it on cannot make a second one with another digest. */
+static void test_E2_an_answer_has_one_form(void **state)
+{
+    (void)state;
+    static const char standard[] = "\"payload\":\"//8=\"", url_safe[] = "\"payload\":\"__8=\"";
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    const struct key_pair *const pairs[] = {pair};
+    CLEANUP_BUF struct buf envelope = BUF_INIT;
+    CLEANUP_BUF struct buf changed = BUF_INIT;
+    assert_int_equal(dsse_sign(DSSE_TYPE_INTOTO, view_of("\xff\xff", 2), pairs, 1, &envelope, NULL), 0);
+    assert_true(dsse_is_as_signed_by(buf_view(&envelope), keys_public(pair)));
+    char *at = strstr(envelope.data, standard);
+    assert_non_null(at);
+    memcpy(at, url_safe, strlen(url_safe));
+    assert_int_equal(
+        dsse_verify(buf_view(&envelope), DSSE_TYPE_INTOTO, keys_public(pair), 1, 1, &changed, NULL), 0);
+    assert_false(dsse_is_as_signed_by(buf_view(&envelope), keys_public(pair)));
+    memcpy(at, standard, strlen(standard));
+    char *keyid = strstr(envelope.data, "\"keyid\":\"") + strlen("\"keyid\":\"");
+    *keyid = *keyid == 'f' ? '0' : 'f';
+    assert_false(dsse_is_as_signed_by(buf_view(&envelope), keys_public(pair)));
+}
+
+static void test_E3_keyids_are_neither_needed_nor_believed(void **state)
+{
+    (void)state;
+    struct key_pair *const pairs[] = {keys_generate(), keys_generate()};
+    CLEANUP_JSON json_t *document = signed_twice(pairs);
+    json_t *signatures = json_object_get(document, "signatures");
+    json_object_set_new(json_array_get(signatures, 0), "keyid", json_string("00"));
+    json_object_set_new(json_array_get(signatures, 1), "keyid", json_string("00"));
+    assert_int_equal(verify_both(document, pairs), 0);
+    json_object_del(json_array_get(signatures, 0), "keyid");
+    json_object_del(json_array_get(signatures, 1), "keyid");
+    assert_int_equal(verify_both(document, pairs), 0);
+    json_array_append(signatures, json_array_get(signatures, 0)); /* one key three times is one */
+    json_array_remove(signatures, 1);
+    assert_int_equal(verify_both(document, pairs), FARM_E_SIGNATURE);
+    keys_free(pairs[0]);
+    keys_free(pairs[1]);
+}
+
+/* S + L verifies under careless implementations, and would give one answer two digests. */
+static void test_E5_a_signature_that_is_not_reduced_is_refused(void **state)
+{
+    (void)state;
+    static const unsigned char order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,       0xd6,
+                                            0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, [31] = 0x10};
+    struct key_pair *const pairs[] = {keys_generate(), keys_generate()};
+    CLEANUP_JSON json_t *document = signed_twice(pairs);
+    json_t *signature = json_array_get(json_object_get(document, "signatures"), 0);
+    CLEANUP_BUF struct buf bytes = BUF_INIT;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    assert_true(base64_decode(view_text(json_string_value(json_object_get(signature, "sig"))), &bytes));
+    assert_int_equal(bytes.size, 64);
+    unsigned int carry = 0;
+    for (size_t i = 0; i < sizeof order; i++) {
+        carry += (unsigned char)bytes.data[32 + i] + (unsigned int)order[i];
+        bytes.data[32 + i] = (char)carry;
+        carry >>= 8;
+    }
+    base64_encode(buf_view(&bytes), &text);
+    json_object_set_new(signature, "sig", json_string(text.data));
+    assert_int_equal(verify_both(document, pairs), FARM_E_SIGNATURE);
+    keys_free(pairs[0]);
+    keys_free(pairs[1]);
+}
+
+static void test_E4_duplicates_trailing_bytes_and_depth_are_refused(void **state)
 {
     (void)state;
     CLEANUP_BUF struct buf bomb = BUF_INIT;
@@ -123,7 +252,7 @@ static void test_malformed(void **state)
     check_refused("[]", FARM_E_SYNTAX);
     check_refused("{\"payload\":\"e30=\",\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO
                   "\",\"signatures\":[]}",
-                  FARM_E_SYNTAX); /* E4 */
+                  FARM_E_SYNTAX);
     check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}{}",
                   FARM_E_SYNTAX);
     check_refused("{\"payload\":\"e30=\",\"payloadType\":\"" DSSE_TYPE_INTOTO "\",\"signatures\":[]}",
@@ -145,8 +274,16 @@ static void test_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors), cmocka_unit_test(test_pae),       cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_flipped), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_pae),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_E1_another_payload_type_is_refused),
+        cmocka_unit_test(test_E2_url_safe_base64_is_read),
+        cmocka_unit_test(test_E2_an_answer_has_one_form),
+        cmocka_unit_test(test_E3_keyids_are_neither_needed_nor_believed),
+        cmocka_unit_test(test_E4_duplicates_trailing_bytes_and_depth_are_refused),
+        cmocka_unit_test(test_E5_a_signature_that_is_not_reduced_is_refused),
     };
     return cmocka_run_group_tests_name("dsse", tests, NULL, NULL);
 }

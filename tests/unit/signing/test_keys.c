@@ -42,7 +42,7 @@ static void test_rfc8032(void **state)
 }
 
 /* E5: S + L verifies in sloppy implementations. */
-static void test_unreduced_s(void **state)
+static void test_E5_unreduced_s(void **state)
 {
     (void)state;
     static const unsigned char order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
@@ -101,7 +101,7 @@ static void test_cctv(void **state)
     assert_true(accepted >= 1 && bad_keys > 800);
 }
 
-static void test_invalid_public(void **state)
+static void test_W4_points_that_no_honest_generator_makes_are_refused(void **state)
 {
     (void)state;
     struct public_key key;
@@ -182,9 +182,12 @@ static void test_base64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rfc8032), cmocka_unit_test(test_unreduced_s),
-        cmocka_unit_test(test_cctv),    cmocka_unit_test(test_invalid_public),
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_rfc8032),
+        cmocka_unit_test(test_E5_unreduced_s),
+        cmocka_unit_test(test_cctv),
+        cmocka_unit_test(test_W4_points_that_no_honest_generator_makes_are_refused),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_generated),
         cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

@@ -163,20 +163,35 @@ static void refuse_changed(const char *old, const char *new_text)
     assert_true(diag.text[0] != '\0');
 }
 
-static void test_refused(void **state)
+static void test_E6_the_right_digest_under_a_wrong_name_is_refused(void **state)
 {
     (void)state;
-    refuse_changed("zlib-1.3.1.mtree", "zlib-1.3.2.mtree");                         /* E6 */
-    refuse_changed("\"name\":\"zlib-1.3.1.tar\"", "\"name\":\"zlib-1.3.1.mtree\""); /* W12: twice */
-    refuse_changed("\"subject\":[",
-                   "\"subject\":[{\"digest\":{\"sha256\":\"00\"},\"name\":\"x\"},"); /* W12: extra */
-    refuse_changed("\"subject\":[{\"digest\":{\"sha256\"", "\"subject\":[{\"digest\":{\"sha1\""); /* E7 */
+    refuse_changed("zlib-1.3.1.mtree", "zlib-1.3.2.mtree");
+    refuse_changed("\"name\":\"zlib-1.3.1.tar\"", "\"name\":\"zlib-1.3.1.tgz\"");
+}
+
+static void test_E7_only_sha256_names_a_subject(void **state)
+{
+    (void)state;
+    refuse_changed("\"subject\":[{\"digest\":{\"sha256\"", "\"subject\":[{\"digest\":{\"sha1\"");
     refuse_changed("\"subject\":[{\"digest\":{", "\"subject\":[{\"digest\":{\"sha1\":\"00\",");
+}
+
+static void test_W8_altered_parameters_are_refused(void **state)
+{
+    (void)state;
+    refuse_changed("\"internalParameters\":{", "\"internalParameters\":{\"extra\":1,");
+    refuse_changed("\"kind\":\"package\",", "");
+    refuse_changed("\"version\":\"1.3.1\"}", "\"version\":\"1.3.1\",\"open\":false}");
+    refuse_changed("package-build:1", "package-build:2");
+    refuse_changed("\"tier\":\"core\"", "\"tier\":\"co/re\"");
+}
+
+static void test_other_forms_are_refused(void **state)
+{
+    (void)state;
     refuse_changed("\"_type\":\"https://in-toto.io/Statement/v1\"",
                    "\"_type\":\"https://in-toto.io/Statement/v0.1\"");
-    refuse_changed("package-build:1", "package-build:2");
-    refuse_changed("\"internalParameters\":{", "\"internalParameters\":{\"extra\":1,"); /* W8 */
-    refuse_changed("\"kind\":\"package\",", "");
     refuse_changed("provenance/v1", "provenance/v2");
     refuse_changed("\"kind\":\"source\"", "\"kind\":\"dependency\"");
     refuse_changed("\"gitTree\"", "\"gitBlob\"");
@@ -185,12 +200,19 @@ static void test_refused(void **state)
     refuse_changed("a5a5a5a5", "A5A5A5A5");
     refuse_changed("2026-11-22T16:47:45Z", "2026-11-22T16:46:39Z"); /* ends before it began */
     refuse_changed("2026-11-22T16:47:45Z", "2026-11-22 16:47:45");
-    refuse_changed("\"annotations\":{\"cpu\"", "\"annotations\":{\"cpu\":\"a\",\"cpu\""); /* E4 */
-    refuse_changed("\"tier\":\"core\"", "\"tier\":\"co/re\"");
-    refuse_changed("\"version\":\"1.3.1\"}", "\"version\":\"1.3.1\",\"open\":false}");
+    refuse_changed("\"annotations\":{\"cpu\"",
+                   "\"annotations\":{\"cpu\":\"a\",\"cpu\""); /* E4 inside the payload */
 }
 
-static void test_missing_subject(void **state)
+/* W12: extra and doubled here, a missing one below. */
+static void test_W12_extra_or_doubled_subjects_are_refused(void **state)
+{
+    (void)state;
+    refuse_changed("\"name\":\"zlib-1.3.1.tar\"", "\"name\":\"zlib-1.3.1.mtree\"");
+    refuse_changed("\"subject\":[", "\"subject\":[{\"digest\":{\"sha256\":\"00\"},\"name\":\"x\"},");
+}
+
+static void test_W12_a_missing_subject_is_refused(void **state)
 {
     (void)state;
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -251,7 +273,7 @@ static void test_signed(void **state)
 /* A spec owns its strings; these are not freed. */
 #define TEXT(literal) ((char *)(literal))
 
-static void test_against_spec(void **state)
+static void test_W8_what_differs_from_the_spec_is_refused(void **state)
 {
     (void)state;
     struct statement s = example();
@@ -294,10 +316,18 @@ static void test_against_spec(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_golden),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_missing_subject), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_signed),          cmocka_unit_test(test_against_spec),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_other_forms_are_refused),
+        cmocka_unit_test(test_E6_the_right_digest_under_a_wrong_name_is_refused),
+        cmocka_unit_test(test_E7_only_sha256_names_a_subject),
+        cmocka_unit_test(test_W8_altered_parameters_are_refused),
+        cmocka_unit_test(test_W12_extra_or_doubled_subjects_are_refused),
+        cmocka_unit_test(test_W12_a_missing_subject_is_refused),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_signed),
+        cmocka_unit_test(test_W8_what_differs_from_the_spec_is_refused),
     };
     return cmocka_run_group_tests_name("statement", tests, NULL, NULL);
 }
