@@ -33,8 +33,11 @@ struct release *release_free(struct release *release)
         free(release->held[i].name);
         free(release->held[i].reason);
     }
+    for (size_t i = 0; i < release->nwaivers; i++)
+        waiver_done(&release->waivers[i]);
     free(release->packages);
     free(release->held);
+    free(release->waivers);
     free(release->tree.url);
     free(release->name);
     free(release);
@@ -58,9 +61,20 @@ static int by_name(const void *left, const void *right)
     return strcmp(((const struct release_held *)left)->name, ((const struct release_held *)right)->name);
 }
 
+static int by_package_and_rule(const void *left, const void *right)
+{
+    return release_compare_waivers(left, right);
+}
+
 static int by_text(const void *left, const void *right)
 {
     return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+int release_compare_waivers(const struct waiver *a, const struct waiver *b)
+{
+    int order = strcmp(a->package, b->package);
+    return order != 0 ? order : strcmp(waiver_rule_name(a->rule), waiver_rule_name(b->rule));
 }
 
 void release_sort(struct release *release)
@@ -69,6 +83,8 @@ void release_sort(struct release *release)
         qsort(release->packages, release->npackages, sizeof *release->packages, by_tier_and_name);
     if (release->nheld > 0)
         qsort(release->held, release->nheld, sizeof *release->held, by_name);
+    if (release->nwaivers > 0)
+        qsort(release->waivers, release->nwaivers, sizeof *release->waivers, by_package_and_rule);
     for (size_t i = 0; i < release->npackages; i++)
         if (release->packages[i].noperators > 0)
             qsort(release->packages[i].operators, release->packages[i].noperators, sizeof(char *), by_text);
@@ -100,6 +116,22 @@ static json_t *held_json(const struct release *release)
         json_array_append_new(held, json_pack("{s:s, s:o}", "name", release->held[i].name, "reason",
                                               json_view(view_text(release->held[i].reason))));
     return held;
+}
+
+static json_t *waivers_json(const struct release *release)
+{
+    json_t *waivers = json_array();
+    for (size_t i = 0; i < release->nwaivers; i++)
+        json_array_append_new(waivers, waiver_json(&release->waivers[i]));
+    return waivers;
+}
+
+static json_t *log_json(const struct release *release)
+{
+    if (!release->has_log)
+        return json_null();
+    return json_pack("{s:s, s:o, s:I}", "origin", release->log.origin, "root",
+                     json_digest(&release->log.root), "size", (json_int_t)release->log.size);
 }
 
 /* Counted, never typed. */
@@ -135,10 +167,10 @@ json_t *release_json(const struct release *r)
         json_pack("{s:o, s:b}", "digest", json_digest(&r->base), "verified", r->base_verified));
     set(value, "root", json_digest(&r->root));
     set(value, "workers", json_digest(&r->workers));
-    set(value, "log", json_null());
+    set(value, "log", log_json(r));
     set(value, "packages", packages_json(r));
     set(value, "held", held_json(r));
-    set(value, "waivers", json_array());
+    set(value, "waivers", waivers_json(r));
     set(value, "evidence", json_array());
     set(value, "counts", counts_json(r));
     return value;

@@ -8,5 +8,7 @@
 
 json_t *release_json(const struct release *release);
 void release_sort(struct release *release);
+/* By package, then by the rule's name. */
+int release_compare_waivers(const struct waiver *a, const struct waiver *b);
 
 #endif

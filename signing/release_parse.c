@@ -69,6 +69,18 @@ static int read_support(const json_t *object, const char *name, struct release_p
     return 0;
 }
 
+/* A path that was validated would need evidence, and this version knows none. */
+static int read_gpu(const json_t *object, const char *name, struct release_package *package,
+                    struct diag *diag)
+{
+    int result = read_word(object, name, "gpu", &package->gpu, diag);
+    if (result >= 0 && strcmp(package->gpu, "none") != 0 && strcmp(package->gpu, "not-validated") != 0)
+        return diag_set(diag, FARM_E_UNSUPPORTED,
+                        "%s: %s: \"gpu\" is \"none\" or \"not-validated\"; this version knows no evidence",
+                        name, package->name);
+    return result;
+}
+
 static int read_package(const json_t *object, const char *name, struct release_package *package,
                         struct diag *diag)
 {
@@ -78,7 +90,7 @@ static int read_package(const json_t *object, const char *name, struct release_p
         (result = read_word(object, name, "release", &package->release, diag)) < 0 ||
         (result = read_word(object, name, "tier", &package->tier, diag)) < 0 ||
         (result = read_word(object, name, "phase", &package->phase, diag)) < 0 ||
-        (result = read_word(object, name, "gpu", &package->gpu, diag)) < 0 ||
+        (result = read_gpu(object, name, package, diag)) < 0 ||
         (result = json_get_digest(object, name, "job", &package->job, diag)) < 0 ||
         (result = json_get_digest(object, name, "payload", &package->payload, diag)) < 0 ||
         (result = json_get_digest(object, name, "tar", &package->tar, diag)) < 0 ||
@@ -113,6 +125,44 @@ static int read_held(const json_t *document, const char *name, struct release *r
             result = docjson_string(json_array_get(array, i), name, "reason", &held->reason, diag);
     }
     return result;
+}
+
+static int read_waivers(const json_t *document, const char *name, struct release *release, struct diag *diag)
+{
+    json_t *array;
+    int result = docjson_list(document, name, "waivers", WAIVERS_MAX, &array, diag);
+    if (result < 0)
+        return result;
+    release->waivers = mem_zero(json_array_size(array) + 1, sizeof *release->waivers);
+    for (size_t i = 0; i < json_array_size(array) && result >= 0; i++) {
+        struct waiver waiver = {0};
+        result = waiver_from_json(json_array_get(array, i), name, &waiver, diag); /* S12 */
+        if (result >= 0)
+            release->waivers[release->nwaivers++] = waiver;
+    }
+    return result;
+}
+
+static int read_log(const json_t *document, const char *name, struct release *release, struct diag *diag)
+{
+    json_t *log = json_object_get(document, "log");
+    const char *origin;
+    int64_t size;
+    int result;
+    if (json_is_null(log))
+        return 0;
+    if ((result = json_get_object(document, name, "log", &log, diag)) < 0 ||
+        (result = json_get_text(log, name, "origin", &origin, diag)) < 0 ||
+        (result = json_get_digest(log, name, "root", &release->log.root, diag)) < 0 ||
+        (result = json_get_number(log, name, "size", &size, diag)) < 0)
+        return result;
+    if (!note_name_is_valid(view_text(origin)) || size < 1)
+        return diag_set(diag, FARM_E_REFUSED, "%s: \"log\" must name an origin and a size of at least 1",
+                        name);
+    memcpy(release->log.origin, origin, strlen(origin) + 1);
+    release->log.size = (uint64_t)size;
+    release->has_log = true;
+    return 0;
 }
 
 static int read_tree(const json_t *document, const char *name, struct release *release, struct diag *diag)
@@ -181,17 +231,20 @@ static int check_order(const struct release *release, const char *name, struct d
     for (size_t i = 1; i < release->nheld; i++)
         if (strcmp(release->held[i - 1].name, release->held[i].name) >= 0)
             return diag_set(diag, FARM_E_REFUSED, "%s: held must be sorted by name, each once", name);
+    for (size_t i = 1; i < release->nwaivers; i++)
+        if (release_compare_waivers(&release->waivers[i - 1], &release->waivers[i]) >= 0)
+            return diag_set(diag, FARM_E_REFUSED,
+                            "%s: waivers must be sorted by package and rule, each once (%s)", name,
+                            release->waivers[i].package);
     return 0;
 }
 
 /* What this version cannot judge must not be there, whatever it says. */
-static int check_unknown_lists(const json_t *document, const char *name, struct diag *diag)
+static int check_unknown_list(const json_t *document, const char *name, struct diag *diag)
 {
-    static const char *const lists[] = {"waivers", "evidence"};
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-        if (json_array_size(json_object_get(document, lists[i])) > 0)
-            return diag_set(diag, FARM_E_UNSUPPORTED, "%s: this version knows no %s and accepts none", name,
-                            lists[i]); /* S12 */
+    if (json_array_size(json_object_get(document, "evidence")) > 0)
+        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: this version knows no evidence and accepts none",
+                        name);
     return 0;
 }
 
@@ -206,8 +259,10 @@ int release_parse(struct view text, const char *name, struct release **ret, stru
         (result = read_tree(document, name, release, diag)) < 0 ||
         (result = read_packages(document, name, release, diag)) < 0 ||
         (result = read_held(document, name, release, diag)) < 0 ||
+        (result = read_waivers(document, name, release, diag)) < 0 ||
+        (result = read_log(document, name, release, diag)) < 0 ||
         (result = check_order(release, name, diag)) < 0 ||
-        (result = check_unknown_lists(document, name, diag)) < 0)
+        (result = check_unknown_list(document, name, diag)) < 0)
         return result;
     CLEANUP_JSON json_t *again = release_json(release);
     if ((result = json_same(document, again, name, diag)) < 0)
