@@ -38,23 +38,32 @@ static void add_person(struct tally *tally, const char *person)
     tally->signed_by[tally->persons++] = person;
 }
 
+const char *role_signer(const struct role *role, const char *name_space, struct view document,
+                        struct view signature, struct diag *diag)
+{
+    struct sshsig found;
+    if (sshsig_verify(signature, name_space, document, &found, diag) < 0)
+        return NULL;
+    const struct role_key *key = find_key(role, &found.key);
+    if (key == NULL)
+        diag_set(diag, FARM_E_SIGNATURE, "its key is not in this role");
+    else if (key->verify_required && !found.user_verified)
+        diag_set(diag, FARM_E_SIGNATURE,
+                 "the root asks this token for PIN or finger (ssh-keygen -O verify-required)");
+    else
+        return key->person;
+    return NULL;
+}
+
 static void count_one(struct tally *tally, size_t at, const char *name_space, struct view document,
                       struct view signature)
 {
     struct diag diag = DIAG_INIT;
-    struct sshsig found;
-    int result = sshsig_verify(signature, name_space, document, &found, &diag);
-    if (result < 0) {
-        add_reason(tally, at, diag_text(&diag, result));
-        return;
-    }
-    const struct role_key *key = find_key(tally->role, &found.key);
-    if (key == NULL)
-        add_reason(tally, at, "its key is not in this role");
-    else if (key->verify_required && !found.user_verified)
-        add_reason(tally, at, "the root asks this token for PIN or finger (ssh-keygen -O verify-required)");
+    const char *person = role_signer(tally->role, name_space, document, signature, &diag);
+    if (person != NULL)
+        add_person(tally, person);
     else
-        add_person(tally, key->person);
+        add_reason(tally, at, diag_text(&diag, FARM_E_SIGNATURE));
 }
 
 static int too_few(const struct tally *tally, const char *role_text, struct diag *diag)

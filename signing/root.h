@@ -104,8 +104,18 @@ int role_verify(const struct role *role, const char *role_text, const char *name
                 const struct view *signatures, size_t nsignatures, size_t *ret_persons,
                 struct diag *diag) MUST_USE;
 
+/* Whose signature is this? The person's name, borrowed from the role; NULL and a diag if it does not count. */
+const char *role_signer(const struct role *role, const char *name_space, struct view document,
+                        struct view signature, struct diag *diag);
+
 /*
- * May 'new' (whose bytes are 'text') follow 'old'? Signed by the thresholds of both, and exactly one version further (S9).
+ * The rules of succession that need no signature: exactly one version further (S9), and another log only with "previous" naming
+ * the old one's origin.
+ */
+int root_check_follows(const struct root *old, const struct root *next, struct diag *diag) MUST_USE;
+
+/*
+ * May 'new' (whose bytes are 'text') follow 'old'? By the rules above, and signed by the thresholds of both.
  * With old NULL: signed by its own threshold; it is trusted because whoever asks says so. Expiry is asked separately.
  */
 int root_check(const struct root *old, const struct root *new_root, struct view text,

@@ -39,15 +39,34 @@ static json_t *anchors_json(const struct root *root)
     return anchors;
 }
 
+static json_t *checkpoint_json(const struct checkpoint *checkpoint)
+{
+    if (checkpoint->size == 0)
+        return json_null();
+    return json_pack("{s:s, s:o, s:I}", "origin", checkpoint->origin, "root", json_digest(&checkpoint->root),
+                     "size", (json_int_t)checkpoint->size);
+}
+
+static json_t *log_json(const struct root_log *log)
+{
+    CLEANUP_BUF struct buf vkey = BUF_INIT;
+    if (!log->present)
+        return json_null();
+    note_key_write(&log->key, &vkey);
+    return json_pack("{s:o, s:I, s:s, s:o}", "previous", checkpoint_json(&log->previous), "threshold",
+                     (json_int_t)log->threshold, "vkey", vkey.data, "witnesses",
+                     docjson_strings_value(log->witnesses, log->nwitnesses));
+}
+
 static json_t *root_json(const struct root *root)
 {
     json_t *bases = json_array();
     for (size_t i = 0; i < root->nbases; i++)
         json_array_append_new(bases, json_digest(&root->bases[i]));
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:n, s:o}", "format", ROOT_FORMAT, "version",
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "format", ROOT_FORMAT, "version",
                      (json_int_t)root->version, "expires", docjson_time_value(root->expires_ms), "roles",
                      roles_json(root), "anchors", anchors_json(root), "policy", json_digest(&root->policy),
-                     "bases", bases, "log", "unverified",
+                     "bases", bases, "log", log_json(&root->log), "unverified",
                      docjson_strings_value(root->unverified, root->nunverified));
 }
 
@@ -135,6 +154,52 @@ static int read_bases(const json_t *document, const char *name, struct root *roo
     return result;
 }
 
+static int read_previous(const json_t *log, const char *name, struct checkpoint *ret, struct diag *diag)
+{
+    json_t *object;
+    const char *origin;
+    int64_t size;
+    int result;
+    if (json_is_null(json_object_get(log, "previous")))
+        return 0;
+    if ((result = json_get_object(log, name, "previous", &object, diag)) < 0 ||
+        (result = json_get_text(object, name, "origin", &origin, diag)) < 0 ||
+        (result = json_get_number(object, name, "size", &size, diag)) < 0 ||
+        (result = json_get_digest(object, name, "root", &ret->root, diag)) < 0)
+        return result;
+    if (size < 1 || !note_name_is_valid(view_text(origin)))
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s: \"previous\" of the log is the last checkpoint of the log before: its origin, its "
+                        "root, and a size above 0",
+                        name);
+    snprintf(ret->origin, sizeof ret->origin, "%s", origin);
+    ret->size = (uint64_t)size;
+    return 0;
+}
+
+static int read_log(const json_t *document, const char *name, struct root_log *ret, struct diag *diag)
+{
+    json_t *object;
+    const char *vkey;
+    int64_t threshold;
+    int result;
+    if (json_is_null(json_object_get(document, "log")))
+        return 0;
+    if ((result = json_get_object(document, name, "log", &object, diag)) < 0 ||
+        (result = json_get_text(object, name, "vkey", &vkey, diag)) < 0 ||
+        (result = json_get_number(object, name, "threshold", &threshold, diag)) < 0 ||
+        (result = read_previous(object, name, &ret->previous, diag)) < 0)
+        return result;
+    if ((result = note_key_parse(view_text(vkey), &ret->key, diag)) < 0)
+        return diag_wrap(diag, result, "%s: log", name);
+    if (threshold < 1 || threshold > ROOT_ANCHORS_MAX)
+        return diag_set(diag, FARM_E_REFUSED, "%s: log: the threshold is more than half of the witnesses", name);
+    ret->threshold = (uint32_t)threshold;
+    ret->present = true;
+    return docjson_strings(object, name, "witnesses", ROOT_ANCHORS_MAX, &ret->witnesses, &ret->nwitnesses,
+                           diag);
+}
+
 static int read_all(const json_t *document, const char *name, struct root *root, struct diag *diag)
 {
     json_t *roles;
@@ -145,7 +210,8 @@ static int read_all(const json_t *document, const char *name, struct root *root,
         (result = json_get_digest(document, name, "policy", &root->policy, diag)) < 0 ||
         (result = json_get_object(document, name, "roles", &roles, diag)) < 0 ||
         (result = read_anchors(document, name, root, diag)) < 0 ||
-        (result = read_bases(document, name, root, diag)) < 0)
+        (result = read_bases(document, name, root, diag)) < 0 ||
+        (result = read_log(document, name, &root->log, diag)) < 0)
         return result;
     for (int i = 0; i < ROLE_COUNT; i++)
         if ((result = read_role(roles, name, (enum role_name)i, &root->roles[i], diag)) < 0)

@@ -47,11 +47,12 @@ static int find_type(struct view type, const char *name, enum ssh_key_type *ret,
     return refuse_type(type, name, diag);
 }
 
+/* PROTOCOL.u2f: applications of SSH keys begin with "ssh:". A token's credential for a web site is no SSH key. */
 static bool take_application(struct view *rest, struct ssh_public_key *key)
 {
     struct view text;
     if (!sshwire_take_string(rest, &text) || text.size == 0 || text.size >= sizeof key->application ||
-        !view_is_token(text))
+        !view_is_token(text) || !view_starts(text, VIEW("ssh:")))
         return false;
     memcpy(key->application, text.data, text.size);
     return true;
@@ -68,7 +69,8 @@ static int parse_blob(struct view blob, const char *name, struct ssh_public_key 
         return result;
     if (!sshwire_take_string(&blob, &point) || point.size != KEYS_PUBLIC_SIZE ||
         (key.type == SSH_KEY_SK_ED25519 && !take_application(&blob, &key)) || blob.size != 0)
-        return diag_set(diag, FARM_E_SYNTAX, "%s: malformed %.*s key", name, VIEW_ARG(type));
+        return diag_set(diag, FARM_E_SYNTAX, "%s: malformed %.*s key%s", name, VIEW_ARG(type),
+                        key.type == SSH_KEY_SK_ED25519 ? " (a token's application must begin with \"ssh:\")" : "");
     memcpy(key.key.bytes, point.data, point.size);
     if (!keys_public_is_valid(&key.key))
         return diag_set(diag, FARM_E_REFUSED,

@@ -7,8 +7,8 @@
  * with "ssh-keygen -Y sign -n NAMESPACE -f KEY FILE", which writes the same format.
  *
  * A signature says which key made it; whether that key counts is the trust root's business (root.h). Verified
- * here: armor, magic, version 1, namespace, hash sha256 or sha512, the signature; for tokens that a person touched them
- * (flag 0x01). Whether the person also gave a PIN or finger (0x04) is reported.
+ * here: armor, magic, version 1, namespace, hash sha256 or sha512, the signature; for tokens that the application begins with "ssh:" and
+ * that a person touched them (flag 0x01). Whether the person also gave a PIN or finger (0x04) is reported.
  */
 #ifndef FARM_SSHSIG_H
 #define FARM_SSHSIG_H
@@ -18,6 +18,10 @@
 #define SSHSIG_NAMESPACE_ROOT    "root@intergenos"
 #define SSHSIG_NAMESPACE_WORKERS "workers@intergenos"
 #define SSHSIG_NAMESPACE_RELEASE "release@intergenos"
+#define SSHSIG_NAMESPACE_WAIVER  "waiver@intergenos"
+/* Reserved: nothing signs in them yet. */
+#define SSHSIG_NAMESPACE_SEAL       "seal@intergenos"
+#define SSHSIG_NAMESPACE_RESOLUTION "resolution@intergenos"
 
 enum {
     SSHSIG_ARMOR_MAX = 8192, /* an RSA-16384 signature, refused by name rather than by size, has 6 KiB */
@@ -31,7 +35,7 @@ enum ssh_key_type { SSH_KEY_ED25519, SSH_KEY_SK_ED25519 };
 struct ssh_public_key {
     enum ssh_key_type type;
     struct public_key key;
-    char application[SSHSIG_APPLICATION_MAX]; /* tokens: usually "ssh:"; "" otherwise */
+    char application[SSHSIG_APPLICATION_MAX]; /* tokens: "ssh:", or what begins so; "" otherwise */
 };
 
 /* "ssh-ed25519 AAAA... [comment]", one line as in id_ed25519.pub; the key must be a valid point. */

@@ -31,11 +31,14 @@ struct waiver {
 };
 
 const char *waiver_rule_name(enum waiver_rule rule);
-/* The text that is signed, and back. A rule that cannot be waived is refused by name. */
+/* A rule that cannot be waived is refused by name (S12). 'name' is for messages. */
+int waiver_rule_parse(const char *text, const char *name, enum waiver_rule *ret, struct diag *diag) MUST_USE;
+/* The text that is signed, and back. Form and lifetime are checked. */
 void waiver_write(const struct waiver *waiver, struct buf *ret);
 int waiver_parse(struct view text, const char *name, struct waiver *ret, struct diag *diag) MUST_USE;
+/* The same signature twice is one. */
 void waiver_add_signature(struct waiver *waiver, struct view armored);
-/* Signed by the release role, and not expired at 'now_ms'. */
+/* Signed by the release role, and not expired at 'now_ms', nor made a day or more after it. */
 int waiver_check(const struct waiver *waiver, const struct root *root, int64_t now_ms,
                  struct diag *diag) MUST_USE;
 void waiver_done(struct waiver *waiver);
