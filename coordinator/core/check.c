@@ -228,7 +228,7 @@ static int check_group(const struct core *core, const struct group *group, struc
         if (i > 0 && jobs_node_before(job->lead, group->heap[(i - 1) / 4].job->lead))
             return WRONG(diag, "the ready queue is out of order at %s", job->lead->id);
     }
-    for (size_t i = 0; i < core->nworkers; i++)
+    for (size_t i = 0; i < core->nworkers && !core->held; i++)
         if (ready_is_eligible(core, group, core->workers[i]))
             return WRONG(diag, "worker %s is free and could take %s", core->workers[i]->name,
                          group->heap[0].job->lead->id);

@@ -83,6 +83,7 @@ struct core *core_free(struct core *core)
     map_free(core->groups_by_key);
     timers_done(&core->timers);
     free_lists(core);
+    free(core->held_text);
     free(core);
     return NULL;
 }
@@ -204,6 +205,18 @@ static int on_operator_flag(struct core *core, const struct core_event *event, s
         return diag_set(diag, FARM_E_UNKNOWN, "no operator is called %s",
                         event->name != NULL ? event->name : "(nothing)");
     workers_flag(core, operator, event->text != NULL ? event->text : "flagged before");
+    return 0;
+}
+
+/* Released, everybody is offered work again: what was placed meanwhile was offered to nobody. */
+static int on_hold(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    (void)diag;
+    free(core->held_text);
+    core->held = event->flag;
+    core->held_text = event->flag ? mem_string(event->text != NULL ? event->text : "held") : NULL;
+    for (size_t i = 0; !core->held && i < core->nworkers; i++)
+        workers_touch(core, core->workers[i]);
     return 0;
 }
 
@@ -379,6 +392,7 @@ static event_handler *const handlers[] = {
     [CORE_ANSWER] = on_answer,
     [CORE_LEASE_REFUSED] = on_lease_refused,
     [CORE_OPERATOR_FLAG] = on_operator_flag,
+    [CORE_HOLD] = on_hold,
 };
 
 /* --- the step --- */

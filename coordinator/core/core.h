@@ -134,6 +134,7 @@ enum core_event_type {
     CORE_NODE_REFUSED,  /* .plan .node .text: its spec cannot be derived; the node halts */
     CORE_ANSWER,        /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
     CORE_LEASE_REFUSED, /* .name .answer.nonce .text: the worker's reason */
+    CORE_HOLD,          /* .flag .text: while set no lease is granted, whatever else happens (the disk is full, say) */
     CORE_OPERATOR_FLAG /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
                             * feed after the workers and before the plans. Votes from before a restart flag nobody anew */
 };

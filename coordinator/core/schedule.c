@@ -124,9 +124,20 @@ static void give_up(struct core *core, struct group *group)
         relax(core, group);
 }
 
+static void forget_touched(struct core *core)
+{
+    for (size_t i = 0; i < core->ntouched; i++)
+        core->touched[i]->touched = false;
+    core->ntouched = 0;
+}
+
 void schedule_run(struct core *core)
 {
     place_dirty(core);
+    if (core->held) {
+        forget_touched(core);
+        return;
+    }
     offer_touched(core);
     for (struct group *group = most_urgent(core); group != NULL; group = most_urgent(core)) {
         struct worker *worker = group->fresh ? draw_pool(core, group) : draw_touched(core, group);
@@ -145,7 +156,5 @@ void schedule_run(struct core *core)
         place_dirty(core);
         offer_touched(core);
     }
-    for (size_t i = 0; i < core->ntouched; i++)
-        core->touched[i]->touched = false;
-    core->ntouched = 0;
+    forget_touched(core);
 }

@@ -229,6 +229,8 @@ struct core {
     size_t nasked, asked_capacity;
     uint64_t stamp, illegal_events, sequence;
     uint32_t text_count, nexhausted;
+    bool held; /* no leases are granted */
+    char *held_text;
 };
 
 /* --- conversions between names in tables and what they name --- */

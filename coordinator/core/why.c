@@ -152,6 +152,8 @@ static void say_wants(const struct core *core, const struct node *node, const st
     say_rules(node, verdict, ret);
     say_votes(node, verdict, ret);
     say_leases(node->job, now_ms, ret);
+    if (core->held)
+        buf_add_format(ret, "No lease is granted to anybody now: %s\n", core->held_text);
     if (claim->futile)
         buf_add_text(ret, "Nobody else is asked: a verdict was known before, so further votes would be open, "
                           "and the policy "

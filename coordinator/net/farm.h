@@ -15,6 +15,7 @@
 #include "core.h"
 #include "db.h"
 #include "directory.h"
+#include "disk.h"
 #include "identity.h"
 #include "link.h"
 #include "map.h"
@@ -104,6 +105,7 @@ struct farm {
     struct map *checked_workers;    /* worker -> how many of its answers are being checked */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
+    struct disk disk;
     bool handing_over;              /* one at a time: gate.state is read, and written by what was read */
     bool stopping;
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */

@@ -69,6 +69,7 @@ static void tick(struct farm *farm)
     if (core_next_tick(farm->core) <= farm_core_now())
         (void)farm_feed(farm, &event, NULL);
     sessions_expire(farm);
+    disk_turn(farm);
 }
 
 /* A second signal kills, as it would any program: what runs in the pool may take long to end, and may be killed. */

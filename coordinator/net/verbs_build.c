@@ -283,6 +283,8 @@ void verb_build(struct farm *farm, struct ctl_request *request)
     struct farm_plan *plan = plans_find(farm, ctl_text(request, "plan"), &diag);
     int result = plan == NULL ? FARM_E_UNKNOWN : plans_load_tree(farm, plan, &diag);
     if (result >= 0)
+        result = disk_check(farm, &diag);
+    if (result >= 0)
         result = trust_check_root(farm, &diag);
     if (result >= 0 && !root_allows_base(farm->root, &plan->plan->base))
         result = diag_set(&diag, FARM_E_REFUSED, "the trust root does not allow base %s",

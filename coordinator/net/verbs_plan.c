@@ -247,7 +247,9 @@ void verb_plan(struct farm *farm, struct ctl_request *request)
     struct diag diag = DIAG_INIT;
     struct base_choice base = {0};
     const char *repository = ctl_text(request, "tree"), *revision = ctl_text(request, "revision");
-    int result = choose_base(farm, request, &base, &diag);
+    int result = disk_check(farm, &diag);
+    if (result >= 0)
+        result = choose_base(farm, request, &base, &diag);
     if (result >= 0 && (repository == NULL || revision == NULL))
         result = diag_set(&diag, FARM_E_USAGE, "a plan needs TREE@REV");
     if (result < 0) {

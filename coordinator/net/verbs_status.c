@@ -234,11 +234,12 @@ json_t *status_report(struct farm *farm)
     while (map_next(farm->plans, &cursor, &key, &value))
         json_array_append_new(plans, plan_json(farm, value, disputes, failures));
     core_each_worker(farm->core, count_worker, &workers);
-    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b}", "version", FARM_VERSION,
+    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o}", "version", FARM_VERSION,
                      "started", moment_format(farm->started_ms).text, "plans", plans, "workers", "known",
                      workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
                      leases_json(farm), "disputes", disputes, "failures", failures, "trust_root",
-                     (int)(farm->root != NULL));
+                     (int)(farm->root != NULL), "held",
+                     farm->disk.low ? json_string(farm->disk.text) : json_null());
 }
 
 void verb_status(struct farm *farm, struct ctl_request *request)

@@ -74,6 +74,11 @@ void verb_base_import(struct farm *farm, struct ctl_request *request)
         ctl_fail(request, diag_set(&diag, FARM_E_USAGE, "a base needs a file and a name"), &diag);
         return;
     }
+    if (disk_check(farm, &diag) < 0) {
+        mem_close_p(&fd);
+        ctl_fail(request, diag.error, &diag);
+        return;
+    }
     struct base_task *base = mem_zero(1, sizeof *base);
     base->task.run = base_run;
     base->task.done = base_done;
@@ -188,6 +193,11 @@ void verb_source_add(struct farm *farm, struct ctl_request *request)
     if (fd < 0 || name == NULL) {
         mem_close_p(&fd);
         ctl_fail(request, diag_set(&diag, FARM_E_USAGE, "a source needs a file"), &diag);
+        return;
+    }
+    if (disk_check(farm, &diag) < 0) {
+        mem_close_p(&fd);
+        ctl_fail(request, diag.error, &diag);
         return;
     }
     struct source_task *source = mem_zero(1, sizeof *source);
