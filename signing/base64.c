@@ -11,11 +11,9 @@ void base64_encode(struct view data, struct buf *ret)
     ret->size += size - 1;
 }
 
-bool base64_decode(struct view text, struct buf *ret)
+static bool decode(struct view text, const int *variants, size_t count, struct buf *ret)
 {
-    static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_URLSAFE,
-                                   sodium_base64_VARIANT_URLSAFE_NO_PADDING};
-    for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t size, room = text.size / 4 * 3 + 3;
         unsigned char *to = (unsigned char *)buf_room(ret, room);
         if (sodium_base642bin(to, room, text.data != NULL ? text.data : "", text.size, NULL, &size, NULL,
@@ -27,4 +25,17 @@ bool base64_decode(struct view text, struct buf *ret)
     }
     ret->data[ret->size] = '\0';
     return false;
+}
+
+bool base64_decode(struct view text, struct buf *ret)
+{
+    static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_URLSAFE,
+                                   sodium_base64_VARIANT_URLSAFE_NO_PADDING};
+    return decode(text, variants, ARRAY_SIZE(variants), ret);
+}
+
+bool base64_decode_standard(struct view text, struct buf *ret)
+{
+    static const int variant = sodium_base64_VARIANT_ORIGINAL;
+    return decode(text, &variant, 1, ret);
 }

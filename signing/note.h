@@ -22,6 +22,9 @@ enum {
     CHECKPOINT_TEXT_MAX = 512
 };
 
+/* What stands before the text in what a cosignature signs. */
+#define NOTE_COSIGNATURE_HEAD "cosignature/v1\ntime %llu\n"
+
 enum note_type { NOTE_ED25519 = 1, NOTE_COSIGNATURE = 4 };
 
 struct note_key {
@@ -35,6 +38,7 @@ bool note_name_is_valid(struct view name);
 void note_key_write(const struct note_key *key, struct buf *ret);
 /* FARM_E_SYNTAX saying which part is wrong: also an id that is not the key's, and a key that no honest generator makes (W4). */
 int note_key_parse(struct view vkey, struct note_key *ret, struct diag *diag) MUST_USE;
+uint32_t note_key_id(const struct note_key *key);
 
 struct checkpoint {
     char origin[NOTE_NAME_MAX + 1];
@@ -64,9 +68,11 @@ struct note {
 int note_parse(struct view bytes, struct note *ret, struct diag *diag) MUST_USE;
 void note_done(struct note *note);
 
+/* Appends "— name base64\n" with a signature's bytes as they stand behind the id. */
+void note_write_signature(const struct note_key *key, struct view signature, struct buf *ret);
 /*
  * Does this key's signature stand under it? 1 yes, 0 no signature by it, FARM_E_SIGNATURE if there is one and it fails.
- * *ret_time (may be NULL): seconds since 1970, of a cosignature.
+ * *ret_time (may be NULL): seconds since 1970, of a cosignature; the latest, if it signed more than once.
  */
 int note_check(const struct note *note, const struct note_key *key, uint64_t *ret_time,
                struct diag *diag) MUST_USE;
