@@ -23,6 +23,16 @@ const char *role_name_text(enum role_name name)
     return NULL;
 }
 
+bool role_name_parse(const char *text, enum role_name *ret)
+{
+    for (int i = 0; i < ROLE_COUNT; i++)
+        if (strcmp(text, role_name_text((enum role_name)i)) == 0) {
+            *ret = (enum role_name)i;
+            return true;
+        }
+    return false;
+}
+
 struct root *root_new(void)
 {
     return mem_zero(1, sizeof(struct root));

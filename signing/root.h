@@ -88,6 +88,7 @@ int root_check_rules(const struct root *root, const char *name, struct diag *dia
 void root_write(const struct root *root, struct buf *ret);
 
 const char *role_name_text(enum role_name name);
+bool role_name_parse(const char *text, enum role_name *ret);
 size_t role_persons(const struct role *role);
 bool root_allows_base(const struct root *root, const struct digest *base);
 bool root_allows_unverified(const struct root *root, const char *package);

@@ -52,7 +52,8 @@ struct ssh_public_key ssh_public_key_of(const struct key_pair *pair);
 
 /*
  * Reads a secret key for signing: an OpenSSH private key without passphrase, or a machine identity (identity.h).
- * Permissions as in identity.h. Encrypted keys and tokens are refused with the ssh-keygen command that does it instead.
+ * Permissions as in identity.h. Keys with a passphrase and keys in tokens: FARM_E_UNAVAILABLE, with the ssh-keygen
+ * command that does it instead.
  */
 int ssh_private_key_read(int dirfd, const char *path, struct key_pair **ret, struct diag *diag) MUST_USE;
 /* Writes an OpenSSH private key file (no passphrase, mode 0600, never replaces) and "<path>.pub". */

@@ -36,7 +36,7 @@ static int check_cipher(struct view *rest, const char *path, struct diag *diag)
         !sshwire_take_string(rest, &options) || !sshwire_take_number(rest, &count))
         return malformed(path, diag);
     if (!view_equal(cipher, VIEW("none")))
-        return diag_set(diag, FARM_E_UNSUPPORTED,
+        return diag_set(diag, FARM_E_UNAVAILABLE,
                         "%s: this key has a passphrase; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s "
                         "FILE\", which asks "
                         "for it and writes the same signature to FILE.sig",
@@ -51,7 +51,7 @@ static int check_type(struct view blob, const char *path, struct diag *diag)
         return malformed(path, diag);
     if (view_starts(type, VIEW("sk-")))
         return diag_set(
-            diag, FARM_E_UNSUPPORTED,
+            diag, FARM_E_UNAVAILABLE,
             "%s: this key lives in a token; sign with \"ssh-keygen -Y sign -n NAMESPACE -f %s FILE\"", path,
             path);
     if (!view_equal(type, VIEW(TYPE)))

@@ -214,7 +214,7 @@ static void test_they_make_keys(void **state)
                                          "-q",         "-f", "locked",  NULL};
     assert_int_equal(run(place, NULL, locked), 0);
     CLEANUP_KEYS struct key_pair *none = NULL;
-    assert_int_equal(ssh_private_key_read(place->dirfd, "locked", &none, &diag), FARM_E_UNSUPPORTED);
+    assert_int_equal(ssh_private_key_read(place->dirfd, "locked", &none, &diag), FARM_E_UNAVAILABLE);
     assert_non_null(strstr(diag.text, "ssh-keygen -Y sign"));
     static const char *const rsa[] = {"ssh-keygen", "-t", "rsa", "-b",  "2048", "-N",
                                       "",           "-q", "-f",  "rsa", NULL};
