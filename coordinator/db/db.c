@@ -171,6 +171,11 @@ static int bind_one(sqlite3_stmt *statement, int at, char type, va_list *args)
         return sqlite3_bind_blob64(statement, at, data.data != NULL ? data.data : "", data.size,
                                    SQLITE_STATIC);
     }
+    if (type == 's') {
+        struct view text = va_arg(*args, struct view);
+        return sqlite3_bind_text64(statement, at, text.data != NULL ? text.data : "", text.size,
+                                   SQLITE_STATIC, SQLITE_UTF8);
+    }
     const struct digest *digest = va_arg(*args, const struct digest *);
     if (type == 'z' && digest_is_zero(digest))
         return sqlite3_bind_null(statement, at);

@@ -149,10 +149,14 @@ int db_each_verdict_of(struct db *db, const struct digest *job, DB_EACH(verdict)
 int db_each_release(struct db *db, DB_EACH(release)) MUST_USE;
 int db_each_refusal(struct db *db, DB_EACH(refusal)) MUST_USE;
 int db_each_refusal_of(struct db *db, const struct digest *job, DB_EACH(refusal)) MUST_USE;
+/* To one lease, by position. */
+int db_each_refusal_to(struct db *db, const struct digest *nonce, DB_EACH(refusal)) MUST_USE;
 int db_each_voided(struct db *db, DB_EACH(voided)) MUST_USE;
 int db_each_lease(struct db *db, DB_EACH(lease)) MUST_USE; /* by position in the log */
 int db_each_attestation_by(struct db *db, const char *worker, DB_EACH(attestation)) MUST_USE;
 int db_each_log_entry(struct db *db, uint64_t from, DB_EACH(log_entry)) MUST_USE; /* by position */
+/* Those that have this text in them; reads them all. */
+int db_each_log_entry_with(struct db *db, const char *text, DB_EACH(log_entry)) MUST_USE;
 int db_each_flag(struct db *db, int (*visit)(void *context, const char *operator_name, const char *reason),
                  void *context, struct diag *diag) MUST_USE;
 int db_each_signature_of(struct db *db, const char *release,
@@ -167,6 +171,8 @@ int db_find_tree(struct db *db, const char *commit, const struct digest *tree_sh
 int db_find_plan(struct db *db, const struct digest *id, DB_EACH(plan)) MUST_USE;
 int db_find_base(struct db *db, const struct digest *manifest, DB_EACH(base)) MUST_USE;
 int db_find_release(struct db *db, const char *name, DB_EACH(release)) MUST_USE;
+int db_find_attestation(struct db *db, const struct digest *digest, DB_EACH(attestation)) MUST_USE;
+int db_find_refusal(struct db *db, const struct digest *digest, DB_EACH(refusal)) MUST_USE;
 int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST_USE;
 /* How many entries the log has; a negative value on failure. */
 int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;

@@ -95,6 +95,7 @@ ROW_VISIT(lease)
         .deadline_ms = sqlite3_column_int64(stmt, 7),
         .ended_ms = sqlite3_column_int64(stmt, 8),
         .reason = column_text(stmt, 9),
+        .position = sqlite3_column_int64(stmt, 10),
     };
     return caller->visit(caller->context, &row);
 }
@@ -113,6 +114,42 @@ ROW_VISIT(attestation)
         .duration_ms = sqlite3_column_int64(stmt, 7),
         .received_ms = sqlite3_column_int64(stmt, 8),
         .envelope = column_view(stmt, 9),
+        .position = sqlite3_column_int64(stmt, 10),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(refusal)
+{
+    struct visit_refusal *caller = context;
+    struct db_refusal row = {
+        .digest = column_digest(stmt, 0),
+        .nonce = column_digest(stmt, 1),
+        .reason = column_text(stmt, 2),
+        .position = sqlite3_column_int64(stmt, 3),
+        .received_ms = sqlite3_column_int64(stmt, 4),
+        .envelope = column_view(stmt, 5),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(voided)
+{
+    struct visit_voided *caller = context;
+    struct db_voided row = {
+        .attestation = column_digest(stmt, 0),
+        .reason = column_text(stmt, 1),
+        .voided_ms = sqlite3_column_int64(stmt, 2),
+    };
+    return caller->visit(caller->context, &row);
+}
+
+ROW_VISIT(log_entry)
+{
+    struct visit_log_entry *caller = context;
+    struct db_log_entry row = {
+        .position = (uint64_t)sqlite3_column_int64(stmt, 0),
+        .entry = column_view(stmt, 1),
     };
     return caller->visit(caller->context, &row);
 }
@@ -169,13 +206,16 @@ ROW_VISIT(release)
     "started_ms, finished_ms"
 #define LEASE_COLUMNS                                                                                        \
     "nonce, job, round, worker, operator, state, granted_ms, deadline_ms, "                                  \
-    "ended_ms, reason"
+    "ended_ms, reason, position"
 #define ATTESTATION_COLUMNS                                                                                  \
     "a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "                                        \
-    "a.duration_ms, a.received_ms, a.envelope"
-#define VOTE_COLUMNS    "job, round, operator, attestation, open"
-#define VERDICT_COLUMNS "job, round, state, payload, operators, dissent, decided_ms"
-#define RELEASE_COLUMNS "name, sequence, digest, plan, state, created_ms"
+    "a.duration_ms, a.received_ms, a.envelope, a.position"
+#define REFUSAL_COLUMNS   "r.digest, r.nonce, r.reason, r.position, r.received_ms, r.envelope"
+#define VOIDED_COLUMNS    "attestation, reason, voided_ms"
+#define LOG_ENTRY_COLUMNS "position, entry"
+#define VOTE_COLUMNS      "job, round, operator, attestation, open"
+#define VERDICT_COLUMNS   "job, round, state, payload, operators, dissent, decided_ms"
+#define RELEASE_COLUMNS   "name, sequence, digest, plan, state, created_ms"
 
 /* A walk is its name, its kind, what stands behind FROM, and the values of the question marks (types as in statement.h). */
 #define PARAMETERS(...) struct db *db, __VA_ARGS__
@@ -204,6 +244,27 @@ WALK_BY(db_each_attestation_of, attestation, ATTESTATION_COLUMNS,
         "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.job = ? ORDER BY a.rowid",
         (const struct digest *job), "d", job)
 WALK(db_each_attestation, attestation, ATTESTATION_COLUMNS, "attestation a ORDER BY a.rowid")
+WALK_BY(db_each_attestation_by, attestation, ATTESTATION_COLUMNS,
+        "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.worker = ? ORDER BY a.rowid",
+        (const char *worker), "t", worker)
+WALK(db_each_lease, lease, LEASE_COLUMNS, "lease ORDER BY position")
+WALK(db_each_refusal, refusal, REFUSAL_COLUMNS, "refusal r ORDER BY r.position")
+WALK_BY(db_each_refusal_of, refusal, REFUSAL_COLUMNS,
+        "refusal r JOIN lease l ON l.nonce = r.nonce WHERE l.job = ? ORDER BY r.position",
+        (const struct digest *job), "d", job)
+WALK_BY(db_each_refusal_to, refusal, REFUSAL_COLUMNS, "refusal r WHERE r.nonce = ? ORDER BY r.position",
+        (const struct digest *nonce), "d", nonce)
+WALK(db_each_voided, voided, VOIDED_COLUMNS, "voided ORDER BY voided_ms, attestation")
+WALK_BY(db_each_log_entry, log_entry, LOG_ENTRY_COLUMNS, "log_entry WHERE position >= ? ORDER BY position",
+        (uint64_t from), "i", (int64_t)from)
+WALK_BY(db_each_log_entry_with, log_entry, LOG_ENTRY_COLUMNS,
+        "log_entry WHERE instr(entry, ?) > 0 ORDER BY position", (const char *text), "t", text)
+WALK_BY(db_find_log_entry, log_entry, LOG_ENTRY_COLUMNS, "log_entry WHERE position = ?", (uint64_t position),
+        "i", (int64_t)position)
+WALK_BY(db_find_attestation, attestation, ATTESTATION_COLUMNS, "attestation a WHERE a.digest = ?",
+        (const struct digest *digest), "d", digest)
+WALK_BY(db_find_refusal, refusal, REFUSAL_COLUMNS, "refusal r WHERE r.digest = ?",
+        (const struct digest *digest), "d", digest)
 WALK_BY(db_each_vote_of, vote, VOTE_COLUMNS, "vote WHERE job = ? ORDER BY round, operator",
         (const struct digest *job), "d", job)
 WALK(db_each_vote, vote, VOTE_COLUMNS, "vote ORDER BY job, round, operator")
@@ -255,6 +316,14 @@ static int row_number(void *context, sqlite3_stmt *stmt)
 {
     *(int64_t *)context = sqlite3_column_int64(stmt, 0);
     return 0;
+}
+
+int64_t db_log_size(struct db *db, struct diag *diag)
+{
+    int64_t size = 0;
+    int rows = statement_select(db, row_number, &size, diag,
+                                "SELECT coalesce(max(position) + 1, 0) FROM log_entry", "");
+    return rows < 0 ? rows : size;
 }
 
 bool db_is_referenced(struct db *db, const struct digest *object)

@@ -87,13 +87,14 @@ void db_put_job(struct db *db, const struct digest *key, const char *node, int64
 
 void db_put_lease(struct db *db, const struct db_lease *row)
 {
-    statement_run(db,
-                  "INSERT INTO lease (nonce, job, round, worker, operator, state, granted_ms, deadline_ms)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                  "ddittt"
-                  "ii",
-                  &row->nonce, &row->job, (int64_t)row->round, row->worker, row->operator_name, row->state,
-                  row->granted_ms, row->deadline_ms);
+    statement_run(
+        db,
+        "INSERT INTO lease (nonce, job, round, worker, operator, state, granted_ms, deadline_ms, position)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ddittt"
+        "iii",
+        &row->nonce, &row->job, (int64_t)row->round, row->worker, row->operator_name, row->state,
+        row->granted_ms, row->deadline_ms, row->position);
 }
 
 void db_end_lease(struct db *db, const struct digest *nonce, const char *state, const char *reason,
@@ -108,9 +109,9 @@ void db_put_attestation(struct db *db, const struct db_attestation *row)
     statement_run(
         db,
         "INSERT INTO attestation (digest, nonce, failure, payload, tar, log, fate, duration_ms, received_ms,"
-        " envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ddtzzdtiiv", &row->digest, &row->nonce, row->failure, &row->payload, &row->tar, &row->log, row->fate,
-        row->duration_ms, row->received_ms, row->envelope);
+        " envelope, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ddtzzdtiivi", &row->digest, &row->nonce, row->failure, &row->payload, &row->tar, &row->log,
+        row->fate, row->duration_ms, row->received_ms, row->envelope, row->position);
 }
 
 void db_put_vote(struct db *db, const struct db_vote *row)
@@ -138,9 +139,32 @@ void db_put_verdict(struct db *db, const struct db_verdict *row)
         (int64_t)row->dissent, row->decided_ms);
 }
 
-void db_put_journal(struct db *db, int64_t now_ms, const char *kind, const char *body)
+void db_put_refusal(struct db *db, const struct db_refusal *row)
 {
-    statement_run(db, "INSERT INTO journal (at_ms, kind, body) VALUES (?, ?, ?)", "itt", now_ms, kind, body);
+    statement_run(db,
+                  "INSERT INTO refusal (digest, nonce, reason, position, received_ms, envelope)"
+                  " VALUES (?, ?, ?, ?, ?, ?)",
+                  "ddtiiv", &row->digest, &row->nonce, row->reason, row->position, row->received_ms,
+                  row->envelope);
+}
+
+void db_put_voided(struct db *db, const struct db_voided *row)
+{
+    statement_run(db,
+                  "INSERT INTO voided (attestation, reason, voided_ms) VALUES (?, ?, ?)"
+                  " ON CONFLICT (attestation) DO NOTHING",
+                  "dti", &row->attestation, row->reason, row->voided_ms);
+    statement_run(db, "DELETE FROM vote WHERE attestation = ?", "d", &row->attestation);
+}
+
+void db_put_log_entry(struct db *db, const struct db_log_entry *row)
+{
+    /* A position that is not the next one becomes -1, which the table refuses. */
+    statement_run(
+        db,
+        "INSERT INTO log_entry (position, entry) VALUES"
+        " (CASE WHEN ?1 = (SELECT coalesce(max(position) + 1, 0) FROM log_entry) THEN ?1 ELSE -1 END, ?2)",
+        "is", (int64_t)row->position, row->entry);
 }
 
 void db_put_release(struct db *db, const struct db_release *row)

@@ -6,7 +6,7 @@
  * once: the cache is keyed by the literal's address.
  *
  * 'types' has a letter per parameter: t text (NULL allowed), d digest (const struct digest *), z digest or
- * NULL if it is all zero, i int64_t, v view as blob.
+ * NULL if it is all zero, i int64_t, v view as blob, s view as text.
  */
 #ifndef FARM_STATEMENT_H
 #define FARM_STATEMENT_H

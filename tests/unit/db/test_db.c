@@ -234,6 +234,134 @@ static void test_a_row_without_its_lease_is_refused(void **state)
     assert_true(db_commit(fixture->db, NULL) < 0);
 }
 
+static void add_entry(struct db *db, uint64_t position, const char *text)
+{
+    struct db_log_entry row = {.position = position, .entry = view_text(text)};
+    db_put_log_entry(db, &row);
+}
+
+static int copy_entry(void *context, const struct db_log_entry *row)
+{
+    buf_add_format(context, "%d:%.*s ", (int)row->position, VIEW_ARG(row->entry));
+    return 0;
+}
+
+static void test_entries_of_the_log_follow_each_other(void **state)
+{
+    struct db *db = ((struct fixture *)*state)->db;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    assert_int_equal(db_log_size(db, NULL), 0);
+    db_begin(db);
+    add_entry(db, 0, "a");
+    add_entry(db, 1, "b");
+    add_entry(db, 2, "ab");
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_int_equal(db_log_size(db, NULL), 3);
+    assert_int_equal(db_each_log_entry(db, 1, copy_entry, &text, NULL), 2);
+    assert_string_equal(text.data, "1:b 2:ab ");
+    assert_int_equal(db_find_log_entry(db, 3, copy_entry, &text, NULL), 0);
+    buf_clear(&text);
+    assert_int_equal(db_each_log_entry_with(db, "a", copy_entry, &text, NULL), 2);
+    assert_string_equal(text.data, "0:a 2:ab ");
+}
+
+static void test_a_gap_in_the_log_fails_the_transaction(void **state)
+{
+    static const uint64_t wrong[] = {0, 2, 5};
+    struct db *db = ((struct fixture *)*state)->db;
+    db_begin(db);
+    add_entry(db, 0, "a");
+    assert_int_equal(db_commit(db, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        db_begin(db);
+        add_entry(db, wrong[i], "b");
+        assert_true(db_commit(db, NULL) < 0);
+        assert_int_equal(db_log_size(db, NULL), 1);
+    }
+}
+
+static int keep_position(void *context, const struct db_attestation *row)
+{
+    *(int64_t *)context = row->position;
+    return 0;
+}
+
+static int count_vote(void *context, const struct db_vote *row)
+{
+    (void)row;
+    ++*(int *)context;
+    return 0;
+}
+
+static int keep_voided(void *context, const struct db_voided *row)
+{
+    assert_string_equal(row->reason, "revoked");
+    *(struct digest *)context = row->attestation;
+    return 0;
+}
+
+static void test_a_voided_answer_has_no_vote(void **state) /* W11 */
+{
+    struct db *db = ((struct fixture *)*state)->db;
+    struct db_attestation row = attestation(7, 20);
+    struct db_vote vote = {
+        .job = digest_number(1), .attestation = row.digest, .round = 1, .operator_name = "alder"};
+    struct db_voided voided = {.attestation = row.digest, .reason = "revoked", .voided_ms = 5};
+    struct digest found = {{0}};
+    int64_t position = 0;
+    int votes = 0;
+    row.position = 41;
+    db_begin(db);
+    put_lease(db, 7);
+    db_put_attestation(db, &row);
+    db_put_vote(db, &vote);
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_int_equal(db_each_vote(db, count_vote, &votes, NULL), 1);
+    db_begin(db);
+    db_put_voided(db, &voided);
+    db_put_voided(db, &voided); /* again is no event */
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_int_equal(db_each_vote(db, count_vote, &votes, NULL), 0);
+    assert_int_equal(db_each_voided(db, keep_voided, &found, NULL), 1);
+    assert_true(digest_equal(&found, &row.digest));
+    /* The answer itself stays. */
+    assert_int_equal(db_find_attestation(db, &row.digest, keep_position, &position, NULL), 1);
+    assert_int_equal(position, 41);
+    assert_int_equal(db_each_attestation_by(db, "alder-1", keep_position, &position, NULL), 1);
+    assert_int_equal(db_each_attestation_by(db, "birch-1", keep_position, &position, NULL), 0);
+}
+
+static int keep_refusal(void *context, const struct db_refusal *row)
+{
+    assert_string_equal(row->reason, "another job");
+    assert_true(view_equal(row->envelope, VIEW("{}")));
+    *(int64_t *)context = row->position;
+    return 0;
+}
+
+static void test_refusals_are_found_by_digest_lease_and_job(void **state)
+{
+    struct db *db = ((struct fixture *)*state)->db;
+    struct db_refusal row = {.digest = digest_number(30),
+                             .nonce = digest_number(7),
+                             .reason = "another job",
+                             .position = 9,
+                             .received_ms = 1,
+                             .envelope = VIEW("{}")};
+    struct digest job = digest_number(1), other = digest_number(2);
+    int64_t position = 0;
+    db_begin(db);
+    put_lease(db, 7);
+    db_put_refusal(db, &row);
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_int_equal(db_find_refusal(db, &row.digest, keep_refusal, &position, NULL), 1);
+    assert_int_equal(position, 9);
+    assert_int_equal(db_each_refusal(db, keep_refusal, &position, NULL), 1);
+    assert_int_equal(db_each_refusal_to(db, &row.nonce, keep_refusal, &position, NULL), 1);
+    assert_int_equal(db_each_refusal_of(db, &job, keep_refusal, &position, NULL), 1);
+    assert_int_equal(db_each_refusal_of(db, &other, keep_refusal, &position, NULL), 0);
+}
+
 static void test_references_keep_objects(void **state)
 {
     struct fixture *fixture = *state;
@@ -286,6 +414,10 @@ int main(void)
         TEST(test_a_newer_entry_of_a_paused_worker_does_not_resume_it),
         TEST(test_walks_nest_and_may_end_early),
         TEST(test_a_row_without_its_lease_is_refused),
+        TEST(test_entries_of_the_log_follow_each_other),
+        TEST(test_a_gap_in_the_log_fails_the_transaction),
+        TEST(test_a_voided_answer_has_no_vote),
+        TEST(test_refusals_are_found_by_digest_lease_and_job),
         TEST(test_references_keep_objects),
         TEST(test_a_newer_schema_is_refused),
         TEST(test_a_file_that_is_no_database_is_refused),

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A database of version 1, with leases, answers and verdicts, becomes one of version 2: what happened stands in the log, in its
+ * order, in the bytes that the log's own writer gives.
+ */
+#include "db.h"
+#include "file.h"
+#include "logentry.h"
+#include "moment.h"
+#include "schema.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ROWS FARM_SOURCE_DIR "/tests/unit/db/version-1.sql"
+
+struct wanted {
+    enum logentry_kind kind;
+    unsigned char nonce, sha256;
+    const char *at, *worker, *state;
+    enum verdict_state verdict;
+    uint32_t round, operators;
+};
+static const struct wanted wanted[] = {
+    {LOG_LEASE, 0xa1, 0, "2025-11-22T14:00:00Z", "alder-1", NULL, 0, 1, 0},
+    {LOG_LEASE, 0xb1, 0, "2025-11-22T14:00:00Z", "birch-1", NULL, 0, 1, 0},
+    {LOG_ENVELOPE, 0xa1, 0xae, "2025-11-22T14:00:03Z", NULL, NULL, 0, 0, 0},
+    {LOG_LEASE_END, 0xa1, 0, "2025-11-22T14:00:03Z", NULL, "answered", 0, 0, 0},
+    {LOG_VERDICT, 0, 0, "2025-11-22T14:00:03Z", NULL, NULL, VERDICT_PENDING, 1, 0},
+    {LOG_LEASE_END, 0xb1, 0, "2025-11-22T14:00:03Z", NULL, "expired", 0, 0, 0},
+    {LOG_LEASE, 0xc1, 0, "2025-11-22T14:00:04Z", "cedar-1", NULL, 0, 1, 0},
+    {LOG_ENVELOPE, 0xc1, 0xce, "2025-11-22T14:00:05Z", NULL, NULL, 0, 0, 0},
+    {LOG_LEASE_END, 0xc1, 0, "2025-11-22T14:00:05Z", NULL, "answered", 0, 0, 0},
+    {LOG_VERDICT, 0, 0, "2025-11-22T14:00:05Z", NULL, NULL, VERDICT_AGREED, 1, 0},
+    {LOG_ENVELOPE, 0xb1, 0xbe, "2025-11-22T14:00:09Z", NULL, NULL, 0, 0, 0},
+    {LOG_VERDICT, 0, 0, "2025-11-22T14:00:09Z", NULL, NULL, VERDICT_AGREED, 1, 2},
+    {LOG_LEASE, 0xd1, 0, "2025-11-22T14:00:10Z", "alder-1", NULL, 0, 2, 0},
+};
+
+static struct digest filled(unsigned char byte)
+{
+    struct digest digest;
+    memset(digest.bytes, byte, DIGEST_SIZE);
+    return digest;
+}
+
+static void write_wanted(const struct wanted *from, struct buf *ret)
+{
+    struct logentry entry = {.kind = from->kind,
+                             .worker = from->worker,
+                             .state = from->state,
+                             .job = filled(0x1b),
+                             .sha256 = filled(from->sha256),
+                             .verdict = from->verdict,
+                             .round = from->round,
+                             .operators = from->operators};
+    char operator_name[64] = "";
+    if (from->worker != NULL)
+        snprintf(operator_name, sizeof operator_name, "%.5s", from->worker);
+    entry.operator_name = operator_name;
+    if (from->verdict == VERDICT_AGREED)
+        entry.payload = filled(0x99);
+    memset(entry.nonce.bytes, from->nonce, sizeof entry.nonce.bytes);
+    assert_true(moment_parse(view_text(from->at), &entry.at_ms));
+    logentry_write(&entry, ret);
+}
+
+static int compare_entry(void *context, const struct db_log_entry *row)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    size_t *next = context;
+    assert_true(*next < ARRAY_SIZE(wanted));
+    assert_int_equal(row->position, *next);
+    write_wanted(&wanted[*next], &text);
+    assert_int_equal(row->entry.size, text.size);
+    assert_memory_equal(row->entry.data, text.data, text.size);
+    ++*next;
+    return 0;
+}
+
+static int check_lease(void *context, const struct db_lease *row)
+{
+    int *seen = context;
+    assert_true(row->position >= 0 && row->position < (int64_t)ARRAY_SIZE(wanted));
+    const struct wanted *entry = &wanted[row->position];
+    assert_int_equal(entry->kind, LOG_LEASE);
+    assert_int_equal(entry->nonce, row->nonce.bytes[0]);
+    ++*seen;
+    return 0;
+}
+
+static int check_attestation(void *context, const struct db_attestation *row)
+{
+    int *seen = context;
+    const struct wanted *entry = &wanted[row->position];
+    assert_int_equal(entry->kind, LOG_ENVELOPE);
+    assert_int_equal(entry->sha256, row->digest.bytes[0]);
+    ++*seen;
+    return 0;
+}
+
+struct file {
+    char directory[64], path[96];
+};
+
+static int setup(void **state)
+{
+    struct file *file = mem_zero(1, sizeof *file);
+    strcpy(file->directory, "upgrade-test-XXXXXX");
+    assert_non_null(mkdtemp(file->directory));
+    snprintf(file->path, sizeof file->path, "%s/farm.db", file->directory);
+    *state = file;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    struct file *file = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s", file->path, ends[i]);
+        unlink(path);
+    }
+    rmdir(file->directory);
+    free(file);
+    return 0;
+}
+
+/* {a1} in the text becomes 32 times "a1". */
+static void expand(const char *text, struct buf *ret)
+{
+    for (; *text != '\0'; text++) {
+        if (text[0] != '{' || strspn(text + 1, "0123456789abcdef") != 2 || text[3] != '}') {
+            buf_add_byte(ret, *text);
+            continue;
+        }
+        for (int i = 0; i < DIGEST_SIZE; i++)
+            buf_add(ret, text + 1, 2);
+        text += 3;
+    }
+}
+
+static void run(sqlite3 *raw, const char *sql)
+{
+    char *error = NULL;
+    if (sqlite3_exec(raw, sql, NULL, NULL, &error) != SQLITE_OK)
+        fail_msg("%s", error);
+}
+
+static void make_version_1(const char *path, bool with_rows, const char *more)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT, sql = BUF_INIT;
+    sqlite3 *raw;
+    assert_int_equal(file_read(AT_FDCWD, ROWS, 1 << 20, &text, NULL), 0);
+    expand(text.data, &sql);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    run(raw, schema_files[0]);
+    run(raw, "PRAGMA user_version = 1");
+    run(raw, with_rows ? sql.data : "");
+    run(raw, more);
+    sqlite3_close(raw);
+}
+
+static void test_what_happened_stands_in_the_log(void **state)
+{
+    const struct file *file = *state;
+    struct diag diag = DIAG_INIT;
+    struct db *db = NULL;
+    size_t next = 0;
+    int leases = 0, attestations = 0;
+    make_version_1(file->path, true, "");
+    if (db_open(file->path, &db, &diag) < 0)
+        fail_msg("%s", diag.text);
+    assert_int_equal(db_each_log_entry(db, 0, compare_entry, &next, NULL), ARRAY_SIZE(wanted));
+    assert_int_equal(db_log_size(db, NULL), ARRAY_SIZE(wanted));
+    assert_int_equal(db_each_lease(db, check_lease, &leases, NULL), 4);
+    assert_int_equal(db_each_attestation(db, check_attestation, &attestations, NULL), 3);
+    assert_int_equal(leases + attestations, 7);
+    db = db_close(db);
+    assert_int_equal(db_open(file->path, &db, &diag), 0); /* and once is enough */
+    assert_int_equal(db_log_size(db, NULL), ARRAY_SIZE(wanted));
+    db_close(db);
+}
+
+static void test_an_empty_one_gives_an_empty_log(void **state)
+{
+    const struct file *file = *state;
+    struct db *db = NULL;
+    make_version_1(file->path, false, "");
+    assert_int_equal(db_open(file->path, &db, NULL), 0);
+    assert_int_equal(db_log_size(db, NULL), 0);
+    db_close(db);
+}
+
+/* Nothing is lost of a journal that somebody emptied: rows stand by their times. */
+static void test_without_a_journal_the_times_decide(void **state)
+{
+    const struct file *file = *state;
+    struct db *db = NULL;
+    make_version_1(file->path, true, "DELETE FROM journal");
+    assert_int_equal(db_open(file->path, &db, NULL), 0);
+    /* four leases, three answers, three ends, one verdict */
+    assert_int_equal(db_log_size(db, NULL), 11);
+    db_close(db);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_happened_stands_in_the_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_empty_one_gives_an_empty_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_a_journal_the_times_decide, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
