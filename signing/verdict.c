@@ -308,11 +308,26 @@ static bool search_run(struct search *search, uint32_t need, uint32_t anchors)
 
 /* --- what the groups amount to --- */
 
-/* How many more operators, and anchors among them, this group needs to be 'need' strong. */
-static uint32_t shortfall(const struct count *count, const struct group *group, uint32_t need)
+/* How many more operators, and anchors among them, an answer needs to win. */
+struct shortfall {
+    uint32_t operators, anchors;
+};
+
+static uint32_t less(uint32_t from, uint32_t by)
+{
+    return from > by ? from - by : 0;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* For this group to be 'need' strong. */
+static struct shortfall group_shortfall(const struct count *count, const struct group *group, uint32_t need)
 {
     const struct rules *rules = count->rules;
-    uint32_t lacking = rules->anchors > group->shown.anchors ? rules->anchors - group->shown.anchors : 0;
+    uint32_t lacking = less(rules->anchors, group->shown.anchors);
     uint32_t strength = group->shown.operators;
     bool enough = strength >= need && lacking == 0;
     if (rules->distinct != 0) {
@@ -324,11 +339,10 @@ static uint32_t shortfall(const struct count *count, const struct group *group, 
             strength--;
         search_done(&search);
     }
-    if (enough)
-        return 0;
-    uint32_t more = need > strength ? need - strength : 0;
-    more = more > lacking ? more : lacking;
-    return more > 0 ? more : 1; /* each condition holds on its own, but not together */
+    uint32_t more = larger(less(need, strength), lacking);
+    if (!enough && more == 0)
+        more = 1; /* each condition holds on its own, but not together */
+    return (struct shortfall){.operators = enough ? 0 : more, .anchors = lacking};
 }
 
 /* The strongest rival of a digest, counting also votes that may not support. */
@@ -343,12 +357,12 @@ static uint32_t rival_of(const struct count *count, const struct group *group)
     return most;
 }
 
-static uint32_t digest_shortfall(const struct count *count, const struct group *group)
+static struct shortfall digest_shortfall(const struct count *count, const struct group *group)
 {
     uint32_t need = count->rules->quorum + (count->digests > 1 ? count->rules->margin : 0);
-    uint32_t more = shortfall(count, group, need), rival = rival_of(count, group);
-    uint32_t overtake = group->shown.operators > rival ? 0 : rival + 1 - group->shown.operators;
-    return more > overtake ? more : overtake;
+    struct shortfall more = group_shortfall(count, group, need);
+    more.operators = larger(more.operators, less(rival_of(count, group) + 1, group->shown.operators));
+    return more;
 }
 
 static void describe(struct verdict *verdict, const struct count *count, const struct group *group)
@@ -364,49 +378,68 @@ static void settle(struct verdict *verdict, const struct count *count, const str
     describe(verdict, count, group);
     verdict->state = state;
     verdict->payload = group->shown.payload;
-    verdict->missing = 0;
-    verdict->missing_anchors = 0;
+    verdict->missing = verdict->missing_anchors = verdict->missing_failures = 0;
+}
+
+static const struct group *find_failures(const struct count *count)
+{
+    for (size_t i = 0; i < count->ngroups; i++)
+        if (count->groups[i].shown.is_failure)
+            return &count->groups[i];
+    return NULL;
+}
+
+static void miss(struct verdict *verdict, const struct shortfall *more)
+{
+    verdict->missing = more->operators;
+    verdict->missing_anchors = more->anchors;
+}
+
+/* Agreed if some digest has won; otherwise notes what the nearest one misses. Returns the leading digest, or NULL. */
+static const struct group *decide_digests(struct verdict *verdict, const struct count *count)
+{
+    const struct group *leading = NULL;
+    for (size_t i = 0; i < count->ngroups; i++) {
+        const struct group *group = &count->groups[i];
+        if (group->shown.is_failure)
+            continue;
+        struct shortfall more = digest_shortfall(count, group);
+        if (more.operators == 0) {
+            settle(verdict, count, group, VERDICT_AGREED);
+            return group;
+        }
+        if (leading == NULL || more.operators < verdict->missing)
+            miss(verdict, &more);
+        if (leading == NULL)
+            leading = group;
+    }
+    return leading;
 }
 
 static void decide(struct verdict *verdict, const struct count *count)
 {
-    const struct group *leading = NULL, *failures = NULL;
-    verdict->missing = count->rules->quorum;
-    verdict->missing_anchors = count->rules->anchors;
-    for (size_t i = 0; i < count->ngroups; i++) {
-        const struct group *group = &count->groups[i];
-        if (group->shown.is_failure) {
-            failures = group;
-            continue;
-        }
-        uint32_t more = digest_shortfall(count, group);
-        if (more == 0) {
-            settle(verdict, count, group, VERDICT_AGREED);
-            return;
-        }
-        if (leading == NULL || more < verdict->missing)
-            verdict->missing = more;
-        if (leading == NULL) {
-            leading = group;
-            verdict->missing_anchors = count->rules->anchors > group->shown.anchors
-                                           ? count->rules->anchors - group->shown.anchors
-                                           : 0;
-        }
-    }
-    if (count->digests > 1 && leading != NULL) {
+    const struct group *failures = find_failures(count);
+    uint32_t to_fail = less(count->rules->quorum, failures != NULL ? failures->shown.operators : 0);
+    const struct shortfall all = {larger(count->rules->quorum, count->rules->anchors), count->rules->anchors};
+    verdict->state = VERDICT_PENDING;
+    miss(verdict, &all);
+    const struct group *leading = decide_digests(verdict, count);
+    if (verdict->state == VERDICT_AGREED)
+        return;
+    if (count->digests > 1) {
         verdict->state = VERDICT_DISPUTED;
         describe(verdict, count, leading);
         return;
     }
-    if (failures != NULL && failures->shown.operators >= count->rules->quorum) {
+    if (failures != NULL && to_fail == 0) {
         settle(verdict, count, failures, VERDICT_FAILED);
         return;
     }
-    verdict->state = VERDICT_PENDING;
     if (count->ngroups > 0)
         describe(verdict, count, &count->groups[0]);
-    if (failures != NULL && count->rules->quorum - failures->shown.operators < verdict->missing)
-        verdict->missing = count->rules->quorum - failures->shown.operators;
+    verdict->missing_failures = to_fail;
+    if (to_fail < verdict->missing) /* anybody may confirm a failure */
+        miss(verdict, &(struct shortfall){.operators = to_fail});
 }
 
 struct verdict verdict_of(const struct rules *rules, const struct vote *votes, size_t nvotes)
@@ -445,6 +478,24 @@ size_t verdict_supporters(const struct rules *rules, const struct vote *votes, s
     }
     free(count.ballots);
     return found;
+}
+
+size_t verdict_vote_of(const struct vote *answers, size_t n)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const struct vote *answer = &answers[i], *before = best != SIZE_MAX ? &answers[best] : NULL;
+        if (answer->failure == FAILURE_INFRASTRUCTURE)
+            continue;
+        bool built = answer->failure == FAILURE_NONE,
+             built_before = before != NULL && before->failure == FAILURE_NONE;
+        if (built && built_before && !digest_equal(&answer->payload, &before->payload))
+            return SIZE_MAX;
+        if (before == NULL || (built && !built_before) ||
+            (built == built_before && before->open && !answer->open))
+            best = i;
+    }
+    return best;
 }
 
 const char *verdict_state_name(enum verdict_state state)

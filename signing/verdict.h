@@ -16,6 +16,11 @@
  * they always weigh: a late rival may shake a verdict, and may restore one only where the policy says so.
  * Where rules.distinct lists facts, the operators that make up the quorum must differ pairwise in each; who does not state a
  * fact cannot be among them. Order of the input never matters.
+ *
+ * What goes in: every genuine answer of one round, an operator's repetitions too, less those that are void (their signer was
+ * revoked, or compromised from before them). So taking an answer away is judging what remains: if the operator gave the same
+ * answer by another lease, that one stands in its place (with its own facts, and open if it came late); if it had given two digests and one is
+ * void, the other is its vote again, since what an unbelieved signer wrote is evidence of nothing, not of equivocation either.
  */
 #ifndef FARM_VERDICT_H
 #define FARM_VERDICT_H
@@ -63,13 +68,29 @@ struct verdict {
     uint32_t dissent;            /* operators with another answer than that one, or with two */
     uint32_t equivocators;       /* operators with two digests */
     uint32_t missing; /* further (counting) operators that would settle it at the earliest; 0 when settled */
-    uint32_t missing_anchors; /* of them anchors, for the leading answer */
+    uint32_t missing_anchors; /* of those, how many must be anchors; never more than 'missing' */
+    uint32_t
+        missing_failures; /* further operators, of any kind, that would make it failed; 0 when settled, and when two
+                                * digests were seen, since then it cannot fail any more */
     struct verdict_group
         groups[VERDICT_GROUPS_MAX]; /* by operators, descending, then by digest, failures last */
     size_t ngroups;
 };
 
 struct verdict verdict_of(const struct rules *rules, const struct vote *votes, size_t nvotes);
+/*
+ * What makes later votes of the round open: it was agreed, or failed. A dispute does not: its answers are shown to no worker, and the
+ * further operators that settle it vote as blindly as the first ones.
+ */
+static inline bool verdict_is_settled(enum verdict_state state)
+{
+    return state == VERDICT_AGREED || state == VERDICT_FAILED;
+}
+/*
+ * Which of one operator's answers in a round, in order of arrival, is its vote: the first with its digest, one that is not open before
+ * one that is; without any digest the first failure, likewise. SIZE_MAX: it has none, or two digests.
+ */
+size_t verdict_vote_of(const struct vote *answers, size_t n);
 /*
  * The operators whose votes count behind this payload, sorted, each once; names are the votes'. Returns how many there are;
  * at most 'limit' are stored.
