@@ -10,11 +10,41 @@
 #include "pkginfo.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Rooms that are free; as many are made as threads work at once. */
+struct rooms {
+    pthread_mutex_t lock;
+    struct payload_room **free;
+    size_t nfree;
+};
+
+static struct payload_room *take_room(struct rooms *rooms)
+{
+    pthread_mutex_lock(&rooms->lock);
+    struct payload_room *room = rooms->nfree > 0 ? rooms->free[--rooms->nfree] : NULL;
+    pthread_mutex_unlock(&rooms->lock);
+    return room != NULL ? room : payload_room_new();
+}
+
+static void give_room(struct rooms *rooms, struct payload_room *room)
+{
+    pthread_mutex_lock(&rooms->lock);
+    rooms->free = mem_grow(rooms->free, rooms->nfree + 1, sizeof *rooms->free);
+    rooms->free[rooms->nfree++] = room;
+    pthread_mutex_unlock(&rooms->lock);
+}
+
+struct work {
+    struct verify_run *run;
+    struct rooms rooms;
+};
+
 struct check {
     struct verify_run *run;
+    struct rooms *rooms;
     const struct release_package *package;
     const struct verify_job *job;
     struct verify_package *shown;
@@ -68,22 +98,6 @@ static void check_verdict(const struct check *check)
                        package->name, job->verdict.operators, job->verdict.dissent);
 }
 
-static bool check_archive_digest(const struct check *check, int fd, const char *file)
-{
-    struct digest digest;
-    struct diag diag = DIAG_INIT;
-    int result = digest_of_fd(fd, &digest, &diag);
-    if (result < 0) {
-        verify_failure(check->run, file, "unreadable", result, &diag);
-        return false;
-    }
-    if (digest_equal(&digest, &check->package->archive_sha256))
-        return true;
-    verify_problem(check->run, file, "digest", "these bytes have SHA-256 %s, the release names %s",
-                   digest_hex(&digest).text, digest_hex(&check->package->archive_sha256).text); /* S7 */
-    return false;
-}
-
 static int open_archive(const struct check *check, const char *file)
 {
     struct stat status;
@@ -107,13 +121,19 @@ static void check_archive(const struct check *check, const struct manifest *mani
     CLEANUP_CLOSE int fd = open_archive(check, file);
     CLEANUP_BUF struct buf pkginfo = BUF_INIT;
     struct diag diag = DIAG_INIT;
-    if (fd < 0 || !check_archive_digest(check, fd, file))
+    if (fd < 0)
         return;
     pkginfo_write(check->job->spec, manifest, &pkginfo);
-    int result = payload_verify_gz(fd, manifest, buf_view(&pkginfo), check->job->spec->epoch,
-                                   &check->package->tar, &diag);
-    if (result < 0)
-        verify_failure(check->run, file, "archive", result, &diag); /* A8, A9 */
+    struct payload_gz expected = {.manifest = manifest,
+                                  .pkginfo = buf_view(&pkginfo),
+                                  .epoch = check->job->spec->epoch,
+                                  .tar = &check->package->tar,
+                                  .archive = &check->package->archive_sha256};
+    struct payload_room *room = take_room(check->rooms);
+    int result = payload_verify_gz(fd, &expected, room, &diag);
+    give_room(check->rooms, room);
+    if (result < 0) /* S7, or A8, A9 */
+        verify_failure(check->run, file, result == FARM_E_CORRUPT ? "digest" : "archive", result, &diag);
 }
 
 static void check_manifest(const struct check *check)
@@ -134,9 +154,12 @@ static void check_manifest(const struct check *check)
 
 static void check_package(void *context, size_t index)
 {
-    struct verify_run *run = context;
-    struct check check = {
-        .run = run, .package = &run->release->packages[index], .shown = &run->result->packages[index]};
+    struct work *work = context;
+    struct verify_run *run = work->run;
+    struct check check = {.run = run,
+                          .rooms = &work->rooms,
+                          .package = &run->release->packages[index],
+                          .shown = &run->result->packages[index]};
     check.job = verify_find_job(run, &check.package->job);
     if (check.job == NULL)
         return; /* said by verify_inputs */
@@ -167,6 +190,11 @@ static void mark_failed(struct verify_run *run)
 
 void verify_packages(struct verify_run *run)
 {
-    parallel_each(run->release->npackages, run->options->threads, check_package, run);
+    struct work work = {.run = run, .rooms = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+    parallel_each(run->release->npackages, run->options->threads, check_package, &work);
+    while (work.rooms.nfree > 0)
+        payload_room_free(work.rooms.free[--work.rooms.nfree]);
+    free(work.rooms.free);
+    pthread_mutex_destroy(&work.rooms.lock);
     mark_failed(run);
 }

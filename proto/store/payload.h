@@ -47,12 +47,33 @@ int payload_import_base(struct store *store, int tar_fd, int scratch_dirfd, stru
 /* The .igos.tar.gz form: exactly one gzip member (level 6, no name, no time) around the tar object. The caller syncs. */
 int payload_export_gz(struct store *store, const struct digest *tar, int out_fd, struct digest *ret_gz,
                       uint64_t *ret_size, struct diag *diag) MUST_USE;
+/* What a .igos.tar.gz file must be. All borrowed. */
+struct payload_gz {
+    const struct manifest *manifest;
+    struct view pkginfo;
+    int64_t epoch;
+    const struct digest *tar;     /* the canonical tar, uncompressed */
+    const struct digest *archive; /* the file's own bytes; NULL: not asked */
+    uint64_t whole_max;           /* 0: PAYLOAD_WHOLE_MAX; for tests */
+};
+
 /*
- * Verifies a .igos.tar.gz file against manifest, .PKGINFO and epoch, and its tar digest; no second member, no trailing
- * bytes, no name or time in its header. FARM_E_REFUSED, or FARM_E_DIGEST if it is canonical but not this tar. The file
- * is read by offset from its start. Needs memory for tar and archive, above 512 MiB space in TMPDIR or /var/tmp.
+ * Archive and tar together up to this size are unpacked in memory, by the fastest decoder (libdeflate: 800 MB/s, whole buffers
+ * only); larger ones flow through a window by zlib (340 MB/s). So a thread never needs more, whatever the archive.
  */
-int payload_verify_gz(int fd, const struct manifest *manifest, struct view pkginfo, int64_t epoch,
-                      const struct digest *tar, struct diag *diag) MUST_USE;
+#define PAYLOAD_WHOLE_MAX ((uint64_t)256 << 20)
+
+/* Memory that one thread keeps from one archive to the next: fresh pages cost more than the unpacking. */
+struct payload_room;
+struct payload_room *payload_room_new(void);
+struct payload_room *payload_room_free(struct payload_room *room); /* accepts NULL, returns NULL */
+
+/*
+ * Verifies a .igos.tar.gz file, read once from its start by offset: exactly one gzip member without name or time, nothing
+ * behind it, and in it the canonical tar of manifest, .PKGINFO and epoch. FARM_E_CORRUPT if the file is not the one named by
+ * 'archive' (nothing else is said then), FARM_E_REFUSED, or FARM_E_DIGEST if it is canonical but not this tar. 'room' may be NULL.
+ */
+int payload_verify_gz(int fd, const struct payload_gz *expected, struct payload_room *room,
+                      struct diag *diag) MUST_USE;
 
 #endif

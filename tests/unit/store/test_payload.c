@@ -149,12 +149,34 @@ static struct buf export_gz(const struct fixture *fixture, struct digest *ret_di
     return bytes;
 }
 
+static struct payload_gz expected_of(const struct fixture *fixture)
+{
+    return (struct payload_gz){
+        .manifest = &fixture->manifest, .pkginfo = PKGINFO, .epoch = EPOCH, .tar = &fixture->payload.tar};
+}
+
+/* Both ways, in memory and through a window, must find the same. */
+static int verify_fd(int fd, const struct payload_gz *expected, struct diag *diag)
+{
+    struct diag other = DIAG_INIT;
+    struct payload_gz streamed = *expected;
+    streamed.whole_max = 1;
+    int result = payload_verify_gz(fd, expected, NULL, diag);
+    assert_int_equal(payload_verify_gz(fd, &streamed, NULL, &other), result);
+    if (result < 0)
+        assert_true(
+            other.text[0] !=
+            '\0'); /* not always the same words: a window sees the tar before the end of the gzip data */
+    return result;
+}
+
 static int verify_bytes(const struct fixture *fixture, struct view bytes, struct diag *diag)
 {
     unlinkat(fixture->scratch->fd, "b.gz", 0);
     put_bytes(fixture->scratch->fd, "b.gz", bytes, 0644);
     CLEANUP_CLOSE int fd = openat(fixture->scratch->fd, "b.gz", O_RDONLY);
-    return payload_verify_gz(fd, &fixture->manifest, PKGINFO, EPOCH, &fixture->payload.tar, diag);
+    struct payload_gz expected = expected_of(fixture);
+    return verify_fd(fd, &expected, diag);
 }
 
 static void test_gz_round_trip(void **state)
@@ -229,15 +251,37 @@ static void test_A9_gz_against_other_digests(void **state)
     struct fixture fixture = fixture_new(*state);
     CLEANUP_BUF struct buf bytes = export_gz(&fixture, NULL);
     CLEANUP_CLOSE int fd = openat(fixture.scratch->fd, "a.gz", O_RDONLY);
-    struct digest other = digest_of(VIEW("other"));
+    struct digest other = digest_of(VIEW("other")), itself = digest_of(buf_view(&bytes));
+    struct payload_gz expected = expected_of(&fixture);
     struct diag diag;
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &other, &diag), FARM_E_DIGEST,
-                 &diag, "tar has digest");
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, 0, &fixture.payload.tar, &diag),
-                 FARM_E_REFUSED, &diag, "mtime");
+    expected.archive = &itself;
+    assert_ok(verify_fd(fd, &expected, &diag), &diag);
+    expected.tar = &other;
+    assert_error(verify_fd(fd, &expected, &diag), FARM_E_DIGEST, &diag, "tar has digest");
+    expected.archive = &other; /* goes before everything else */
+    assert_error(verify_fd(fd, &expected, &diag), FARM_E_CORRUPT, &diag, "these bytes have SHA-256");
+    expected = expected_of(&fixture);
+    expected.epoch = 0;
+    assert_error(verify_fd(fd, &expected, &diag), FARM_E_REFUSED, &diag, "mtime");
+    expected.epoch = EPOCH;
     fixture.manifest.entries[3].mode = 0644; /* ./etc/empty */
-    assert_error(payload_verify_gz(fd, &fixture.manifest, PKGINFO, EPOCH, &fixture.payload.tar, &diag),
-                 FARM_E_REFUSED, &diag, "./etc/empty: not the canonical header: the mode");
+    assert_error(verify_fd(fd, &expected, &diag), FARM_E_REFUSED, &diag,
+                 "./etc/empty: not the canonical header: the mode");
+    fixture_free(&fixture);
+}
+
+/* Rooms are kept from one archive to the next, and grow. */
+static void test_gz_room(void **state)
+{
+    struct fixture fixture = fixture_new(*state);
+    CLEANUP_BUF struct buf bytes = export_gz(&fixture, NULL);
+    CLEANUP_CLOSE int fd = openat(fixture.scratch->fd, "a.gz", O_RDONLY);
+    struct payload_gz expected = expected_of(&fixture);
+    struct payload_room *room = payload_room_new();
+    struct diag diag = DIAG_INIT;
+    for (int i = 0; i < 3; i++)
+        assert_ok(payload_verify_gz(fd, &expected, room, &diag), &diag);
+    payload_room_free(room);
     fixture_free(&fixture);
 }
 
@@ -378,6 +422,7 @@ int main(void)
         SCRATCH(test_A8_gz_that_is_not_canonical),
         SCRATCH(test_A8_every_changed_byte_of_a_gz_is_found),
         SCRATCH(test_A9_gz_against_other_digests),
+        SCRATCH(test_gz_room),
         SCRATCH(test_import_base),
         SCRATCH(test_import_base_refuses),
         SCRATCH(test_large_areas_lie_in_a_file),
