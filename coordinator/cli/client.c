@@ -99,7 +99,7 @@ static int take_reply(struct cli *cli, const struct cli_request *request, const 
         return result;
     if ((enum wire_ctl_kind)reply->kind == WIRE_CTL_FINAL) {
         if (reply->error[0] != '\0')
-            cli_error(cli, reply->error);
+            (void)cli_error(cli, (int)reply->status, reply->error);
         *ret_status = (int)reply->status;
         *ret_body = body;
         return 1;
@@ -159,10 +159,8 @@ int cli_ask(struct cli *cli, const struct cli_request *request, json_t **ret_bod
     json_decref(request->params);
     if (result >= 0)
         result = converse(cli, fd, request, &status, &body, &diag);
-    if (result < 0) {
-        cli_error(cli, diag_text(&diag, result));
-        return farm_error_exit(result);
-    }
+    if (result < 0)
+        return cli_fail(cli, result, &diag);
     if (ret_body != NULL)
         *ret_body = body;
     else
@@ -178,6 +176,8 @@ int cli_ask_print(struct cli *cli, const char *verb, json_t *params,
     int status = cli_ask(cli, &request, &body);
     if (body == NULL)
         return status;
+    if (json_object_get(body, "error") != NULL) /* with a list of problems: as complete as any other error */
+        json_object_set_new(body, "status", json_integer(status));
     if (cli->json)
         cli_print_json(body);
     else if (json_object_get(body, "problems") != NULL)

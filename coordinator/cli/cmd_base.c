@@ -32,7 +32,7 @@ static int import(struct cli *cli, const char *path, const char *name)
     const char *slash = strrchr(path, '/');
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return cli_fail(diag_errno(&diag, "%s", path), &diag);
+        return cli_fail(cli, diag_errno(&diag, "%s", path), &diag);
     struct cli_request request = {.verb = "base.import",
                                   .params = json_pack("{s:s}", "name",
                                                       name != NULL    ? name
@@ -53,13 +53,13 @@ static int run(struct cli *cli, int argc, char **argv)
     const char *name = NULL;
     for (int option; (option = getopt_long(argc, argv, "n:", options, NULL)) != -1;) {
         if (option != 'n')
-            return cli_usage(&cmd_base, "see the options below");
+            return cli_usage(cli, &cmd_base, "see the options below");
         name = optarg;
     }
     if (argc - optind == 1 && strcmp(argv[optind], "list") == 0)
         return cli_ask_print(cli, "base.list", json_object(), print_list);
     if (argc - optind != 2 || strcmp(argv[optind], "import") != 0)
-        return cli_usage(&cmd_base, "expected import FILE or list");
+        return cli_usage(cli, &cmd_base, "expected import FILE or list");
     return import(cli, argv[optind + 1], name);
 }
 

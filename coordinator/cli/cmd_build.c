@@ -65,10 +65,10 @@ static int run(struct cli *cli, int argc, char **argv)
         wait = wait || option == 'w';
         from_scratch = from_scratch || option == 'f';
         if (option != 'w' && option != 'f')
-            return cli_usage(&cmd_build, "see the options below");
+            return cli_usage(cli, &cmd_build, "see the options below");
     }
     if (argc - optind != 1)
-        return cli_usage(&cmd_build, "expected one plan");
+        return cli_usage(cli, &cmd_build, "expected one plan");
     struct build_view view = {.plan = argv[optind]};
     CLEANUP_JSON json_t *body = NULL;
     struct cli_request request = {.verb = "build",

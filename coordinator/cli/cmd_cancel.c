@@ -12,7 +12,7 @@ static void print(struct cli *cli, const json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 2)
-        return cli_usage(&cmd_cancel, "expected one plan");
+        return cli_usage(cli, &cmd_cancel, "expected one plan");
     return cli_ask_print(cli, "cancel", json_pack("{s:s}", "plan", argv[1]), print);
 }
 

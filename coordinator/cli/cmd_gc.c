@@ -13,7 +13,7 @@ static void print(struct cli *cli, const json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 1)
-        return cli_usage(&cmd_gc, "unexpected \"%s\"", argv[1]);
+        return cli_usage(cli, &cmd_gc, "unexpected \"%s\"", argv[1]);
     return cli_ask_print(cli, "collect", json_object(), print);
 }
 

@@ -24,13 +24,13 @@ static int run(struct cli *cli, int argc, char **argv)
     char here[PATH_MAX];
     for (int option; (option = getopt_long(argc, argv, "p:t:", options, NULL)) != -1;) {
         if (option != 'p' && option != 't')
-            return cli_usage(&cmd_handoff, "see the options below");
+            return cli_usage(cli, &cmd_handoff, "see the options below");
         *(option == 'p' ? &phase : &to) = optarg;
     }
     if (argc - optind != 1 || phase == NULL || to == NULL)
-        return cli_usage(&cmd_handoff, "expected RELEASE --phase PHASE --to DIR");
+        return cli_usage(cli, &cmd_handoff, "expected RELEASE --phase PHASE --to DIR");
     if (to[0] != '/' && getcwd(here, sizeof here) == NULL)
-        return cli_usage(&cmd_handoff, "give an absolute directory");
+        return cli_usage(cli, &cmd_handoff, "give an absolute directory");
     json_t *path = to[0] == '/' ? json_string(to) : json_sprintf("%s/%s", here, to);
     return cli_ask_print(cli, "handoff",
                          json_pack("{s:s, s:s, s:o}", "release", argv[optind], "phase", phase, "to", path),

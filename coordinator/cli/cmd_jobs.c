@@ -40,7 +40,7 @@ static int run(struct cli *cli, int argc, char **argv)
             continue;
         }
         json_decref(params);
-        return cli_usage(&cmd_jobs, "see the options below");
+        return cli_usage(cli, &cmd_jobs, "see the options below");
     }
     return cli_ask_print(cli, "jobs", params, print);
 }

@@ -14,7 +14,7 @@ static void print(struct cli *cli, const json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 1)
-        return cli_usage(&cmd_join, "unexpected \"%s\"", argv[1]);
+        return cli_usage(cli, &cmd_join, "unexpected \"%s\"", argv[1]);
     return cli_ask_print(cli, "join", json_object(), print);
 }
 

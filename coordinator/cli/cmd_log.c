@@ -29,11 +29,11 @@ static int run(struct cli *cli, int argc, char **argv)
     const char *worker = NULL;
     for (int option; (option = getopt_long(argc, argv, "w:", options, NULL)) != -1;) {
         if (option != 'w')
-            return cli_usage(&cmd_log, "see the options below");
+            return cli_usage(cli, &cmd_log, "see the options below");
         worker = optarg;
     }
     if (argc - optind != 1)
-        return cli_usage(&cmd_log, "expected one job");
+        return cli_usage(cli, &cmd_log, "expected one job");
     json_t *params = json_pack("{s:s}", "job", argv[optind]);
     if (worker != NULL)
         json_object_set_new(params, "worker", json_string(worker));

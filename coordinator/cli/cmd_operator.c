@@ -12,7 +12,7 @@ static void print(struct cli *cli, const json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 3 || strcmp(argv[1], "clear") != 0)
-        return cli_usage(&cmd_operator, "expected: clear OPERATOR");
+        return cli_usage(cli, &cmd_operator, "expected: clear OPERATOR");
     return cli_ask_print(cli, "operator.clear", json_pack("{s:s}", "operator", argv[2]), print);
 }
 

@@ -114,11 +114,11 @@ static int pin(struct cli *cli, const struct pin_options *options)
     struct diag diag = DIAG_INIT;
     CLEANUP_FREE char *scratch = make_scratch(&diag);
     if (scratch == NULL)
-        return cli_fail(diag.error, &diag);
+        return cli_fail(cli, diag.error, &diag);
     int result = options->git != NULL ? pin_git(cli, options, scratch, &diag)
                                       : pin_archive(cli, options, scratch, &diag);
     (void)!file_remove_tree(AT_FDCWD, scratch, NULL);
-    return result < 0 ? cli_fail(result, &diag) : FARM_EXIT_OK;
+    return result < 0 ? cli_fail(cli, result, &diag) : FARM_EXIT_OK;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -136,16 +136,16 @@ static int run(struct cli *cli, int argc, char **argv)
                              : option == 'R' ? &wanted.repository
                                              : NULL;
         if (field == NULL)
-            return cli_usage(&cmd_pin, "see the options below");
+            return cli_usage(cli, &cmd_pin, "see the options below");
         *field = optarg;
     }
     if (argc - optind != 1)
-        return cli_usage(&cmd_pin, "expected one package name");
+        return cli_usage(cli, &cmd_pin, "expected one package name");
     wanted.package = argv[optind];
     bool git = wanted.git != NULL && wanted.ref != NULL && wanted.url == NULL && wanted.file == NULL;
     bool archive = wanted.url != NULL && wanted.file != NULL && wanted.git == NULL && wanted.ref == NULL;
     if (!git && !archive)
-        return cli_usage(&cmd_pin, "expected --git and --ref, or --url and --file");
+        return cli_usage(cli, &cmd_pin, "expected --git and --ref, or --url and --file");
     return pin(cli, &wanted);
 }
 

@@ -101,20 +101,20 @@ static int run(struct cli *cli, int argc, char **argv)
         else if (option == 'n')
             dry = true;
         else
-            return cli_usage(&cmd_plan, "see the options below");
+            return cli_usage(cli, &cmd_plan, "see the options below");
     }
     if (optind == argc)
-        return cli_usage(&cmd_plan, "expected TREE@REV");
+        return cli_usage(cli, &cmd_plan, "expected TREE@REV");
     CLEANUP_FREE char *path = NULL, *revision = NULL;
     int result = local_tree_split(argv[optind], &path, &revision, &diag);
     if (result < 0)
-        return cli_fail(result, &diag);
+        return cli_fail(cli, result, &diag);
     char **selectors = argv + optind + 1;
     int count = argc - optind - 1;
     if (dry)
         return dry_run(cli, path, revision, (const char *const *)selectors, (size_t)count);
     if (revision == NULL)
-        return cli_usage(&cmd_plan, "a plan is made of a commit: give TREE@REV (HEAD is one)");
+        return cli_usage(cli, &cmd_plan, "a plan is made of a commit: give TREE@REV (HEAD is one)");
     return cli_ask_print(cli, "plan", request_of(path, revision, base, selectors, count), print);
 }
 

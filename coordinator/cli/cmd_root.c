@@ -37,7 +37,7 @@ static int install(struct cli *cli, const char *path)
         result = cli_read_signatures(path, signatures, &diag);
     if (result < 0) {
         json_decref(signatures);
-        return cli_fail(result, &diag);
+        return cli_fail(cli, result, &diag);
     }
     return cli_ask_print(
         cli, "root.install",
@@ -49,7 +49,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "show") == 0)
         return cli_ask_print(cli, "root.show", json_object(), print);
     if (argc != 3 || strcmp(argv[1], "install") != 0)
-        return cli_usage(&cmd_root, "expected install FILE or show");
+        return cli_usage(cli, &cmd_root, "expected install FILE or show");
     return install(cli, argv[2]);
 }
 

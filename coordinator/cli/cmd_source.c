@@ -42,7 +42,7 @@ static int add(struct cli *cli, const char *path)
     const char *slash = strrchr(path, '/');
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return cli_fail(diag_errno(&diag, "%s", path), &diag);
+        return cli_fail(cli, diag_errno(&diag, "%s", path), &diag);
     struct cli_request request = {.verb = "source.add",
                                   .params = json_pack("{s:s}", "name", slash != NULL ? slash + 1 : path),
                                   .fd = fd};
@@ -60,7 +60,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "list") == 0)
         return cli_ask_print(cli, "source.list", json_object(), print_list);
     if (argc < 3 || strcmp(argv[1], "add") != 0)
-        return cli_usage(&cmd_source, "expected add FILE... or list");
+        return cli_usage(cli, &cmd_source, "expected add FILE... or list");
     for (int i = 2; i < argc; i++) {
         int one = add(cli, argv[i]);
         if (one > status)

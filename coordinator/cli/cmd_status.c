@@ -4,7 +4,7 @@
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 1)
-        return cli_usage(&cmd_status, "unexpected \"%s\"", argv[1]);
+        return cli_usage(cli, &cmd_status, "unexpected \"%s\"", argv[1]);
     return cli_ask_print(cli, "status", json_object(), status_view_print);
 }
 

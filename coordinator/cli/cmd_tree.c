@@ -82,7 +82,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "list") == 0)
         return cli_ask_print(cli, "tree.list", json_object(), print_list);
     if (argc != 3 || strcmp(argv[1], "check") != 0)
-        return cli_usage(&cmd_tree, "expected: check PATH or check TREE@REV, or list");
+        return cli_usage(cli, &cmd_tree, "expected: check PATH or check TREE@REV, or list");
     return check(cli, argv[2]);
 }
 

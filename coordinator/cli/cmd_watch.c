@@ -30,7 +30,7 @@ static int redraw(struct cli *cli, void *context, bool progress, json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 1)
-        return cli_usage(&cmd_watch, "unexpected \"%s\"", argv[1]);
+        return cli_usage(cli, &cmd_watch, "unexpected \"%s\"", argv[1]);
     struct cli_request request = {.verb = "watch", .params = json_object(), .fd = -1, .reply = redraw};
     return cli_ask(cli, &request, NULL);
 }

@@ -16,7 +16,7 @@ static void print(struct cli *cli, const json_t *body)
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (argc != 2)
-        return cli_usage(&cmd_why, "expected one job");
+        return cli_usage(cli, &cmd_why, "expected one job");
     return cli_ask_print(cli, "why", json_pack("{s:s}", "job", argv[1]), print);
 }
 

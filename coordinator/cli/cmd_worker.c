@@ -68,7 +68,7 @@ static int admit(struct cli *cli, const char *path)
         json_decref(entry);
     if (result < 0) {
         json_decref(signatures);
-        return cli_fail(result, &diag);
+        return cli_fail(cli, result, &diag);
     }
     json_t *document = json_pack("{s:o, s:o}", "entry", entry, "signatures", signatures);
     return cli_ask_print(cli, "worker.admit", json_pack("{s:o}", "document", document), print_admitted);
@@ -86,14 +86,14 @@ static int run(struct cli *cli, int argc, char **argv)
     if (strcmp(what, "list") == 0 && argc <= 2)
         return cli_ask_print(cli, "worker.list", json_object(), print_list);
     if (argc != 3)
-        return cli_usage(&cmd_worker,
+        return cli_usage(cli, &cmd_worker,
                          "expected list, or admit FILE, or revoke, pause, resume or drain WORKER");
     if (strcmp(what, "admit") == 0)
         return admit(cli, argv[2]);
     for (size_t i = 0; i < ARRAY_SIZE(simple); i++)
         if (strcmp(simple[i].name, what) == 0)
             return cli_ask_print(cli, simple[i].verb, json_pack("{s:s}", "worker", argv[2]), print_state);
-    return cli_usage(&cmd_worker, "unknown \"%s\"", what);
+    return cli_usage(cli, &cmd_worker, "unknown \"%s\"", what);
 }
 
 const struct cli_verb cmd_worker = {

@@ -12,28 +12,34 @@ void cli_print_json(const json_t *body)
     puts(text.data);
 }
 
-void cli_error(const struct cli *cli, const char *text)
+static void print_json_error(const struct cli *cli, int status, const char *text)
 {
-    fprintf(stderr, "farmctl: %s\n", text);
     if (!cli->json)
         return;
-    CLEANUP_JSON json_t *body = json_pack("{s:o}", "error", json_view(view_text(text)));
+    CLEANUP_JSON json_t *body = json_pack("{s:o, s:i}", "error", json_view(view_text(text)), "status", status);
     cli_print_json(body);
 }
 
-int cli_fail(int error, const struct diag *diag)
+int cli_error(const struct cli *cli, int status, const char *text)
 {
-    fprintf(stderr, "farmctl: %s\n", diag_text(diag, error));
-    return farm_error_exit(error);
+    fprintf(stderr, "farmctl: %s\n", text);
+    print_json_error(cli, status, text);
+    return status;
 }
 
-int cli_usage(const struct cli_verb *verb, const char *format, ...)
+int cli_fail(const struct cli *cli, int error, const struct diag *diag)
+{
+    return cli_error(cli, farm_error_exit(error), diag_text(diag, error));
+}
+
+int cli_usage(const struct cli *cli, const struct cli_verb *verb, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     CLEANUP_FREE char *text = mem_vformat(format, args);
     va_end(args);
     fprintf(stderr, "farmctl %s: %s\n%s", verb->name, text, verb->help);
+    print_json_error(cli, FARM_EXIT_CANNOT_RUN, text);
     return FARM_EXIT_CANNOT_RUN;
 }
 
