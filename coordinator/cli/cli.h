@@ -29,9 +29,13 @@ struct cli_verb {
 };
 
 /* cmd_*.c: one per verb. */
-extern const struct cli_verb cmd_base, cmd_build, cmd_cancel, cmd_diff, cmd_gc, cmd_handoff, cmd_jobs,
+extern const struct cli_verb cmd_base, cmd_blast, cmd_build, cmd_cancel, cmd_diff, cmd_gc, cmd_handoff, cmd_jobs,
     cmd_join, cmd_log, cmd_operator, cmd_pin, cmd_plan, cmd_release, cmd_root, cmd_source, cmd_status,
     cmd_tree, cmd_watch, cmd_why, cmd_worker;
+
+/* cmd_review.c: "release show NAME" and "release diff NAME", for those who are about to sign. argv[0] is "diff". */
+int review_show(struct cli *cli, const char *name);
+int review_diff(struct cli *cli, int argc, char **argv);
 
 /* ---- asking (client.c) ---- */
 
@@ -61,11 +65,14 @@ int cli_read_signatures(const char *path, json_t *ret, struct diag *diag) MUST_U
 /* ---- printing (print.c) ---- */
 
 void cli_print_json(const json_t *body);
-/* What cannot be answered: on standard error, and with --json also as {"error": ...}. */
-void cli_error(const struct cli *cli, const char *text);
-/* "farmctl: text" on standard error; returns the error's exit status. */
-int cli_fail(int error, const struct diag *diag);
-int cli_usage(const struct cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What cannot be done: on standard error, and with --json also as {"error": text, "status": exit status}. Returns
+ * the status, so that a verb may "return cli_error(...)". */
+int cli_error(const struct cli *cli, int status, const char *text);
+/* The same with the error's own exit status. */
+int cli_fail(const struct cli *cli, int error, const struct diag *diag);
+/* The same for a wrong command line, with the verb's help behind it on standard error. */
+int cli_usage(const struct cli *cli, const struct cli_verb *verb, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The verb's help on standard output. */
 int cli_help(const struct cli_verb *verb);
 /* {"error", "problems": [...]} as lines. */

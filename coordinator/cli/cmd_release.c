@@ -19,7 +19,7 @@ static int write_draft(struct cli *cli, const json_t *body, const char *out)
     if (out != NULL) {
         int result = file_create(AT_FDCWD, out, view_text(cli_text(body, "text")), 0644, &diag);
         if (result < 0)
-            return cli_fail(result, &diag);
+            return cli_fail(cli, result, &diag);
     }
     if (cli->json) {
         cli_print_json(body);
@@ -51,10 +51,10 @@ static int draft(struct cli *cli, int argc, char **argv)
         else if (option == 'a')
             allow_held = true;
         else if (option != 'e' || !view_decimal(view_text(optarg), &days) || days == 0 || days > 3650)
-            return cli_usage(&cmd_release, "--expires takes 1 to 3650 days");
+            return cli_usage(cli, &cmd_release, "--expires takes 1 to 3650 days");
     }
     if (argc - optind != 2)
-        return cli_usage(&cmd_release, "expected: draft NAME PLAN");
+        return cli_usage(cli, &cmd_release, "expected: draft NAME PLAN");
     CLEANUP_JSON json_t *body = NULL;
     struct cli_request request = {.verb = "release.draft",
                                   .params = json_pack("{s:s, s:s, s:b, s:I}", "name", argv[optind], "plan",
@@ -94,6 +94,13 @@ static void print_release(struct cli *cli, const json_t *body)
     cli_table_print(cli, &table);
     json_array_foreach(json_object_get(document, "held"), index, package)
         printf("held: %s (%s)\n", cli_text(package, "name"), cli_text(package, "reason"));
+}
+
+/* The document, and behind it what a manager should have seen before signing it (cmd_review.c). */
+static int show(struct cli *cli, const char *name)
+{
+    int status = cli_ask_print(cli, "release.show", json_pack("{s:s}", "release", name), print_release);
+    return status == FARM_EXIT_OK ? review_show(cli, name) : status;
 }
 
 static void print_list(struct cli *cli, const json_t *body)
@@ -150,7 +157,7 @@ static int submit(struct cli *cli, const char *name, const char *path)
     size_t index;
     json_t *signature;
     if (result < 0)
-        return cli_fail(result, &diag);
+        return cli_fail(cli, result, &diag);
     json_array_foreach(signatures, index, signature)
     {
         int one = submit_one(cli, name, json_string_value(signature));
@@ -170,7 +177,7 @@ static int export_to(struct cli *cli, const char *name, const char *to)
 {
     char here[PATH_MAX];
     if (to[0] != '/' && getcwd(here, sizeof here) == NULL)
-        return cli_usage(&cmd_release, "give an absolute directory");
+        return cli_usage(cli, &cmd_release, "give an absolute directory");
     json_t *path = to[0] == '/' ? json_string(to) : json_sprintf("%s/%s", here, to);
     return cli_ask_print(cli, "release.export", json_pack("{s:s, s:o}", "release", name, "to", path),
                          print_exported);
@@ -184,12 +191,14 @@ static int run(struct cli *cli, int argc, char **argv)
     if (strcmp(what, "draft") == 0)
         return draft(cli, argc - 1, argv + 1);
     if (strcmp(what, "show") == 0 && argc == 3)
-        return cli_ask_print(cli, "release.show", json_pack("{s:s}", "release", argv[2]), print_release);
+        return show(cli, argv[2]);
+    if (strcmp(what, "diff") == 0)
+        return review_diff(cli, argc - 1, argv + 1);
     if (strcmp(what, "submit") == 0 && argc == 4)
         return submit(cli, argv[2], argv[3]);
     if (strcmp(what, "export") == 0 && argc == 4)
         return export_to(cli, argv[2], argv[3]);
-    return cli_usage(&cmd_release, "expected draft, show, list, submit or export");
+    return cli_usage(cli, &cmd_release, "expected draft, show, diff, list, submit or export");
 }
 
 const struct cli_verb cmd_release = {
@@ -198,17 +207,23 @@ const struct cli_verb cmd_release = {
     .help = "Usage: farmctl release draft [--out FILE] [--expires DAYS] [--allow-held] NAME PLAN\n"
             "       farmctl release list\n"
             "       farmctl release show NAME\n"
+            "       farmctl release diff [--against OTHER] NAME\n"
             "       farmctl release submit NAME FILE\n"
             "       farmctl release export NAME DIRECTORY\n"
             "\n"
             "  -o, --out FILE      write release.json there, for the managers to sign\n"
             "  -e, --expires DAYS  days until it expires (90)\n"
             "  -a, --allow-held    leave out what is not agreed, and list it as held\n"
+            "  -A, --against OTHER  compare with this release instead of the last signed one before it\n"
             "\n"
             "A draft pins every artifact by digest. Managers sign its bytes somewhere else, with their own "
             "keys. FILE is a\n"
             "signature, or the signed release.json with its signatures in FILE.sig.d. An export is a "
             "directory that\n"
-            "farm-verify checks offline.\n",
+            "farm-verify checks offline.\n"
+            "\n"
+            "diff lists what was added, removed and changed, who built it then and now, the weakest link of each dependency\n"
+            "chain, and what got weaker in the tree, the policy, the trust root or the directory (exit status 1 if anything\n"
+            "did). show ends with the most important of it.\n",
     .run = run,
 };

@@ -11,6 +11,7 @@ static const struct cli_verb *const verbs[] = {
     &cmd_status,   &cmd_watch, &cmd_jobs,  &cmd_why,     &cmd_log,     &cmd_diff, &cmd_tree,
     &cmd_pin,      &cmd_plan,  &cmd_build, &cmd_cancel,  &cmd_source,  &cmd_base, &cmd_worker,
     &cmd_operator, &cmd_join,  &cmd_root,  &cmd_release, &cmd_handoff, &cmd_gc,
+    &cmd_blast,
 };
 
 static void print_help(void)
@@ -21,7 +22,7 @@ static void print_help(void)
           "\n",
           stdout);
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        printf("  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\n"
           "      --socket PATH  the coordinator's control socket (also: $FARM_SOCKET)\n"
           "      --json         print what the coordinator answered, one JSON document a line\n"
@@ -61,14 +62,13 @@ static int take_json(struct cli *cli, int argc, char **argv)
 
 static int run_verb(struct cli *cli, int argc, char **argv)
 {
-    if (argc == 0) {
-        fputs("farmctl: expected a verb; \"farmctl --help\" lists them\n", stderr);
-        return FARM_EXIT_CANNOT_RUN;
-    }
+    if (argc == 0)
+        return cli_error(cli, FARM_EXIT_CANNOT_RUN, "expected a verb; \"farmctl --help\" lists them");
     const struct cli_verb *verb = find_verb(argv[0]);
     if (verb == NULL) {
-        fprintf(stderr, "farmctl: unknown verb \"%s\"; \"farmctl --help\" lists them\n", argv[0]);
-        return FARM_EXIT_CANNOT_RUN;
+        CLEANUP_FREE char *text =
+            mem_format("unknown verb \"%s\"; \"farmctl --help\" lists them", argv[0]);
+        return cli_error(cli, FARM_EXIT_CANNOT_RUN, text);
     }
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)

@@ -33,5 +33,7 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"release.submit", verb_release_submit},
     {"release.export", verb_release_export},
     {"handoff", verb_handoff},
+    {"release.review", verb_release_review},
+    {"blast-radius", verb_blast},
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);

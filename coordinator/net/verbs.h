@@ -30,4 +30,7 @@ ctl_verb verb_plan, verb_build, verb_cancel;
 ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_release_export, verb_release_list,
     verb_handoff;
 
+/* verbs_review.c, verbs_blast.c */
+ctl_verb verb_release_review, verb_blast;
+
 #endif
