@@ -15,6 +15,7 @@ static struct rules *clean_rules(const struct rules *from)
     rules->open_votes = from->open_votes;
     rules->hold = from->hold;
     rules->evidence = from->evidence;
+    rules->setuid = from->setuid;
     return rules;
 }
 

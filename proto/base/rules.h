@@ -21,6 +21,7 @@ struct rules {
     bool open_votes;       /* votes given after the first verdict may settle a dispute */
     bool hold;             /* built and compared, never released */
     bool evidence;         /* hardware validation required */
+    bool setuid;           /* its payload may hold setuid and setgid files (A7) */
 };
 
 /* Limits that the readers enforce: more replicas than this is a mistake in the file. */

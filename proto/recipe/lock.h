@@ -69,6 +69,7 @@ void pin_done(struct pin *pin);
  *       max_attempts: 3
  *       open_votes: none                  or count
  *       evidence: none                    or hardware
+ *       setuid: none                      or allowed
  *       hold: [package, ...]
  *     rules:
  *       - match: {tier: ai, package: [a, b], kind: root}

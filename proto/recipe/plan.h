@@ -38,7 +38,7 @@ struct plan {
  *     tree{url, commit, tree_sha256} lock policy base selection[]
  *     nodes[{name, tier, version, release, dependencies[index], closure[index],
  *            resources{jobs, cores, memory, disk, wall, priority},
- *            rules{quorum, anchors, distinct, margin, max_attempts, open_votes, hold, evidence}}]
+ *            rules{quorum, anchors, distinct, margin, max_attempts, open_votes, hold, evidence, setuid?}}]
  *
  * Selectors: package names, "tier:ai", "phase:ai" (the phase of the same name as the tier), "all" (as no
  * selector is); the closure follows (runtime edges of selected packages too). Unknown selectors are

@@ -46,9 +46,10 @@ static void write_rules(const struct rules *rules, struct buf *ret)
 {
     buf_add_format(ret,
                    "\"rules\":{\"anchors\":%u,\"distinct\":%u,\"evidence\":%s,\"hold\":%s,\"margin\":%u,"
-                   "\"max_attempts\":%u,\"open_votes\":%s,\"quorum\":%u}",
+                   "\"max_attempts\":%u,\"open_votes\":%s,\"quorum\":%u%s}",
                    rules->anchors, rules->distinct, flag(rules->evidence), flag(rules->hold), rules->margin,
-                   rules->max_attempts, flag(rules->open_votes), rules->quorum);
+                   rules->max_attempts, flag(rules->open_votes), rules->quorum,
+                   rules->setuid ? ",\"setuid\":true" : ""); /* absent is false */
 }
 
 static void write_node(const struct plan_node *node, struct buf *ret)

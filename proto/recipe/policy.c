@@ -15,7 +15,8 @@ enum policy_field {
     GIVES_ATTEMPTS = 16,
     GIVES_OPEN_VOTES = 32,
     GIVES_EVIDENCE = 64,
-    GIVES_HOLD = 128
+    GIVES_HOLD = 128,
+    GIVES_SETUID = 256
 };
 
 struct policy_rule {
@@ -73,6 +74,8 @@ static void apply(const struct policy_rule *rule, struct rules *rules)
         rules->evidence = from->evidence;
     if (rule->given & GIVES_HOLD)
         rules->hold = from->hold;
+    if (rule->given & GIVES_SETUID)
+        rules->setuid = from->setuid;
 }
 
 struct rules policy_rules(const struct policy *policy, const char *tier, const char *package,
@@ -154,7 +157,7 @@ static bool read_dissent(struct reader *reader, const struct yamlnode *node, uin
 }
 
 static const char *const value_keys[] = {"quorum",     "anchors",  "distinct", "dissent", "max_attempts",
-                                         "open_votes", "evidence", "hold",     NULL};
+                                         "open_votes", "evidence", "hold",     "setuid",  NULL};
 
 /* All values but "hold", whose form differs between defaults and rules. */
 static void read_values(struct reader *reader, const struct yamlnode *node, struct policy_rule *rule)
@@ -180,6 +183,9 @@ static void read_values(struct reader *reader, const struct yamlnode *node, stru
     if ((item = yamlnode_get(node, "evidence")) != NULL &&
         read_choice(reader, item, "evidence", "none", "hardware", &values->evidence))
         rule->given |= GIVES_EVIDENCE;
+    if ((item = yamlnode_get(node, "setuid")) != NULL &&
+        read_choice(reader, item, "setuid", "none", "allowed", &values->setuid))
+        rule->given |= GIVES_SETUID;
 }
 
 /* More anchors than votes: the quorum would say less than it seems to. */
@@ -283,7 +289,7 @@ static int get_count(const json_t *value, const char *name, const char *key, int
 int rules_from_json(const json_t *value, const char *name, struct rules *ret, struct diag *diag)
 {
     static const char *const keys[] = {"quorum", "anchors",    "distinct", "margin", "max_attempts",
-                                       "hold",   "open_votes", "evidence", NULL};
+                                       "hold",   "open_votes", "evidence", "setuid", NULL};
     struct rules rules = {0};
     int status;
     if ((status = json_only_keys(value, name, keys, diag)) < 0 ||
@@ -296,7 +302,9 @@ int rules_from_json(const json_t *value, const char *name, struct rules *ret, st
             0 ||
         (status = json_get_bool(value, name, "open_votes", &rules.open_votes, diag)) < 0 ||
         (status = json_get_bool(value, name, "hold", &rules.hold, diag)) < 0 ||
-        (status = json_get_bool(value, name, "evidence", &rules.evidence, diag)) < 0)
+        (status = json_get_bool(value, name, "evidence", &rules.evidence, diag)) < 0 ||
+        (json_object_get(value, "setuid") != NULL &&
+         (status = json_get_bool(value, name, "setuid", &rules.setuid, diag)) < 0))
         return status;
     *ret = rules;
     return 0;

@@ -221,10 +221,10 @@ static void command_spec(struct buf *out, const struct tree *tree, struct view n
 static void command_rules(struct buf *out, const struct tree *tree, struct view name)
 {
     struct rules rules = tree_find(tree, name)->rules;
-    buf_add_format(out, "%.*s: quorum %u anchors %u distinct %u margin %u attempts %u%s%s%s\n",
+    buf_add_format(out, "%.*s: quorum %u anchors %u distinct %u margin %u attempts %u%s%s%s%s\n",
                    VIEW_ARG(name), rules.quorum, rules.anchors, rules.distinct, rules.margin,
                    rules.max_attempts, rules.open_votes ? " open" : "", rules.hold ? " hold" : "",
-                   rules.evidence ? " evidence" : "");
+                   rules.evidence ? " evidence" : "", rules.setuid ? " setuid" : "");
 }
 
 static void command_resources(struct buf *out, const struct tree *tree, struct view name)
