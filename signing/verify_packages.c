@@ -136,6 +136,19 @@ static void check_archive(const struct check *check, const struct manifest *mani
         verify_failure(check->run, file, result == FARM_E_CORRUPT ? "digest" : "archive", result, &diag);
 }
 
+/* A7: who runs such a file gets its owner's rights, which is root. Only where the policy says so for this package. */
+static void check_setuid(const struct check *check, const char *file, const struct manifest *manifest)
+{
+    enum { SETUID_OR_SETGID = 06000 };
+    for (size_t i = 0; i < manifest->count && !check->job->rules.setuid; i++) {
+        const struct entry *entry = &manifest->entries[i];
+        if (entry->type == ENTRY_FILE && (entry->mode & SETUID_OR_SETGID) != 0)
+            verify_problem(check->run, file, "setuid",
+                           "/%.*s has mode %04o, and the policy does not say \"setuid: allowed\" for %s",
+                           VIEW_ARG(entry->path), entry->mode, check->package->name);
+    }
+}
+
 static void check_manifest(const struct check *check)
 {
     CLEANUP_FREE char *file = release_path(RELEASE_MANIFESTS, check->package, ".mtree");
@@ -148,8 +161,10 @@ static void check_manifest(const struct check *check)
     int result = manifest_parse(buf_view(&text), &manifest, &diag);
     if (result < 0)
         verify_failure(check->run, file, "manifest", result, &diag);
-    else
+    else {
+        check_setuid(check, file, &manifest);
         check_archive(check, &manifest);
+    }
 }
 
 static void check_package(void *context, size_t index)
