@@ -96,15 +96,27 @@ static int check_plan(const struct plan *plan, struct diag *diag)
 
 static int check_pair(const struct lease *a, const struct lease *b, struct diag *diag)
 {
-    if (a->round != b->round || a->worker->operator!= b->worker->operator)
+    if (a == b || a->round != b->round || a->worker->operator!= b->worker->operator)
         return 0;
-    if (a != b && a->state == LEASE_LIVE && b->state == LEASE_LIVE)
+    if (a->state == LEASE_LIVE && b->state == LEASE_LIVE)
         return WRONG(diag, "operator %s has two live leases on one job", a->worker->operator->name);
     for (const struct answer *x = a->answers; x != NULL; x = x->next)
         for (const struct answer *y = b->answers; y != NULL; y = y->next)
-            if (x != y && x->counted && y->counted && rounds_same_answer(x, y->failure, &y->payload))
-                return WRONG(diag, "operator %s has two votes for the same answer",
-                             a->worker->operator->name);
+            if (x->outvoted && y->outvoted)
+                return WRONG(diag, "operator %s is outvoted twice on one job", a->worker->operator->name);
+    return 0;
+}
+
+static int check_answers(const struct lease *lease, struct diag *diag)
+{
+    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
+        bool infrastructure = answer->failure == FAILURE_INFRASTRUCTURE;
+        if (answer->counted != (!infrastructure && !answer->is_void))
+            return WRONG(diag, "an answer of %s %s", lease->worker->name,
+                         answer->counted ? "is void and counts" : "does not count, and nobody voided it");
+        if (answer->outvoted && !answer->counted)
+            return WRONG(diag, "%s is outvoted by an answer that does not count", lease->worker->name);
+    }
     return 0;
 }
 
@@ -115,11 +127,11 @@ static int check_leases(const struct job *job, struct diag *diag)
         live += lease->state == LEASE_LIVE;
         if (lease->state == LEASE_LIVE && (!lease->occupying || !timer_is_set(&lease->timer.timer)))
             return WRONG(diag, "a live lease of %s cannot end by itself", lease->worker->name);
-        for (const struct lease *other = lease; other != NULL; other = other->job_next) {
-            int r = check_pair(lease, other, diag);
-            if (r < 0)
-                return r;
-        }
+        int r = check_answers(lease, diag);
+        for (const struct lease *other = lease; other != NULL && r >= 0; other = other->job_next)
+            r = check_pair(lease, other, diag);
+        if (r < 0)
+            return r;
     }
     return live == job->live ? 0 : WRONG(diag, "a job counts %u live leases and has %u", job->live, live);
 }

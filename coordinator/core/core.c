@@ -5,6 +5,7 @@
  */
 #include "core.h"
 
+#include "answers.h"
 #include "effects.h"
 #include "graph.h"
 #include "intern.h"
@@ -266,6 +267,7 @@ static void resume(struct core *core, struct plan *plan)
 static int on_plan_start(struct core *core, const struct core_event *event, struct diag *diag)
 {
     struct plan *plan = graph_find(core, &event->plan);
+    workers_end_rests(core); /* whoever asks for a build has repaired what there was to repair */
     if (plan == NULL) {
         int r = graph_add(core, event, &plan, diag);
         if (r >= 0 && event->flag)
@@ -346,8 +348,15 @@ static int on_answer(struct core *core, const struct core_event *event, struct d
     struct worker *worker = NULL;
     int r = need_worker(core, event, &worker, diag);
     if (r >= 0)
-        rounds_answer(core, worker, &event->answer);
+        answers_take(core, worker, &event->answer);
     return r;
+}
+
+static int on_vote_void(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    (void)diag;
+    answers_void(core, &event->answer.nonce, &event->answer.envelope);
+    return 0;
 }
 
 static int on_lease_refused(struct core *core, const struct core_event *event, struct diag *diag)
@@ -379,6 +388,7 @@ static event_handler *const handlers[] = {
     [CORE_TICK] = on_tick,
     [CORE_WORKER_ADMITTED] = on_worker_admitted,
     [CORE_WORKER_REVOKED] = on_worker_revoked,
+    [CORE_VOTE_VOID] = on_vote_void,
     [CORE_WORKER_ONLINE] = on_worker_online,
     [CORE_WORKER_OFFLINE] = on_worker_offline,
     [CORE_WORKER_HEARD] = on_worker_heard,

@@ -14,6 +14,8 @@
  *
  * Rules that hold after every step, and that the simulator checks:
  *   - an operator has at most one live lease and at most one vote per job and round;
+ *   - a verdict is verdict_of() over every recorded answer of the round but infrastructure failures and void ones, so that
+ *     farm-verify, which has the same answers, finds the same (which of an operator's answers is called its vote is for listings);
  *   - a node is leased only if every node of its closure is agreed, and its spec was derived from those payloads;
  *   - nobody who has not answered is asked with knowledge of an answer: a lease carries none;
  *   - no verdict but what verdict_of() says about the recorded votes; a verdict may be reopened by a late dissent;
@@ -97,9 +99,9 @@ enum lease_state {
 const char *lease_state_name(enum lease_state state);
 
 /*
- * A job's past, from the database: fed once, before CORE_NODE_KEYED (or before a CORE_ANSWER whose nonce the core does not
- * know, see core_lease_find()); feeding a job that the core knows is no event. In order of arrival. A lease that
- * was answered more than once stands in the list once per answer.
+ * A job's past, from the database: fed once, before CORE_NODE_KEYED (or before a CORE_ANSWER or CORE_VOTE_VOID whose nonce the core
+ * does not know, see core_lease_find()); feeding a job that the core knows is no event. A lease stands in the list once, or once
+ * per answer; answers are in order of arrival.
  */
 struct core_past_lease {
     struct core_nonce nonce;
@@ -109,32 +111,33 @@ struct core_past_lease {
     int64_t granted_ms, deadline_ms;
     bool has_answer; /* then: */
     struct core_answer answer;
-    bool open;
-    bool counted; /* it goes into the verdict: its fate was COUNTED, OPEN or EQUIVOCAL, and it is not void */
+    bool open;    /* it came after its round was settled (agreed or failed), whatever its fate */
+    bool counted; /* it goes into the verdict: it is neither void nor an infrastructure failure */
 };
 
 enum core_event_type {
     CORE_TICK,            /* nothing but the time */
     CORE_WORKER_ADMITTED, /* .worker; again for an existing name: its facts changed */
-    CORE_WORKER_REVOKED,  /* .name: live leases end; answers of the past stay, but for those that CORE_VOTE_VOID names */
-    CORE_VOTE_VOID,       /* .answer.nonce .answer.envelope: this recorded answer never counts again (its signer was
+    CORE_WORKER_REVOKED, /* .name: live leases end; answers of the past stay, but for those that CORE_VOTE_VOID names */
+    CORE_VOTE_VOID, /* .answer.nonce .answer.envelope: this recorded answer never counts again (its signer was
                            * revoked, or compromised from before it). Its job is judged anew: an agreed one may become pending
-                           * or disputed, and somebody else is asked. An envelope that the core does not know, or that is void
-                           * already, is no event; feed the job's history first (core_lease_find()) */
-    CORE_WORKER_ONLINE,   /* .name .capacity, .nonces: leases it says it still works on */
-    CORE_WORKER_OFFLINE,  /* .name */
-    CORE_WORKER_HEARD,    /* .name: any message; moves the session timeout */
+                           * or disputed, and somebody else is asked: in the same round if the rules count open votes, else in a
+                           * new one. An envelope that the core does not know, or that is void already, is no event; feed the
+                           * job's history first (core_lease_find()), with the answer still counted */
+    CORE_WORKER_ONLINE,  /* .name .capacity, .nonces: leases it says it still works on */
+    CORE_WORKER_OFFLINE, /* .name */
+    CORE_WORKER_HEARD,   /* .name: any message; moves the session timeout */
     CORE_WORKER_PAUSE,   /* .name .flag: no new leases while set (by its owner, or an operator of the farm) */
     CORE_OPERATOR_CLEAR, /* .name of an operator: somebody looked; it gets leases again */
-    CORE_PLAN_START, /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event */
+    CORE_PLAN_START, /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event, but that
+                      * workers which rest go on at once: a person asked */
     CORE_PLAN_CANCEL,   /* .plan */
-    CORE_JOB_HISTORY,   /* .key .past .npast .flag = its latest round has had a verdict; earlier rounds are
-                            * taken to have had one: a vote that comes that late is open */
+    CORE_JOB_HISTORY,   /* .key .past .npast .settled_rounds */
     CORE_NODE_KEYED,    /* .plan .node .key: the answer to CORE_DERIVE */
     CORE_NODE_REFUSED,  /* .plan .node .text: its spec cannot be derived; the node halts */
     CORE_ANSWER,        /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
     CORE_LEASE_REFUSED, /* .name .answer.nonce .text: the worker's reason */
-    CORE_HOLD,          /* .flag .text: while set no lease is granted, whatever else happens (the disk is full, say) */
+    CORE_HOLD, /* .flag .text: while set no lease is granted, whatever else happens (the disk is full, say) */
     CORE_OPERATOR_FLAG /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
                             * feed after the workers and before the plans. Votes from before a restart flag nobody anew */
 };
@@ -156,14 +159,17 @@ struct core_event {
     size_t nnodes;
     const struct core_past_lease *past;
     size_t npast;
+    uint64_t
+        settled_rounds; /* bit r-1: round r was settled (agreed or failed) at some time: what comes now is open */
     struct core_answer answer;
 };
 
 /* What became of an answer. */
 enum answer_fate {
-    ANSWER_COUNTED,   /* a vote */
-    ANSWER_OPEN,      /* a vote given after the first verdict of its round */
-    ANSWER_EXTRA,     /* genuine, kept as evidence, no vote: the operator has voted the same */
+    ANSWER_COUNTED, /* its operator's vote from now on: the first answer, or the first digest after failures */
+    ANSWER_OPEN,    /* the same, given after its round was settled */
+    ANSWER_EXTRA, /* genuine, kept as evidence: the operator has voted the same (or built it, and this is a failure). It
+                       * takes the vote's place should that become void. Or: its worker is revoked, and it is void itself */
     ANSWER_EQUIVOCAL, /* the operator's second digest: it has no vote any more, and counts as dissent */
     ANSWER_DUPLICATE, /* the very same envelope again: acknowledged, nothing recorded */
     ANSWER_RETRIED,   /* infrastructure failure: recorded, and somebody is asked again */
@@ -194,6 +200,8 @@ enum core_effect_type {
     CORE_LEASE_ENDED,   /* .lease .lease.state .text: record; tell the worker unless it answered */
     CORE_ANSWERED, /* .lease .answer .fate .name (worker): record, then acknowledge. ANSWER_REJECTED: .text says
                           * why, and .lease is empty but for the nonce */
+    CORE_VOTE, /* .key .round .name (operator) .answer.nonce .answer.envelope .open: this is the operator's vote now; record
+                * it instead of the one before. A zero envelope: it has none any more */
     CORE_VERDICT,    /* .key .round .verdict .plan .node (whose rules): changed, or found again; record */
     CORE_NODE_STATE, /* .plan .node .state: changed; for those who watch */
     CORE_PLAN_STATE, /* .plan .plan_state: changed; record */
@@ -220,6 +228,7 @@ struct core_effect {
     struct core_lease lease;
     struct core_answer answer;
     enum answer_fate fate;
+    bool open; /* of CORE_VOTE, and of CORE_ANSWERED whatever the fate */
     uint32_t round;
     struct verdict
         *verdict; /* of CORE_VERDICT; owned by the effects list (it is 3 KB: too big to carry in each) */

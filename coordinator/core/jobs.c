@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "jobs.h"
 
+#include "answers.h"
 #include "graph.h"
 #include "leases.h"
 #include "ready.h"
@@ -157,7 +158,7 @@ static void replay(struct core *core, struct job *job, const struct core_past_le
 {
     struct lease *lease = leases_restore(core, job, past);
     if (past->has_answer)
-        rounds_restore(lease, past);
+        answers_restore(core, lease, past);
     if (past->round > job->round) {
         job->round = past->round;
         job->round_started_ms = 0;
@@ -177,9 +178,7 @@ int jobs_history(struct core *core, const struct core_event *event, struct diag 
     struct job *job = jobs_obtain(core, &event->key);
     for (size_t i = 0; i < event->npast; i++)
         replay(core, job, &event->past[i]);
-    job->settled_rounds |= ((uint64_t)1 << (job->round - 1)) - 1; /* so late that it must count as open */
-    if (event->flag)
-        job->settled_rounds |= (uint64_t)1 << (job->round - 1);
+    job->settled_rounds |= event->settled_rounds;
     rounds_judge(core, job, 0);
     jobs_touch(core, job);
     return 0;

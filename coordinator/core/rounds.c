@@ -3,8 +3,6 @@
 
 #include "effects.h"
 #include "graph.h"
-#include "jobs.h"
-#include "leases.h"
 #include "workers.h"
 
 #include <stdlib.h>
@@ -26,52 +24,32 @@ static struct vote vote_of(const struct lease *lease, const struct answer *answe
     };
 }
 
-static size_t collect_votes(const struct job *job, uint32_t round, struct vote **ret)
+static struct verdict judge_answers(const struct job *job, const struct rules *rules, uint32_t round,
+                                    bool void_ones_too)
 {
+    CLEANUP_FREE struct vote *votes = NULL;
     size_t n = 0, capacity = 0;
-    *ret = NULL;
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
         if (lease->round != round)
             continue;
         for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
-            if (!answer->counted)
+            if (!answer->counted && !(void_ones_too && answer->is_void))
                 continue;
-            *ret = mem_reserve(*ret, &capacity, n + 1, sizeof **ret);
-            (*ret)[n++] = vote_of(lease, answer);
+            votes = mem_reserve(votes, &capacity, n + 1, sizeof *votes);
+            votes[n++] = vote_of(lease, answer);
         }
     }
-    return n;
+    return verdict_of(rules, votes, n);
 }
 
 struct verdict rounds_verdict(const struct job *job, const struct rules *rules, uint32_t round)
 {
-    CLEANUP_FREE struct vote *votes;
-    size_t n = collect_votes(job, round, &votes);
-    return verdict_of(rules, votes, n);
-}
-
-bool rounds_same_answer(const struct answer *a, enum failure_kind failure, const struct digest *payload)
-{
-    if (a->failure != FAILURE_NONE || failure != FAILURE_NONE)
-        return a->failure != FAILURE_NONE && failure != FAILURE_NONE;
-    return digest_equal(&a->payload, payload);
-}
-
-const struct answer *rounds_vote(const struct job *job, uint32_t round, const struct operator* operator)
-{
-    for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
-        if (lease->round != round || lease->worker->operator!= operator)
-            continue;
-        for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
-            if (answer->counted)
-                return answer;
-    }
-    return NULL;
+    return judge_answers(job, rules, round, false);
 }
 
 /* --- who was outvoted --- */
 
-static void flag(struct core *core, struct operator* operator, const char * text)
+void rounds_flag(struct core *core, struct operator* operator, const char * text)
 {
     if (operator->flagged)
         return;
@@ -81,26 +59,34 @@ static void flag(struct core *core, struct operator* operator, const char * text
     effect->text = mem_string(text);
 }
 
-static void set_outvoted(struct core *core, struct lease *lease, struct answer *answer, bool outvoted)
+static void set_outvoted(struct core *core, struct lease *lease, struct answer *answer)
 {
     struct operator* operator= lease->worker->operator;
-    if (answer->outvoted == outvoted)
-        return;
-    answer->outvoted = outvoted;
-    operator->outvoted += outvoted ? 1 : (uint32_t)-1;
-    lease->worker->outvoted += outvoted ? 1 : (uint64_t)-1;
-    if (outvoted && answer->past)
+    answer->outvoted = true;
+    operator->outvoted++;
+    lease->worker->outvoted++;
+    if (answer->past)
         operator->forgiven++;
-    if (operator->outvoted<operator->forgiven)
-        operator->forgiven = operator->outvoted;
     uint32_t times = operator->outvoted - operator->forgiven;
-    if (!outvoted || answer->past || core->config.outvoted_limit == 0 || times < core->config.outvoted_limit)
+    if (answer->past || core->config.outvoted_limit == 0 || times < core->config.outvoted_limit)
         return;
     CLEANUP_FREE char *text =
         mem_format("outvoted on %u jobs; it gets no leases until an operator of the farm looked "
                    "at it and clears it",
                    times);
-    flag(core, operator, text);
+    rounds_flag(core, operator, text);
+}
+
+void rounds_forget_outvoted(struct lease *lease, struct answer *answer)
+{
+    struct operator* operator= lease->worker->operator;
+    if (!answer->outvoted)
+        return;
+    answer->outvoted = false;
+    operator->outvoted--;
+    lease->worker->outvoted--;
+    if (operator->outvoted<operator->forgiven)
+        operator->forgiven = operator->outvoted;
 }
 
 static bool loses(const struct verdict *verdict, const struct answer *answer)
@@ -110,15 +96,39 @@ static bool loses(const struct verdict *verdict, const struct answer *answer)
     return verdict->state == VERDICT_FAILED && answer->failure == FAILURE_NONE;
 }
 
+/* One answer an operator carries the mark; who has it keeps it, so that nobody is counted twice in between. */
+static void keep_outvoted(const struct core *core, struct lease *lease, const struct verdict *verdict)
+{
+    for (struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
+        if (!answer->outvoted)
+            continue;
+        if (loses(verdict, answer))
+            lease->worker->operator->outvoted_stamp = core->outvoted_stamp;
+        else
+            rounds_forget_outvoted(lease, answer);
+    }
+}
+
+static void mark_outvoted(struct core *core, struct lease *lease, const struct verdict *verdict)
+{
+    struct operator* operator= lease->worker->operator;
+    for (struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
+        if (!answer->counted || operator->outvoted_stamp == core->outvoted_stamp || !loses(verdict, answer))
+            continue;
+        operator->outvoted_stamp = core->outvoted_stamp;
+        set_outvoted(core, lease, answer);
+    }
+}
+
 static void count_outvoted(struct core *core, struct job *job, uint32_t round, const struct verdict *verdict)
 {
-    for (struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
-        if (lease->round != round)
-            continue;
-        for (struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
-            if (answer->counted)
-                set_outvoted(core, lease, answer, loses(verdict, answer));
-    }
+    core->outvoted_stamp++;
+    for (struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
+        if (lease->round == round)
+            keep_outvoted(core, lease, verdict);
+    for (struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
+        if (lease->round == round)
+            mark_outvoted(core, lease, verdict);
 }
 
 /* --- verdicts --- */
@@ -216,10 +226,7 @@ static bool remember(struct claim *claim, const struct verdict *verdict)
     claim->told_equivocators = clip(verdict->equivocators);
     claim->missing = clip(verdict->missing);
     claim->missing_anchors = clip(verdict->missing_anchors);
-    claim->failures = 0;
-    for (size_t i = 0; i < verdict->ngroups; i++)
-        if (verdict->groups[i].is_failure)
-            claim->failures = clip(verdict->groups[i].operators);
+    claim->missing_failures = clip(verdict->missing_failures);
     return before.told != claim->told || !digest_equal(&before.told_payload, &claim->told_payload) ||
            before.told_operators != claim->told_operators || before.told_anchors != claim->told_anchors ||
            before.told_dissent != claim->told_dissent || before.told_equivocators != claim->told_equivocators;
@@ -238,12 +245,14 @@ static void judge_round(struct core *core, struct job *job, struct claim *claim,
                         struct tally *tally)
 {
     struct verdict verdict = rounds_verdict(job, claim->rules, round);
-    if (verdict.state == VERDICT_AGREED || verdict.state == VERDICT_FAILED)
+    bool settles = verdict_is_settled(verdict.state) && !round_is_settled(job, round);
+    if (settles)
         job->settled_rounds |= (uint64_t)1 << (round - 1);
     if (claim == first_followed(job))
         count_outvoted(core, job, round, &verdict);
     if (round == job->round)
         tell_it = remember(claim, &verdict);
+    tell_it |= settles; /* from here on votes are open, so it must stand in the log */
     if (tell_it)
         tell(core, job, claim, round, &verdict);
     tally_round(tally, &verdict);
@@ -262,7 +271,7 @@ static void judge_claim(struct core *core, struct job *job, struct claim *claim,
     set_payload(core, claim, tally.standing && !claim->contradicted ? winner : NULL);
 }
 
-void rounds_judge(struct core *core, struct job *job, uint32_t told_round)
+static void judge_claims(struct core *core, struct job *job, uint32_t told_round)
 {
     for (struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
         if (claim->nodes !=
@@ -270,150 +279,32 @@ void rounds_judge(struct core *core, struct job *job, uint32_t told_round)
             judge_claim(core, job, claim, told_round);
 }
 
-/* --- answers --- */
-
-static struct answer *answer_new(struct lease *lease, const struct core_answer *from)
+/*
+ * The current round would be settled, had no answers been voided, and as it is it never can be: further votes would be open and do not
+ * count. True of the recorded answers alone, so that a restart comes to the same.
+ */
+static bool is_broken_off(const struct job *job, const struct claim *claim)
 {
-    struct answer *answer = mem_zero(1, sizeof *answer);
-    answer->envelope = from->envelope;
-    answer->payload = from->payload;
-    answer->failure = from->failure;
-    answer->next = lease->answers;
-    lease->answers = answer;
-    return answer;
+    return claim->nodes != NULL && claim->futile && !claim->has_payload &&
+           verdict_is_settled(judge_answers(job, claim->rules, job->round, true).state);
 }
 
-static bool answer_is_known(const struct lease *lease, const struct digest *envelope)
+/* Revocation reopened it, so somebody has to be asked: in a round of its own. */
+static bool needs_new_round(const struct job *job)
 {
-    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
-        if (digest_equal(&answer->envelope, envelope))
+    for (const struct claim *claim = &job->claim; claim != NULL && job->round < ROUNDS_MAX;
+         claim = claim->next)
+        if (is_broken_off(job, claim))
             return true;
     return false;
 }
 
-static size_t count_answers(const struct lease *lease)
+void rounds_judge(struct core *core, struct job *job, uint32_t told_round)
 {
-    size_t n = 0;
-    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
-        n++;
-    return n;
-}
-
-static void emit_answered(struct core *core, const struct worker *worker, const struct lease *lease,
-                          const struct core_answer *answer, enum answer_fate fate, const char *text)
-{
-    struct core_effect *effect = effects_add(core, CORE_ANSWERED);
-    if (lease != NULL)
-        effect->lease = leases_view(lease);
-    else
-        effect->lease.nonce = answer->nonce;
-    if (lease != NULL && lease->state == LEASE_LIVE && fate != ANSWER_DUPLICATE)
-        effect->lease.state = LEASE_ANSWERED; /* it is about to end; CORE_LEASE_ENDED follows */
-    effect->answer = *answer;
-    effect->fate = fate;
-    effect->name = worker != NULL ? mem_string(worker->name) : NULL;
-    effect->text = text != NULL ? mem_string(text) : NULL;
-}
-
-/* Whether the operator already gave this very answer in the round, by any lease. */
-static bool has_given(const struct lease *lease, const struct core_answer *given)
-{
-    for (const struct lease *other = lease->job->leases; other != NULL; other = other->job_next) {
-        if (other->round != lease->round || other->worker->operator!= lease->worker->operator)
-            continue;
-        for (const struct answer *answer = other->answers; answer != NULL; answer = answer->next)
-            if (answer->counted && rounds_same_answer(answer, given->failure, &given->payload))
-                return true;
-    }
-    return false;
-}
-
-static enum answer_fate decide(const struct lease *lease, const struct core_answer *answer)
-{
-    if (answer->failure == FAILURE_INFRASTRUCTURE)
-        return ANSWER_RETRIED;
-    if (lease->worker->revoked)
-        return ANSWER_EXTRA;
-    if (rounds_vote(lease->job, lease->round, lease->worker->operator) == NULL)
-        return round_is_settled(lease->job, lease->round) ? ANSWER_OPEN : ANSWER_COUNTED;
-    return has_given(lease, answer) ? ANSWER_EXTRA : ANSWER_EQUIVOCAL;
-}
-
-static void flag_equivocation(struct core *core, const struct lease *lease)
-{
-    struct digest key = digest_of_link(&lease->job->link);
-    CLEANUP_FREE char *text = mem_format("gave two different answers for job %.16s in round %u; it gets no "
-                                         "leases until an operator of the farm "
-                                         "looked at it and clears it",
-                                         digest_hex(&key).text, lease->round);
-    flag(core, lease->worker->operator, text);
-}
-
-static void end_lease(struct core *core, struct lease *lease, enum answer_fate fate)
-{
-    bool trouble = fate == ANSWER_RETRIED;
-    if (lease->state == LEASE_LIVE) {
-        leases_end(core, lease, LEASE_ANSWERED, NULL, trouble);
+    judge_claims(core, job, told_round);
+    if (!needs_new_round(job))
         return;
-    }
-    leases_stop_lingering(core, lease);
-    if (trouble)
-        leases_set_trouble(core, lease);
-}
-
-static void take(struct core *core, struct lease *lease, const struct core_answer *from)
-{
-    enum answer_fate fate = decide(lease, from);
-    struct answer *answer = answer_new(lease, from);
-    answer->counted = fate == ANSWER_COUNTED || fate == ANSWER_OPEN || fate == ANSWER_EQUIVOCAL;
-    answer->open = answer->counted && round_is_settled(lease->job, lease->round);
-    lease->worker->answers++;
-    if (fate == ANSWER_RETRIED)
-        workers_trouble(core, lease->worker);
-    else
-        lease->worker->troubles = 0;
-    emit_answered(core, lease->worker, lease, from, fate, NULL);
-    end_lease(core, lease, fate);
-    if (answer->counted) {
-        leases_withdraw_rest(core, lease, "its operator has answered");
-        rounds_judge(core, lease->job, lease->round);
-    }
-    if (fate == ANSWER_EQUIVOCAL)
-        flag_equivocation(core, lease);
-    jobs_touch(core, lease->job);
-}
-
-void rounds_answer(struct core *core, struct worker *worker, const struct core_answer *answer)
-{
-    struct lease *lease = leases_find(core, &answer->nonce);
-    const char *why = NULL;
-    if (lease == NULL)
-        why = "no lease was granted under this nonce";
-    else if (lease->worker != worker)
-        why = "the lease was granted to another worker";
-    else if (answer_is_known(lease, &answer->envelope)) {
-        emit_answered(core, worker, lease, answer, ANSWER_DUPLICATE, NULL);
-        return;
-    } else if (count_answers(lease) >= LEASE_ANSWERS_MAX)
-        why = "too many answers to one lease";
-    workers_forget_presented(core, worker, &answer->nonce);
-    if (why != NULL)
-        emit_answered(core, worker, NULL, answer, ANSWER_REJECTED, why);
-    else
-        take(core, lease, answer);
-}
-
-void rounds_restore(struct lease *lease, const struct core_past_lease *past)
-{
-    if (answer_is_known(lease, &past->answer.envelope))
-        return;
-    struct answer *answer = answer_new(lease, &past->answer);
-    answer->counted = past->counted && past->answer.failure != FAILURE_INFRASTRUCTURE;
-    answer->open = past->open;
-    answer->past = true;
-    lease->worker->answers++;
-    if (past->answer.failure == FAILURE_INFRASTRUCTURE)
-        lease->trouble = true;
-    if (past->open)
-        lease->job->settled_rounds |= (uint64_t)1 << (lease->round - 1);
+    job->round++;
+    job->round_started_ms = 0;
+    judge_claims(core, job, 0);
 }

@@ -67,6 +67,7 @@ struct operator
     uint32_t workers;            /* admitted and not revoked */
     uint32_t outvoted, forgiven; /* job rounds; forgiven: as of the last clearing */
     char *flag_text;             /* why it is flagged */
+    uint64_t outvoted_stamp;     /* scratch of rounds.c, like the following */
     /* Scratch of one count over a job's leases; valid while stamp == core.stamp. */
     uint64_t stamp;
     uint32_t troubles;
@@ -98,10 +99,12 @@ struct answer {
     struct answer *next;
     struct digest envelope, payload;
     enum failure_kind failure;
-    bool counted;  /* goes into the verdict */
-    bool open;     /* given after the round's first verdict */
-    bool outvoted; /* is on the losing side of a settled verdict */
-    bool past;     /* from before a restart: whoever had to be flagged for it was */
+    uint64_t sequence; /* order of arrival */
+    bool counted;      /* goes into the verdict */
+    bool is_void;      /* never counts again */
+    bool open;         /* given after the round was settled */
+    bool outvoted;     /* stands for its operator being on the losing side of a settled verdict */
+    bool past;         /* from before a restart: whoever had to be flagged for it was */
 };
 
 struct lease {
@@ -138,8 +141,7 @@ struct claim {
     enum verdict_state told;
     struct digest told_payload;
     uint16_t told_operators, told_anchors, told_dissent, told_equivocators;
-    uint16_t missing, missing_anchors;
-    uint16_t failures; /* counted votes that it does not build */
+    uint16_t missing, missing_anchors, missing_failures;
 };
 
 struct job {
@@ -152,7 +154,7 @@ struct job {
     uint32_t round, live;
     uint32_t want,
         want_others;          /* operators to ask beyond the live leases; of them, who need not be anchors */
-    uint64_t settled_rounds;  /* bit r-1: round r has had a verdict */
+    uint64_t settled_rounds;  /* bit r-1: round r was agreed or failed at some time */
     uint32_t reserved;        /* workers that hold out for it */
     int64_t round_started_ms; /* first lease of the current round; 0: none */
     bool dirty;
@@ -227,7 +229,7 @@ struct core {
     bool offer_again;        /* a touched worker may take still more than when it was last offered work */
     struct operator** asked; /* scratch of weigh.h: operators of a job's current round */
     size_t nasked, asked_capacity;
-    uint64_t stamp, illegal_events, sequence;
+    uint64_t stamp, outvoted_stamp, illegal_events, sequence, answer_sequence;
     uint32_t text_count, nexhausted;
     bool held; /* no leases are granted */
     char *held_text;

@@ -116,10 +116,10 @@ static void weigh_claim(struct core *core, struct job *job, struct claim *claim,
     uint32_t operators = less(claim->missing, live);
     operators = operators > anchors ? operators : anchors;
     want(job, operators, operators - anchors);
-    /* The anchors that are left cannot make it agreed any more. Failure needs no anchors: anybody may confirm that. */
-    if (claim->failures > 0 && claim->failures < claim->rules->quorum &&
-        left.anchors < claim->missing_anchors) {
-        operators = less(claim->rules->quorum - claim->failures, live);
+    /* The anchors that are left cannot make it agreed any more. Failure needs no anchors: anybody may confirm one. */
+    bool has_failures = claim->missing_failures > 0 && claim->missing_failures < claim->rules->quorum;
+    if (has_failures && left.anchors < claim->missing_anchors) {
+        operators = less(claim->missing_failures, live);
         want(job, operators, operators);
     }
 }

@@ -6,6 +6,7 @@
  * Order of an explanation: what the node is and since when; what it waits for; who was asked and what came of it; who else
  * there is and why nobody is asked (why_workers.c); what somebody could do about it.
  */
+#include "answers.h"
 #include "graph.h"
 #include "jobs.h"
 #include "leases.h"
@@ -50,7 +51,8 @@ static void say_group(const struct job *job, const struct verdict_group *group, 
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
         for (const struct answer *a = lease->answers; a != NULL && lease->round == job->round; a = a->next) {
             enum failure_kind kind = group->is_failure ? FAILURE_BUILD : FAILURE_NONE;
-            if (!a->counted || !rounds_same_answer(a, kind, &group->payload) || named++ >= NAMES_MAX)
+            if (!a->counted || !answers_same(a, kind, &group->payload) || !answers_is_first(lease, a) ||
+                named++ >= NAMES_MAX)
                 continue;
             buf_add_format(ret, "%s %s", named > 1 ? "," : "", lease->worker->operator->name);
             buf_add_format(ret, " (%s%s%s)", lease->worker->name, a->open ? ", open" : "",
@@ -75,6 +77,14 @@ static void say_votes(const struct node *node, const struct verdict *verdict, st
                        plural(verdict->equivocators), verdict->equivocators == 1 ? "s" : "");
 }
 
+static bool has_void_answer(const struct lease *lease)
+{
+    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next)
+        if (answer->is_void)
+            return true;
+    return false;
+}
+
 static void say_lease(const struct lease *lease, int64_t now_ms, struct buf *ret)
 {
     const struct worker *worker = lease->worker;
@@ -94,6 +104,8 @@ static void say_lease(const struct lease *lease, int64_t now_ms, struct buf *ret
             buf_add_text(ret, "; the worker goes on, and a late answer counts");
         if (lease->trouble && lease->state == LEASE_ANSWERED)
             buf_add_text(ret, ": infrastructure failure");
+        if (has_void_answer(lease))
+            buf_add_text(ret, ": its answer is void, since who signed it is not believed any more");
         if (lease->trouble && !lease->forgiven && lease->timer.kind == TIMER_RETRY &&
             timer_is_set(&lease->timer.timer) && lease->timer.timer.at_ms > now_ms)
             buf_add_format(ret, "; asked again in %s at the earliest",
@@ -104,7 +116,7 @@ static void say_lease(const struct lease *lease, int64_t now_ms, struct buf *ret
 
 static bool is_worth_telling(const struct lease *lease)
 {
-    return lease->state != LEASE_ANSWERED || lease->trouble;
+    return lease->state != LEASE_ANSWERED || lease->trouble || has_void_answer(lease);
 }
 
 static void say_leases(const struct job *job, int64_t now_ms, struct buf *ret)

@@ -356,6 +356,18 @@ void workers_trouble(struct core *core, struct worker *worker)
     worker->troubles = 0;
 }
 
+void workers_end_rests(struct core *core)
+{
+    for (size_t i = 0; i < core->nworkers; i++) {
+        struct worker *worker = core->workers[i];
+        if (worker->resting_until_ms <= core->now_ms)
+            continue;
+        worker->resting_until_ms = core->now_ms;
+        timers_cancel(&core->timers, &worker->rest.timer);
+        workers_touch(core, worker);
+    }
+}
+
 /* The session timer is lazy: hearing from a worker only notes the time, and the timer looks at the note. */
 static void on_session_timer(struct core *core, struct worker *worker)
 {

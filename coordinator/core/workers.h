@@ -25,6 +25,8 @@ void workers_pause(struct core *core, struct worker *worker, bool paused);
 void workers_expect(struct core *core, struct worker *worker);
 /* A refused lease or an infrastructure failure; after several in a row it rests. */
 void workers_trouble(struct core *core, struct worker *worker);
+/* Somebody looked, and asks for work to go on. */
+void workers_end_rests(struct core *core);
 void workers_on_timer(struct core *core, struct worker *worker, enum timer_kind kind);
 
 /* Without an effect: whoever decides it tells it. */

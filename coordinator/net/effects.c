@@ -6,7 +6,7 @@
 #include "farm.h"
 
 #include "farmlog.h"
-#include "json.h"
+#include "journal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -39,12 +39,11 @@ static struct view digest_key(const struct digest *digest)
     return view_of(digest->bytes, DIGEST_SIZE);
 }
 
-static void journal(struct farm *farm, const char *kind, json_t *body)
+static struct lease_nonce lease_nonce(const struct core_nonce *nonce)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    json_write(body, &text);
-    json_decref(body);
-    db_put_journal(farm_write(farm), moment_wall_ms(), kind, text.data);
+    struct lease_nonce ret;
+    memcpy(ret.bytes, nonce->bytes, sizeof ret.bytes);
+    return ret;
 }
 
 /* ---- a lease ---- */
@@ -59,11 +58,14 @@ static void record_lease(struct farm *farm, const struct core_lease *lease)
                            .state = "live",
                            .granted_ms = farm_wall_of_core(lease->granted_ms),
                            .deadline_ms = farm_wall_of_core(lease->deadline_ms)};
+    struct logentry entry = {.kind = LOG_LEASE,
+                             .nonce = lease_nonce(&lease->nonce),
+                             .job = row.job,
+                             .round = row.round,
+                             .worker = row.worker,
+                             .operator_name = row.operator_name};
+    row.position = (int64_t)journal_add(farm, &entry);
     db_put_lease(farm_write(farm), &row);
-    journal(farm, "lease",
-            json_pack("{s:s, s:s, s:s, s:s, s:i}", "nonce", digest_hex(&row.nonce).text, "job",
-                      digest_hex(&row.job).text, "worker", row.worker, "operator", row.operator_name, "round",
-                      (int)row.round));
 }
 
 static struct live_lease *note_live(struct farm *farm, const struct core_lease *lease, const char *node)
@@ -285,9 +287,9 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
     const char *state = lease_state_name(effect->lease.state);
     const char *reason = effect->text != NULL ? effect->text : "";
     db_end_lease(farm_write(farm), &nonce, state, reason, moment_wall_ms());
-    journal(farm, "lease-end",
-            json_pack("{s:s, s:s, s:o}", "nonce", digest_hex(&nonce).text, "state", state, "reason",
-                      json_view(view_text(reason)))); /* a worker's words, perhaps */
+    struct logentry entry = {
+        .kind = LOG_LEASE_END, .nonce = lease_nonce(&effect->lease.nonce), .state = state};
+    journal_add(farm, &entry); /* without the reason: those may be a worker's words, and the log is public */
     forget_live(farm, &nonce);
     if (effect->lease.state == LEASE_ANSWERED)
         return;
@@ -302,74 +304,96 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
 /* ---- answers: the attestation row itself was prepared by intake.c ---- */
 
 static const struct {
-    bool recorded, vote, open;
+    bool recorded;
     enum wire_ack ack;
     const char *text;
 } fates[] = {
-    [ANSWER_COUNTED] = {true, true, false, WIRE_ACK_ACCEPTED, "counted"},
-    [ANSWER_OPEN] = {true, true, true, WIRE_ACK_ACCEPTED,
-                     "counted as an open vote: it came after the first verdict"},
-    [ANSWER_EXTRA] = {true, false, false, WIRE_ACK_EVIDENCE,
-                      "kept as evidence: the operator has voted the same"},
-    [ANSWER_EQUIVOCAL] = {true, false, false, WIRE_ACK_EVIDENCE,
+    [ANSWER_COUNTED] = {true, WIRE_ACK_ACCEPTED, "counted"},
+    [ANSWER_OPEN] = {true, WIRE_ACK_ACCEPTED, "counted as an open vote: it came after the first verdict"},
+    [ANSWER_EXTRA] = {true, WIRE_ACK_EVIDENCE, "kept as evidence: the operator has voted already"},
+    [ANSWER_EQUIVOCAL] = {true, WIRE_ACK_EVIDENCE,
                           "kept as dissent: the operator has now given two different answers"},
-    [ANSWER_DUPLICATE] = {false, false, false, WIRE_ACK_ACCEPTED, "known already"},
-    [ANSWER_RETRIED] = {true, false, false, WIRE_ACK_ACCEPTED, "recorded; somebody is asked again"},
-    [ANSWER_REJECTED] = {false, false, false, WIRE_ACK_REFUSED, "no such lease of yours"},
+    [ANSWER_DUPLICATE] = {false, WIRE_ACK_ACCEPTED, "known already"},
+    [ANSWER_RETRIED] = {true, WIRE_ACK_ACCEPTED, "recorded; somebody is asked again"},
+    [ANSWER_REJECTED] = {false, WIRE_ACK_REFUSED, "no such lease of yours"},
 };
 
-static void record_vote(struct farm *farm, const struct core_effect *effect, bool open)
+/* Which answer is the operator's vote: it moves when another one comes, or is voided. */
+static void on_vote(struct farm *farm, const struct core_effect *effect)
 {
-    struct db_vote row = {.job = effect->lease.key,
+    struct db_vote row = {.job = effect->key,
                           .attestation = effect->answer.envelope,
-                          .round = effect->lease.round,
-                          .operator_name = effect->lease.operator_name,
-                          .open = open};
-    db_put_vote(farm_write(farm), &row);
+                          .round = effect->round,
+                          .operator_name = effect->name,
+                          .open = effect->open};
+    db_drop_vote(farm_write(farm), &row.job, row.round, row.operator_name);
+    if (!digest_is_zero(&row.attestation))
+        db_put_vote(farm->db, &row);
 }
 
 static void on_answered(struct farm *farm, const struct core_effect *effect)
 {
     enum answer_fate fate = effect->fate;
     struct digest nonce = nonce_digest(&effect->answer.nonce);
+    uint64_t log_entry = 0;
     if (fates[fate].recorded) {
-        intake_record(farm, &effect->answer, answer_fate_name(fate));
+        log_entry = 1 + intake_record(farm, &effect->answer, answer_fate_name(fate));
         db_end_lease(farm_write(farm), &nonce, "answered", "", moment_wall_ms());
-        journal(farm, "envelope",
-                json_pack("{s:s, s:s}", "nonce", digest_hex(&nonce).text, "sha256",
-                          digest_hex(&effect->answer.envelope).text));
+    } else if (fate == ANSWER_DUPLICATE) {
+        log_entry = intake_known(farm, &effect->answer.envelope);
     }
-    if (fates[fate].vote)
-        record_vote(farm, effect, fates[fate].open);
-    if (fate == ANSWER_EQUIVOCAL)
-        db_drop_vote(farm_write(farm), &effect->lease.key, effect->lease.round, effect->lease.operator_name);
     forget_live(farm, &nonce);
     Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
     ack.nonce = wire_digest(&nonce);
     ack.code = (Wire__AckCode)fates[fate].ack;
     ack.text = wire_text(effect->text != NULL ? effect->text : fates[fate].text);
+    ack.log_entry = log_entry;
     farm_post(farm, effect->name, WIRE_RESULT_ACK, &ack.base);
     log_info("answer worker=%s fate=%s kind=%s", effect->name, answer_fate_name(fate),
              failure_kind_name(effect->answer.failure));
 }
 
+/* A restart finds the verdicts of the past again. */
+struct known_verdict {
+    const struct db_verdict *row;
+    bool same;
+};
+
+static int compare_verdict(void *context, const struct db_verdict *row)
+{
+    struct known_verdict *known = context;
+    if (row->round == known->row->round)
+        known->same = strcmp(row->state, known->row->state) == 0 &&
+                      digest_equal(&row->payload, &known->row->payload) &&
+                      row->operators == known->row->operators && row->dissent == known->row->dissent;
+    return 0;
+}
+
 static void on_verdict(struct farm *farm, const struct core_effect *effect)
 {
-    const char *state = verdict_state_name(effect->verdict->state);
+    const struct verdict *verdict = effect->verdict;
     struct db_verdict row = {.job = effect->key,
-                             .payload = effect->verdict->payload,
                              .round = effect->round,
-                             .operators = effect->verdict->operators,
-                             .dissent = effect->verdict->dissent,
-                             .state = state,
+                             .operators = verdict->operators,
+                             .dissent = verdict->dissent,
+                             .state = verdict_state_name(verdict->state),
                              .decided_ms = moment_wall_ms()};
-    if (effect->verdict->state != VERDICT_AGREED)
-        memset(&row.payload, 0, sizeof row.payload);
+    struct known_verdict known = {.row = &row};
+    if (verdict->state == VERDICT_AGREED)
+        row.payload = verdict->payload;
+    (void)!db_each_verdict_of(farm->db, &row.job, compare_verdict, &known, NULL);
+    if (known.same)
+        return;
+    struct logentry entry = {.kind = LOG_VERDICT,
+                             .job = row.job,
+                             .payload = row.payload,
+                             .round = row.round,
+                             .operators = row.operators,
+                             .dissent = row.dissent,
+                             .verdict = verdict->state};
+    journal_add(farm, &entry);
     db_put_verdict(farm_write(farm), &row);
-    journal(farm, "verdict",
-            json_pack("{s:s, s:i, s:s, s:s}", "job", digest_hex(&effect->key).text, "round",
-                      (int)effect->round, "state", state, "payload", digest_hex(&row.payload).text));
-    if (effect->verdict->state == VERDICT_DISPUTED)
+    if (verdict->state == VERDICT_DISPUTED)
         log_warning("dispute job=%s round=%u", digest_hex(&effect->key).text, effect->round);
 }
 
@@ -411,6 +435,9 @@ static void apply(struct farm *farm, const struct core_effect *effect)
         break;
     case CORE_ANSWERED:
         on_answered(farm, effect);
+        break;
+    case CORE_VOTE:
+        on_vote(farm, effect);
         break;
     case CORE_VERDICT:
         on_verdict(farm, effect);

@@ -16,8 +16,10 @@ static void free_values(struct map *map, bool jobs)
     struct view key;
     void *value;
     for (size_t cursor = 0; map_next(map, &cursor, &key, &value);) {
-        if (jobs)
+        if (jobs) {
             free(((struct model_job *)value)->leases);
+            free(((struct model_job *)value)->votes);
+        }
         free(value);
     }
     map_free(map);
@@ -53,9 +55,10 @@ static size_t worker_index(struct sim *sim, const char *name)
     sim_fail(sim, "an effect names a worker %s that does not exist", name);
 }
 
-static bool is_vote(const struct model_answer *answer)
+/* Whatever its fate: every genuine answer is judged, but for infrastructure failures. */
+static bool counts(const struct model_answer *answer)
 {
-    return answer->fate == ANSWER_COUNTED || answer->fate == ANSWER_OPEN || answer->fate == ANSWER_EQUIVOCAL;
+    return answer->answer.failure != FAILURE_INFRASTRUCTURE && !answer->is_void;
 }
 
 /* --- the independent judgement: votes by the operators that really own the workers --- */
@@ -70,7 +73,7 @@ static struct verdict judge(struct sim *sim, const struct model_job *job, const 
         const struct sim_worker *worker = &sim->workers[lease->worker];
         for (size_t k = 0; k < lease->nanswers && lease->round == round; k++) {
             const struct model_answer *answer = &lease->answers[k];
-            if (!is_vote(answer))
+            if (!counts(answer))
                 continue;
             votes = mem_reserve(votes, &capacity, n + 1, sizeof *votes);
             votes[n++] = (struct vote){
@@ -112,24 +115,73 @@ static bool may_build_upon(struct sim *sim, const struct model_job *job, const s
     return standing;
 }
 
-static bool operator_voted(struct sim *sim, const struct model_job *job, uint32_t round,
-                           size_t operator_index, const struct core_answer *same)
+/* What an operator has said in a round: the answers that count. */
+struct said {
+    const struct model_answer *answers[256];
+    size_t n;
+};
+
+static struct said operator_said(struct sim *sim, const struct model_job *job, uint32_t round,
+                                 size_t operator_index)
 {
+    struct said said = {0};
     for (size_t i = 0; i < job->nleases; i++) {
         const struct model_lease *lease = job->leases[i];
         if (lease->round != round || sim->workers[lease->worker].operator_index != operator_index)
             continue;
-        for (size_t k = 0; k < lease->nanswers; k++) {
-            const struct core_answer *answer = &lease->answers[k].answer;
-            bool fails = answer->failure != FAILURE_NONE;
-            if (!is_vote(&lease->answers[k]))
-                continue;
-            if (same == NULL || (fails && same->failure != FAILURE_NONE) ||
-                (!fails && same->failure == FAILURE_NONE && digest_equal(&answer->payload, &same->payload)))
-                return true;
-        }
+        for (size_t k = 0; k < lease->nanswers && said.n < ARRAY_SIZE(said.answers); k++)
+            if (counts(&lease->answers[k]))
+                said.answers[said.n++] = &lease->answers[k];
+    }
+    return said;
+}
+
+static bool is_built(const struct model_answer *answer)
+{
+    return answer->answer.failure == FAILURE_NONE;
+}
+
+static bool says(const struct said *said, const struct core_answer *same)
+{
+    for (size_t i = 0; i < said->n; i++) {
+        bool built = is_built(said->answers[i]);
+        if (built == (same->failure == FAILURE_NONE) &&
+            (!built || digest_equal(&said->answers[i]->answer.payload, &same->payload)))
+            return true;
     }
     return false;
+}
+
+static bool says_a_digest(const struct said *said)
+{
+    for (size_t i = 0; i < said->n; i++)
+        if (is_built(said->answers[i]))
+            return true;
+    return false;
+}
+
+static bool says_two_digests(const struct said *said)
+{
+    for (size_t i = 0; i < said->n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (is_built(said->answers[i]) && is_built(said->answers[k]) &&
+                !digest_equal(&said->answers[i]->answer.payload, &said->answers[k]->answer.payload))
+                return true;
+    return false;
+}
+
+/* The answer that stands for it: built before failed, blind before open, early before late. */
+static const struct model_answer *vote_of(const struct said *said)
+{
+    const struct model_answer *best = NULL;
+    for (size_t i = 0; i < said->n && !says_two_digests(said); i++) {
+        const struct model_answer *a = said->answers[i];
+        if (best == NULL || is_built(a) > is_built(best) ||
+            (is_built(a) == is_built(best) &&
+             (a->open < best->open || (a->open == best->open && a->position < best->position))))
+            best = a;
+    }
+    return best;
 }
 
 /* --- leases --- */
@@ -160,7 +212,7 @@ static void check_operator(struct sim *sim, const struct model_job *job, const s
             sim_fail(sim, "operator %s gets a second live lease on one job",
                      sim->operators[operator_index].name);
     }
-    if (operator_voted(sim, job, lease->round, operator_index, NULL))
+    if (operator_said(sim, job, lease->round, operator_index).n > 0)
         sim_fail(sim, "operator %s has voted and is asked again", sim->operators[operator_index].name);
     if (sim->operators[operator_index].flagged)
         sim_fail(sim, "operator %s is flagged and gets a lease", sim->operators[operator_index].name);
@@ -184,9 +236,23 @@ static void check_room(struct sim *sim, size_t index)
                  worker->revoked ? "revoked" : "paused");
 }
 
+/* A new round needs somebody who asked for it (from scratch), or answers that were voided in the round before. */
+static void check_round(struct sim *sim, const struct model_job *job, uint32_t round)
+{
+    bool wanted = job->nleases == 0 ? round == 1 : round <= last_round(job);
+    for (size_t p = 0; p < PLANS; p++)
+        wanted |= sim->plans[p].from_scratch;
+    for (size_t i = 0; i < job->nleases; i++)
+        for (size_t k = 0; k < job->leases[i]->nanswers; k++)
+            wanted |= job->leases[i]->answers[k].is_void && job->leases[i]->round + 1 == round;
+    if (!wanted)
+        sim_fail(sim, "round %u began by itself", round);
+}
+
 static void record_grant(struct sim *sim, const struct core_lease *lease)
 {
     struct model_job *job = model_job(sim, &lease->key);
+    check_round(sim, job, lease->round);
     size_t worker = worker_index(sim, lease->worker);
     if (model_lease(sim, &lease->nonce) != NULL)
         sim_fail(sim, "a nonce is used twice");
@@ -235,9 +301,10 @@ static enum answer_fate expected_fate(struct sim *sim, const struct model_lease 
         return ANSWER_RETRIED;
     if (sim->workers[lease->worker].revoked)
         return ANSWER_EXTRA;
-    if (operator_voted(sim, job, lease->round, operator_index, answer))
+    struct said said = operator_said(sim, job, lease->round, operator_index);
+    if (says(&said, answer) || (says_a_digest(&said) && answer->failure != FAILURE_NONE))
         return ANSWER_EXTRA;
-    if (operator_voted(sim, job, lease->round, operator_index, NULL))
+    if (says_a_digest(&said))
         return ANSWER_EQUIVOCAL;
     return (job->settled >> (lease->round - 1) & 1) != 0 ? ANSWER_OPEN : ANSWER_COUNTED;
 }
@@ -247,10 +314,6 @@ static void record_answer(struct sim *sim, const struct core_event *event, const
     struct model_lease *lease = model_lease(sim, &effect->answer.nonce);
     size_t sender = worker_index(sim, event->text != NULL ? event->text : event->name);
     enum answer_fate expected = expected_fate(sim, lease, &effect->answer, sender);
-    if (sim->crashes > 0 && lease != NULL && lease->round < last_round(model_job(sim, &lease->key)) &&
-        expected == ANSWER_COUNTED && effect->fate == ANSWER_OPEN)
-        expected =
-            ANSWER_OPEN; /* after a restart, earlier rounds are taken to have had their verdict: core.h */
     bool too_many = lease != NULL && lease->nanswers >= 8 && effect->fate == ANSWER_REJECTED;
     if (effect->fate != expected && !too_many)
         sim_fail(sim, "an answer of %s is %s and should be %s", sim->workers[sender].name,
@@ -261,12 +324,85 @@ static void record_answer(struct sim *sim, const struct core_event *event, const
         sim_fail(sim, "a lease takes answers without end");
     sim->late += lease->state != LEASE_LIVE;
     struct model_job *job = model_job(sim, &lease->key);
+    bool open = (job->settled >> (lease->round - 1) & 1) != 0;
+    if (effect->open != open)
+        sim_fail(sim, "an answer is %s, and the round was %s", effect->open ? "open" : "blind",
+                 open ? "settled" : "not settled");
     lease->answers[lease->nanswers++] = (struct model_answer){
         .answer = effect->answer,
         .fate = effect->fate,
-        .open = effect->fate == ANSWER_OPEN ||
-                (effect->fate == ANSWER_EQUIVOCAL && (job->settled >> (lease->round - 1) & 1) != 0),
+        .position = sim->log_size++,
+        .open = open,
+        .is_void = sim->workers[lease->worker].revoked,
     };
+}
+
+/* --- the row of a vote --- */
+
+static size_t operator_of_border(struct sim *sim, const char *name)
+{
+    for (size_t i = 0; i < sim->nworkers; i++)
+        if (strcmp(sim->workers[i].border_operator, name) == 0)
+            return sim->workers[i].operator_index;
+    sim_fail(sim, "a vote of an operator %s that does not exist", name);
+}
+
+static struct model_vote *vote_row(struct model_job *job, uint32_t round, size_t operator_index)
+{
+    for (size_t i = 0; i < job->nvotes; i++)
+        if (job->votes[i].round == round && job->votes[i].operator_index == operator_index)
+            return &job->votes[i];
+    job->votes = mem_reserve(job->votes, &job->vote_capacity, job->nvotes + 1, sizeof *job->votes);
+    job->votes[job->nvotes] = (struct model_vote){.round = round, .operator_index = operator_index};
+    return &job->votes[job->nvotes++];
+}
+
+static void record_vote(struct sim *sim, const struct core_effect *effect)
+{
+    struct model_vote *row =
+        vote_row(model_job(sim, &effect->key), effect->round, operator_of_border(sim, effect->name));
+    row->envelope = effect->answer.envelope;
+    row->open = effect->open;
+}
+
+/* After everything that an answer, or the voiding of one, gave: the row says what the answers say. */
+static void check_vote(struct sim *sim, const struct core_nonce *nonce)
+{
+    const struct model_lease *lease = model_lease(sim, nonce);
+    if (lease == NULL)
+        return;
+    struct model_job *job = model_job(sim, &lease->key);
+    size_t operator_index = sim->workers[lease->worker].operator_index;
+    struct said said = operator_said(sim, job, lease->round, operator_index);
+    const struct model_answer *vote = vote_of(&said);
+    const struct model_vote *row = vote_row(job, lease->round, operator_index);
+    bool same = vote == NULL
+                    ? digest_is_zero(&row->envelope)
+                    : digest_equal(&row->envelope, &vote->answer.envelope) && row->open == vote->open;
+    if (!same)
+        sim_fail(sim, "the recorded vote of operator %s is not what its answers say",
+                 sim->operators[operator_index].name);
+}
+
+struct model_answer *model_unvoided(struct sim *sim, size_t worker, uint64_t from)
+{
+    struct view key;
+    void *value;
+    for (size_t cursor = 0; map_next(sim->leases, &cursor, &key, &value);) {
+        struct model_lease *lease = value;
+        for (size_t k = 0; lease->worker == worker && k < lease->nanswers; k++)
+            if (lease->answers[k].position >= from && !lease->answers[k].is_void)
+                return &lease->answers[k];
+    }
+    return NULL;
+}
+
+static void record_void(struct sim *sim, const struct core_event *event)
+{
+    struct model_lease *lease = model_lease(sim, &event->answer.nonce);
+    for (size_t k = 0; k < lease->nanswers; k++)
+        if (digest_equal(&lease->answers[k].answer.envelope, &event->answer.envelope))
+            lease->answers[k].is_void = true;
 }
 
 static void record_verdict(struct sim *sim, const struct core_effect *effect)
@@ -289,10 +425,14 @@ static void record_verdict(struct sim *sim, const struct core_effect *effect)
                      verdict_state_name(effect->verdict->state), effect->verdict->operators,
                      verdict_state_name(own.state), own.operators);
     }
+    uint64_t bit = (uint64_t)1 << (effect->round - 1);
+    bool settles = verdict_is_settled(effect->verdict->state);
+    sim->reopened += !settles && (job->standing & bit) != 0;
+    job->standing = settles ? job->standing | bit : job->standing & ~bit;
     sim->verdicts++;
     sim->disputes += effect->verdict->state == VERDICT_DISPUTED;
-    if (effect->verdict->state == VERDICT_AGREED || effect->verdict->state == VERDICT_FAILED)
-        job->settled |= (uint64_t)1 << (effect->round - 1);
+    if (settles)
+        job->settled |= bit;
 }
 
 /* --- nodes and plans --- */
@@ -331,6 +471,8 @@ static void record_flag(struct sim *sim, const struct core_effect *effect)
 
 void model_record(struct sim *sim, const struct core_event *event, const struct core_effects *effects)
 {
+    if (event->type == CORE_VOTE_VOID)
+        record_void(sim, event);
     for (size_t i = 0; i < effects->count; i++) {
         const struct core_effect *effect = &effects->items[i];
         switch (effect->type) {
@@ -355,11 +497,16 @@ void model_record(struct sim *sim, const struct core_event *event, const struct 
         case CORE_OPERATOR_FLAGGED:
             record_flag(sim, effect);
             break;
+        case CORE_VOTE:
+            record_vote(sim, effect);
+            break;
         case CORE_DERIVE:
         case CORE_WORKER_RESTS:
             break;
         }
     }
+    if (event->type == CORE_VOTE_VOID || event->type == CORE_ANSWER)
+        check_vote(sim, &event->answer.nonce);
 }
 
 /* --- what the driver reads back --- */
@@ -382,7 +529,7 @@ static void past_of(struct sim *sim, const struct model_lease *lease, const stru
     ret->has_answer = true;
     ret->answer = answer->answer;
     ret->open = answer->open;
-    ret->counted = is_vote(answer);
+    ret->counted = counts(answer) || sim->options.plant == PLANT_IGNORE_VOID;
 }
 
 bool model_feed(struct sim *sim, const struct digest *key)
@@ -399,11 +546,8 @@ bool model_feed(struct sim *sim, const struct digest *key)
             past_of(sim, lease, k < lease->nanswers && !lost ? &lease->answers[k] : NULL, &past[n++]);
         } while (++k < lease->nanswers);
     }
-    struct core_event event = {.type = CORE_JOB_HISTORY,
-                               .key = *key,
-                               .past = past,
-                               .npast = n,
-                               .flag = (job->settled >> (last_round(job) - 1) & 1) != 0};
+    struct core_event event = {
+        .type = CORE_JOB_HISTORY, .key = *key, .past = past, .npast = n, .settled_rounds = job->settled};
     bool alive = n == 0 || world_step(sim, &event);
     free(past);
     return alive;

@@ -7,6 +7,7 @@
  *              come back with their leases or without, answer late and twice, and try each other's leases
  *   model.c    the model database: what was recorded, and an independent judgement of every recorded effect by the rules
  *              of core.h. It shares no code with the core but verdict_of(), which is the definition.
+ *   revoke.c   workers that are not believed any more, from some position in the log on, and what the driver does about it
  *   plan.c     random plans
  *
  * A wrong effect ends the run with the seed. The planted mistakes (--plant N) are made at the border between driver and
@@ -24,6 +25,7 @@ enum plant {
     PLANT_FORGET_HOLDER, /* any worker may answer any lease */
     PLANT_EARLY_LEASE,   /* some dependencies do not hold a node back */
     PLANT_LOSE_VOTE,     /* a restart forgets an answer */
+    PLANT_IGNORE_VOID,   /* answers of who is not believed any more go on counting */
     PLANT_LAST
 };
 
@@ -43,6 +45,14 @@ enum { MODEL_ANSWERS_MAX = 16 };
 struct model_answer {
     struct core_answer answer;
     enum answer_fate fate;
+    uint64_t position; /* in the log */
+    bool open, is_void;
+};
+/* The row of an operator's vote, as last told. */
+struct model_vote {
+    uint32_t round;
+    size_t operator_index;
+    struct digest envelope; /* zero: none */
     bool open;
 };
 struct model_lease {
@@ -60,7 +70,10 @@ struct model_job {
     struct digest key;
     struct model_lease **leases;
     size_t nleases, capacity;
-    uint64_t settled; /* rounds that have had a verdict */
+    struct model_vote *votes;
+    size_t nvotes, vote_capacity;
+    uint64_t settled;  /* rounds that were agreed or failed at some time */
+    uint64_t standing; /* of those, the ones whose verdict stands as it was last told */
     bool has_rules;
     struct rules rules; /* of the last verdict told */
 };
@@ -108,6 +121,7 @@ struct sim_worker {
     const char *cpu_vendor;
     struct core_capacity capacity;
     bool up, connected, revoked, paused;
+    uint64_t void_from; /* when revoked: position from which its answers are void */
     int64_t next_heartbeat, comes_back_at;
     struct sim_held *held;
     size_t nheld, held_capacity;
@@ -135,10 +149,10 @@ struct sim {
     struct sim_task *tasks; /* derivations under way; lost in a crash */
     size_t ntasks, task_capacity;
     struct map *leases, *jobs; /* the database: by nonce, by key */
-    uint64_t envelopes;
+    uint64_t envelopes, log_size;
     int64_t last_effect_at;
     bool all_honest; /* nobody lies, so that everything must end */
-    size_t steps, crashes, answers, late, verdicts, disputes, forgeries;
+    size_t steps, crashes, answers, late, verdicts, disputes, forgeries, voided, reopened;
     int64_t last_action_at;
 };
 
@@ -165,6 +179,8 @@ struct model_job *model_job(struct sim *sim, const struct digest *key);
 bool model_feed(struct sim *sim, const struct digest *key);
 bool workers_holds(const struct sim_worker *worker, const struct core_nonce *nonce);
 struct model_lease *model_lease(struct sim *sim, const struct core_nonce *nonce);
+/* An answer of the worker at or behind the position that is not void yet; NULL: none. */
+struct model_answer *model_unvoided(struct sim *sim, size_t worker, uint64_t from);
 /* At the end of the run. */
 void model_finish(struct sim *sim);
 
@@ -178,6 +194,13 @@ void workers_take(struct sim *sim, const struct core_lease *lease);
 void workers_told_end(struct sim *sim, const struct core_lease *lease);
 void workers_told_answered(struct sim *sim, const struct core_effect *effect);
 void workers_coordinator_gone(struct sim *sim);
+/* It answers one of the leases it holds, if it has any. */
+void workers_answer_something(struct sim *sim, struct sim_worker *worker);
+
+/* revoke.c */
+void revoke_worker(struct sim *sim, struct sim_worker *worker);
+/* After a restart: what a crash in the middle of a revocation left to do. */
+void revoke_go_on(struct sim *sim);
 
 /* world.c */
 /* One event through the core; records, and lets the world see it. False: the coordinator crashed meanwhile. */

@@ -12,7 +12,7 @@
 
 static int usage(void)
 {
-    fputs("usage: sim_core [--seeds N] [--from S] [--seed S] [--jobs N] [--workers N] [--plant 1-4] "
+    fputs("usage: sim_core [--seeds N] [--from S] [--seed S] [--jobs N] [--workers N] [--plant 1-5] "
           "[--verbose]\n",
           stderr);
     return FARM_EXIT_CANNOT_RUN;
@@ -52,9 +52,9 @@ int main(int argc, char **argv)
         world_run(&options, &totals);
     }
     printf("%llu seeds held: %zu steps, %zu answers (%zu late), %zu verdicts told (%zu disputed), %zu "
-           "forgeries, %zu coordinator "
-           "crashes\n",
+           "answers voided "
+           "(%zu verdicts reopened by it), %zu forgeries, %zu coordinator crashes\n",
            (unsigned long long)seeds, totals.steps, totals.answers, totals.late, totals.verdicts,
-           totals.disputes, totals.forgeries, totals.crashes);
+           totals.disputes, totals.voided, totals.reopened, totals.forgeries, totals.crashes);
     return FARM_EXIT_OK;
 }

@@ -229,6 +229,16 @@ static void send(struct sim *sim, struct sim_worker *worker, const struct core_a
     world_step(sim, &event);
 }
 
+void workers_answer_something(struct sim *sim, struct sim_worker *worker)
+{
+    if (worker->nheld == 0)
+        return;
+    struct sim_held held = worker->held[sim_below(sim, worker->nheld)];
+    if (!held.has_answer)
+        make_answer(sim, worker, &held);
+    send(sim, worker, &held.answer);
+}
+
 /* Somebody else's lease, with an answer of one's own: must be rejected (W6). */
 static void forge(struct sim *sim, struct sim_worker *worker)
 {

@@ -102,6 +102,8 @@ static void tell_workers(struct sim *sim)
         if (sim->operators[i].flagged)
             world_step(sim, &event);
     }
+    if (life == sim->crashes)
+        revoke_go_on(sim);
 }
 
 static void forget_tasks(struct sim *sim)
@@ -188,6 +190,7 @@ static void show(struct sim *sim, const struct core_effects *effects)
         case CORE_ANSWERED:
             workers_told_answered(sim, effect);
             break;
+        case CORE_VOTE:
         case CORE_VERDICT:
         case CORE_NODE_STATE:
         case CORE_PLAN_STATE:
@@ -276,15 +279,6 @@ static void pause_worker(struct sim *sim, struct sim_worker *worker)
     world_step(sim, &event);
 }
 
-static void revoke_worker(struct sim *sim, struct sim_worker *worker)
-{
-    struct core_event event = {.type = CORE_WORKER_REVOKED, .name = worker->name};
-    worker->revoked = true;
-    worker->connected = false;
-    worker->nheld = 0;
-    world_step(sim, &event);
-}
-
 static void act_people(struct sim *sim)
 {
     uint64_t x = sim_below(sim, 100);
@@ -295,7 +289,7 @@ static void act_people(struct sim *sim)
         clear_operator(sim, &sim->operators[sim_below(sim, sim->noperators)]);
     else if (x < 20)
         pause_worker(sim, &sim->workers[sim_below(sim, sim->nworkers)]);
-    else if (x < 21 && !sim->all_honest)
+    else if (x < 22)
         revoke_worker(sim, &sim->workers[sim_below(sim, sim->nworkers)]);
     else if (x < 24 && plan->wanted && plan->state != PLAN_RUNNING)
         plan_start(sim, p, plan->state == PLAN_DONE);
@@ -373,7 +367,7 @@ static bool could_satisfy(const struct sim *sim, const struct rules *rules)
     bool seen[64] = {false};
     for (size_t i = 0; i < sim->nworkers; i++) {
         const struct sim_worker *worker = &sim->workers[i];
-        if (seen[worker->operator_index])
+        if (seen[worker->operator_index] || worker->revoked)
             continue;
         seen[worker->operator_index] = true;
         operators++;
@@ -424,6 +418,8 @@ void world_run(const struct sim_options *options, struct sim *ret_totals)
     ret_totals->verdicts += sim.verdicts;
     ret_totals->disputes += sim.disputes;
     ret_totals->forgeries += sim.forgeries;
+    ret_totals->voided += sim.voided;
+    ret_totals->reopened += sim.reopened;
     core_free(sim.core);
     forget_tasks(&sim);
     free(sim.tasks);

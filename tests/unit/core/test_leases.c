@@ -256,7 +256,7 @@ static void open_votes_stay_open_after_a_restart(void **state)
                                .key = digest_of(VIEW("base/zlib")),
                                .past = past,
                                .npast = 2,
-                               .flag = true};
+                               .settled_rounds = 1};
     assert_int_equal(rig_step(rig, &event), 0);
     assert_int_equal(rig_answer_as(rig, other, &past[1].nonce, 'z', FAILURE_NONE, 9), ANSWER_OPEN);
     rig_close(rig);
