@@ -42,7 +42,7 @@ int tiledir_flush(struct tiledir_writer *writer, struct diag *diag) MUST_USE;
 struct tiledir;
 int tiledir_reader_open(int dirfd, uint64_t size, struct tiledir **ret, struct diag *diag) MUST_USE;
 struct tiledir *tiledir_reader_free(struct tiledir *reader); /* accepts NULL, returns NULL */
-struct tlog_reader tiledir_hashes(struct tiledir *reader); /* borrowed */
+struct tlog_reader tiledir_hashes(struct tiledir *reader);   /* borrowed */
 int tiledir_entry(struct tiledir *reader, uint64_t position, struct buf *ret, struct diag *diag) MUST_USE;
 /* All entries from 0 on, in order, from the bundles alone. A negative value of 'visit' ends the walk with it. */
 int tiledir_each_entry(int dirfd, uint64_t size,
