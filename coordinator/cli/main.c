@@ -98,7 +98,7 @@ int main(int argc, char **argv)
             puts("farmctl " FARM_VERSION);
             return FARM_EXIT_OK;
         } else {
-            return FARM_EXIT_CANNOT_RUN;
+            return cli_error(&cli, FARM_EXIT_CANNOT_RUN, "\"farmctl --help\" lists the options");
         }
     }
     return run_verb(&cli, argc - optind, argv + optind);

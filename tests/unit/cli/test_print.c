@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "status_view.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -100,6 +101,68 @@ static void test_a_summary_names_what_is_there(void **state)
     assert_string_equal(out.data, "agreed 5 of 12, 2 running, 1 disputed (2 min 05 s)");
 }
 
+/* ---- what cannot be done ---- */
+
+/* Standard output of f(cli); what goes to people on standard error is not looked at. */
+static void errors_of(struct cli *cli, int (*f)(struct cli *cli), int wanted, struct buf *ret)
+{
+    struct captured captured = capture_begin();
+    int status = f(cli);
+    capture_end(&captured, ret);
+    assert_int_equal(status, wanted);
+}
+
+static int refused(struct cli *cli)
+{
+    struct diag diag = DIAG_INIT;
+    return cli_fail(cli, diag_set(&diag, FARM_E_REFUSED, "quorum \"2\" is not met\n"), &diag);
+}
+
+static int cannot_connect(struct cli *cli)
+{
+    struct cli_request request = {.verb = "status", .params = json_object(), .fd = -1};
+    cli->socket = "/nonexistent/control.sock";
+    return cli_ask(cli, &request, NULL);
+}
+
+static int wrong_usage(struct cli *cli)
+{
+    return cli_usage(cli, &cmd_why, "expected %s", "one job");
+}
+
+static int no_message(struct cli *cli)
+{
+    return cli_fail(cli, -ENOENT, NULL);
+}
+
+static void with_json_errors_are_one_document(void **state)
+{
+    static const struct {
+        int (*f)(struct cli *cli);
+        int status;
+        const char *says;
+    } cases[] = {{refused, FARM_EXIT_VIOLATION, "quorum \"2\" is not met"},
+                 {cannot_connect, FARM_EXIT_CANNOT_RUN, "/nonexistent/control.sock"},
+                 {wrong_usage, FARM_EXIT_CANNOT_RUN, "expected one job"},
+                 {no_message, FARM_EXIT_CANNOT_RUN, "No such file"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP_BUF struct buf out = BUF_INIT, plain = BUF_INIT;
+        CLEANUP_JSON json_t *body = NULL;
+        struct cli json = {.json = true}, text = {.json = false};
+        struct diag diag = DIAG_INIT;
+        errors_of(&json, cases[i].f, cases[i].status, &out);
+        errors_of(&text, cases[i].f, cases[i].status, &plain);
+        assert_int_equal(plain.size, 0);
+        /* One line, and nothing behind it. */
+        assert_ptr_equal(strchr(out.data, '\n'), out.data + out.size - 1);
+        if (json_read(view_of(out.data, out.size - 1), "output", 4096, &body, &diag) < 0)
+            fail_msg("%s: %s", diag.text, out.data);
+        assert_int_equal(cli_number(body, "status"), cases[i].status);
+        assert_non_null(strstr(cli_text(body, "error"), cases[i].says));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_colours_only_on_a_terminal),
         cmocka_unit_test(test_control_bytes_are_replaced_in_cells),
         cmocka_unit_test(test_a_summary_names_what_is_there),
+        cmocka_unit_test(with_json_errors_are_one_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

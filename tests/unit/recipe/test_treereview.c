@@ -24,7 +24,7 @@ static const char before_text[] = "source: []\n"
                                   "verify_paths: [/usr/bin/a, /usr/lib/liba.so]\n"
                                   "validation: [{type: t, script: s}]\n";
 
-static void test_each_weakening(void **state)
+static void test_R3_each_weakening(void **state)
 {
     (void)state;
     static const struct {
@@ -76,7 +76,7 @@ static void test_each_weakening(void **state)
     scratch_done(&scratch);
 }
 
-static void test_moved_and_removed(void **state)
+static void test_R3_moved_and_removed(void **state)
 {
     (void)state;
     struct scratch old = scratch_new(), new = scratch_new();
@@ -103,8 +103,8 @@ static void test_moved_and_removed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_weakening),
-        cmocka_unit_test(test_moved_and_removed),
+        cmocka_unit_test(test_R3_each_weakening),
+        cmocka_unit_test(test_R3_moved_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
