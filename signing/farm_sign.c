@@ -2,17 +2,12 @@
 /* farm-sign: what people do with keys, on a machine that needs no network. This file finds the command. */
 #include "farm_sign.h"
 
-#include "docjson.h"
 #include "file.h"
 #include "moment.h"
-#include "root.h"
 #include "sshsig.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 static const struct {
@@ -22,10 +17,11 @@ static const struct {
 } commands[] = {
     {"keygen", farm_sign_keygen, "make a key: for a person (OpenSSH) or a machine"},
     {"pubkey", farm_sign_pubkey, "print the public half of a key"},
-    {"root", farm_sign_root, "make, sign and show the trust root"},
-    {"entry", farm_sign_entry, "make and sign a worker's entry for the directory"},
-    {"directory", farm_sign_directory, "put signed entries together into workers.json"},
+    {"root", farm_sign_root, "make, change, sign and show the trust root"},
+    {"entry", farm_sign_entry, "make, change and sign a worker's entry for the directory"},
+    {"directory", farm_sign_directory, "put signed entries together into workers.json; check one"},
     {"release", farm_sign_release, "sign a release.json, after showing what it says"},
+    {"waiver", farm_sign_waiver, "let one package pass in spite of one rule, for a time"},
 };
 
 static void print_help(FILE *out)
@@ -39,10 +35,11 @@ static void print_help(FILE *out)
     fputs("\n\"farm-sign COMMAND --help\" explains one of them.\n\n"
           "A release manager's day: receive a release directory, run farm-verify on it, then\n"
           "    farm-sign release DIR/release.json --key ~/.ssh/id_ed25519\n"
-          "Keys with a passphrase and keys in tokens sign with OpenSSH itself, and the farm reads the result "
-          "as well:\n"
+          "Keys with a passphrase, in tokens or in ssh-agent sign with OpenSSH itself; the second line takes "
+          "its "
+          "signature in:\n"
           "    ssh-keygen -Y sign -n release@intergenos -f ~/.ssh/id_ed25519_sk DIR/release.json\n"
-          "    mkdir -p DIR/release.json.sig.d && mv DIR/release.json.sig DIR/release.json.sig.d/NAME.sig\n\n"
+          "    farm-sign release DIR/release.json\n\n"
           "Exit status: 0 done, 1 a check failed, 2 could not run.\n",
           out);
 }
@@ -64,10 +61,36 @@ int farm_sign_usage(const char *format, ...)
     return FARM_EXIT_CANNOT_RUN;
 }
 
-bool farm_sign_time(const char *text, int64_t *ret_ms)
+int farm_sign_time(const char *text, int64_t now_ms, int64_t *ret_ms, struct diag *diag)
 {
+    enum { DAYS_MAX = 36525 }; /* a century */
+    const int64_t day_ms = (int64_t)24 * 3600 * 1000;
     CLEANUP_FREE char *midnight = mem_format("%sT00:00:00Z", text);
-    return moment_parse(view_text(text), ret_ms) || moment_parse(view_text(midnight), ret_ms);
+    uint64_t days;
+    if (moment_parse(view_text(text), ret_ms) || moment_parse(view_text(midnight), ret_ms))
+        return 0;
+    if (strcmp(text, "now") == 0) {
+        *ret_ms = now_ms / 1000 * 1000;
+        return 0;
+    }
+    if (!view_decimal(view_text(text), &days) || days < 1 || days > DAYS_MAX)
+        return diag_set(
+            diag, FARM_E_USAGE,
+            "\"%s\" is neither a date (2027-01-31 or 2027-01-31T12:00:00Z) nor a number of days, nor "
+            "\"now\"",
+            text);
+    *ret_ms = now_ms / 1000 * 1000 + (int64_t)days * day_ms;
+    return 0;
+}
+
+int farm_sign_number(const char *text, const char *what, uint64_t limit, uint64_t *ret, struct diag *diag)
+{
+    uint64_t number;
+    if (!view_decimal(view_text(text), &number) || number > limit)
+        return diag_set(diag, FARM_E_USAGE, "%s is a number up to %llu, not \"%s\"", what,
+                        (unsigned long long)limit, text);
+    *ret = number;
+    return 0;
 }
 
 int farm_sign_read(const char *path, size_t limit, struct buf *ret, struct diag *diag)
@@ -75,62 +98,28 @@ int farm_sign_read(const char *path, size_t limit, struct buf *ret, struct diag 
     return file_read(AT_FDCWD, path, limit, ret, diag);
 }
 
-static int is_signature(const struct dirent *entry)
+int farm_sign_public_key(const char *text, struct ssh_public_key *ret, struct diag *diag)
 {
-    return view_ends(view_text(entry->d_name), VIEW(".sig"));
+    CLEANUP_BUF struct buf line = BUF_INIT;
+    if (strchr(text, ' ') != NULL && access(text, F_OK) < 0)
+        return ssh_public_key_parse(view_text(text), "key", ret, diag);
+    int result = farm_sign_read(text, SSHSIG_PUBLIC_MAX, &line, diag);
+    return result < 0 ? result : ssh_public_key_parse(buf_view(&line), text, ret, diag);
 }
 
-int farm_sign_signatures(const char *path, char ***ret, size_t *ret_count, struct diag *diag)
+int farm_sign_read_root(const char *path, struct buf *text, struct root **ret, struct diag *diag)
 {
-    CLEANUP_FREE char *directory = mem_format("%s.sig.d", path);
-    struct dirent **entries = NULL;
-    int found = scandir(directory, &entries, is_signature, alphasort), result = 0;
-    char **texts = mem_zero(ROOT_SIGNATURES_MAX, sizeof *texts);
-    size_t count = 0;
-    for (int i = 0; i < found; i++) {
-        CLEANUP_FREE char *name = mem_format("%s/%s", directory, entries[i]->d_name);
-        CLEANUP_BUF struct buf text = BUF_INIT;
-        if (result >= 0 && count < ROOT_SIGNATURES_MAX &&
-            (result = file_read(AT_FDCWD, name, SSHSIG_ARMOR_MAX, &text, diag)) >= 0)
-            texts[count++] = buf_steal(&text);
-        free(entries[i]);
-    }
-    free(entries);
-    if (result < 0) {
-        docjson_free_strings(texts, count);
-        return result;
-    }
-    *ret = texts;
-    *ret_count = count;
-    return 0;
+    CLEANUP_BUF struct buf mine = BUF_INIT;
+    struct buf *into = text != NULL ? text : &mine;
+    int result = farm_sign_read(path, ROOT_SIZE_MAX, into, diag);
+    return result < 0 ? result : root_parse(buf_view(into), path, ret, diag);
 }
 
-static int write_signature(const char *path, const struct key_pair *pair, struct view armored,
-                           struct diag *diag)
+void farm_sign_print_json(const json_t *value)
 {
-    struct digest id = keys_id(keys_public(pair));
-    CLEANUP_FREE char *directory = mem_format("%s.sig.d", path);
-    CLEANUP_FREE char *file = mem_format("%s/%.16s.sig", directory, digest_hex(&id).text);
-    int result = file_make_dirs(AT_FDCWD, directory, 0755, diag);
-    if (result >= 0)
-        result = file_write(AT_FDCWD, file, armored, 0644, diag);
-    if (result >= 0)
-        printf("wrote %s\n", file);
-    return result;
-}
-
-int farm_sign_document(const char *path, struct view text, const char *name_space, const char *key,
-                       struct diag *diag)
-{
-    CLEANUP_KEYS struct key_pair *pair = NULL;
-    CLEANUP_BUF struct buf armored = BUF_INIT;
-    struct sshsig checked;
-    int result;
-    if ((result = ssh_private_key_read(AT_FDCWD, key, &pair, diag)) < 0 ||
-        (result = sshsig_sign(pair, name_space, text, &armored, diag)) < 0 ||
-        (result = sshsig_verify(buf_view(&armored), name_space, text, &checked, diag)) < 0)
-        return result;
-    return write_signature(path, pair, buf_view(&armored), diag);
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_write(value, &text);
+    printf("%s\n", text.data);
 }
 
 int main(int argc, char **argv)

@@ -153,10 +153,11 @@ static int check_role(const struct root *root, enum role_name which, struct map 
             return refuse(diag, name, "a person's name is a-z 0-9 . _ - and at most 64 characters; role",
                           text);
         if (role->keys[i].verify_required && role->keys[i].key.type != SSH_KEY_SK_ED25519)
-            return refuse(diag, name,
-                          "verify_required is for tokens (sk-ssh-ed25519); a key in a file asks nobody, so this "
-                          "person could never sign",
-                          role->keys[i].person);
+            return refuse(
+                diag, name,
+                "verify_required is for tokens (sk-ssh-ed25519); a key in a file asks nobody, so this "
+                "person could never sign",
+                role->keys[i].person);
         int result = claim_key(holders, &role->keys[i].key, role->keys[i].person, name, diag); /* S2 */
         if (result < 0)
             return result;
@@ -214,10 +215,11 @@ static int check_witnesses(const struct root *root, const char *name, struct dia
                           log->witnesses[i]);
     }
     if (log->threshold > log->nwitnesses || 2 * (uint64_t)log->threshold <= log->nwitnesses)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: log: the threshold of %zu witnesses is from %zu (more than half, or two histories "
-                        "could both reach it) to %zu, not %u",
-                        name, log->nwitnesses, log->nwitnesses / 2 + 1, log->nwitnesses, log->threshold); /* L8 */
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s: log: the threshold of %zu witnesses is from %zu (more than half, or two histories "
+            "could both reach it) to %zu, not %u",
+            name, log->nwitnesses, log->nwitnesses / 2 + 1, log->nwitnesses, log->threshold); /* L8 */
     return 0;
 }
 
@@ -235,7 +237,8 @@ static int check_log(const struct root *root, struct map *holders, const char *n
     const char *before = map_get(holders, view_of(log->key.key.bytes, KEYS_PUBLIC_SIZE));
     if (before != NULL)
         return diag_set(diag, FARM_E_REFUSED,
-                        "%s: the log has the key of %s; a coordinator's key must be nobody else's", name, before);
+                        "%s: the log has the key of %s; a coordinator's key must be nobody else's", name,
+                        before);
     if (log->previous.size > INT64_MAX)
         return refuse(diag, name, "no log is that long; \"previous\" of", log->key.name);
     if (log->previous.size > 0 && (strcmp(log->previous.origin, log->key.name) == 0 ||
@@ -294,14 +297,16 @@ static int check_log_follows(const struct root_log *old, const struct root_log *
     if (same_log(old, next))
         return same_checkpoint(&old->previous, &next->previous)
                    ? 0
-                   : diag_set(diag, FARM_E_REFUSED,
-                              "the log %s is the one of the version before, so its \"previous\" cannot change",
-                              next->key.name);
+                   : diag_set(
+                         diag, FARM_E_REFUSED,
+                         "the log %s is the one of the version before, so its \"previous\" cannot change",
+                         next->key.name);
     if (next->previous.size == 0 || strcmp(next->previous.origin, old->key.name) != 0)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "the log's key changed without \"previous\" saying where the log %s ended; \"farm-sign "
-                        "root set FILE log VKEY --previous CHECKPOINT\" writes it",
-                        old->key.name);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the log's key changed without \"previous\" saying where the log %s ended; \"farm-sign "
+            "root set FILE log VKEY --previous CHECKPOINT\" writes it",
+            old->key.name);
     if (strcmp(next->key.name, old->key.name) == 0)
         return diag_set(diag, FARM_E_REFUSED, "the log's key changed, so it needs another origin than %s",
                         old->key.name);

@@ -27,7 +27,7 @@
 
 enum {
     ROOT_SIZE_MAX = 32 * 1024, /* with its signatures it travels in one message */
-    ROOT_KEYS_MAX = 64, /* in one role, or of one anchor operator */
+    ROOT_KEYS_MAX = 64,        /* in one role, or of one anchor operator */
     ROOT_ANCHORS_MAX = 256,
     ROOT_BASES_MAX = 64,
     ROOT_UNVERIFIED_MAX = 1024,

@@ -38,10 +38,10 @@ int root_edit_add_key(struct root *root, enum role_name which, const char *perso
         if (ssh_public_key_equal(&role->keys[i].key, key))
             return diag_set(diag, FARM_E_EXISTS, "role %s: this is the key of %s, who is there already",
                             role_name_text(which), role->keys[i].person);
+    if (role->nkeys == 0)
+        role->threshold = 1;
     role->keys = mem_grow(role->keys, role->nkeys + 1, sizeof *role->keys);
     role->keys[role->nkeys++] = (struct role_key){mem_string(person), *key, verify_required};
-    if (role->threshold == 0)
-        role->threshold = 1;
     return 0;
 }
 
@@ -148,8 +148,8 @@ int root_edit_remove_anchor(struct root *root, const char *operator_name, const 
     bool whole = key == NULL || anchor->nkeys == 1;
     if (whole && root_is_witness(root, operator_name))
         return diag_set(diag, FARM_E_STATE,
-                        "%s witnesses the log; \"farm-sign root remove FILE witness %s\" first", operator_name,
-                        operator_name);
+                        "%s witnesses the log; \"farm-sign root remove FILE witness %s\" first",
+                        operator_name, operator_name);
     if (whole) {
         remove_whole_anchor(root, anchor);
         return 0;
@@ -199,7 +199,8 @@ int root_edit_add_unverified(struct root *root, const char *package, struct diag
 int root_edit_remove_unverified(struct root *root, const char *package, struct diag *diag)
 {
     if (!root_allows_unverified(root, package))
-        return diag_set(diag, FARM_E_UNKNOWN, "%s is not among the packages allowed with a quorum of 1", package);
+        return diag_set(diag, FARM_E_UNKNOWN, "%s is not among the packages allowed with a quorum of 1",
+                        package);
     for (size_t i = root->nunverified; i-- > 0;) {
         if (strcmp(root->unverified[i], package) != 0)
             continue;
@@ -231,18 +232,20 @@ int root_edit_set_log(struct root *root, const struct note_key *key, const struc
     struct root_log *log = &root->log;
     bool replaces = log->present && !is_same_key(&log->key, key);
     if (replaces && previous == NULL)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "another log takes the place of %s: --previous CHECKPOINT says where that one ended, or "
-                        "its witnesses will refuse the new one",
-                        log->key.name);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "another log takes the place of %s: --previous CHECKPOINT says where that one ended, or "
+            "its witnesses will refuse the new one",
+            log->key.name);
     if (replaces && strcmp(previous->origin, log->key.name) != 0)
         return diag_set(diag, FARM_E_REFUSED, "the checkpoint is of the log %s, the root names %s",
                         previous->origin, log->key.name);
     if (!replaces && previous != NULL)
         return diag_set(diag, FARM_E_REFUSED,
-                        log->present ? "this log is the one that the root names already: it goes on, and has no "
-                                       "other before it"
-                                     : "the root names no log yet, so there is none before this one");
+                        log->present
+                            ? "this log is the one that the root names already: it goes on, and has no "
+                              "other before it"
+                            : "the root names no log yet, so there is none before this one");
     if (replaces && strcmp(key->name, log->key.name) == 0)
         return diag_set(diag, FARM_E_REFUSED,
                         "the new log has the origin of the old one; set \"log_origin\" in the coordinator's "
@@ -269,10 +272,11 @@ int root_edit_set_log_threshold(struct root *root, uint32_t threshold, struct di
     if (result < 0)
         return result;
     if (threshold > log->nwitnesses || 2 * (uint64_t)threshold <= log->nwitnesses)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "of %zu witnesses at least %zu must cosign, or two histories could both have enough; %u "
-                        "cannot be the threshold",
-                        log->nwitnesses, log->nwitnesses / 2 + 1, threshold);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "of %zu witnesses at least %zu must cosign, or two histories could both have enough; %u "
+            "cannot be the threshold",
+            log->nwitnesses, log->nwitnesses / 2 + 1, threshold);
     log->threshold = threshold;
     return 0;
 }
@@ -284,10 +288,11 @@ int root_edit_add_witness(struct root *root, const char *operator_name, struct d
     if (result < 0)
         return result;
     if (find_anchor(root, operator_name) == NULL)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s is no anchor operator, and only their cosignatures count; \"farm-sign root add FILE "
-                        "anchor %s --key KEY\" first",
-                        operator_name, operator_name);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s is no anchor operator, and only their cosignatures count; \"farm-sign root add FILE "
+            "anchor %s --key KEY\" first",
+            operator_name, operator_name);
     if (root_is_witness(root, operator_name))
         return diag_set(diag, FARM_E_EXISTS, "%s witnesses the log already", operator_name);
     size_t at = 0;

@@ -168,10 +168,11 @@ static int read_previous(const json_t *log, const char *name, struct checkpoint 
         (result = json_get_digest(object, name, "root", &ret->root, diag)) < 0)
         return result;
     if (size < 1 || !note_name_is_valid(view_text(origin)))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: \"previous\" of the log is the last checkpoint of the log before: its origin, its "
-                        "root, and a size above 0",
-                        name);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s: \"previous\" of the log is the last checkpoint of the log before: its origin, its "
+            "root, and a size above 0",
+            name);
     snprintf(ret->origin, sizeof ret->origin, "%s", origin);
     ret->size = (uint64_t)size;
     return 0;
@@ -193,7 +194,8 @@ static int read_log(const json_t *document, const char *name, struct root_log *r
     if ((result = note_key_parse(view_text(vkey), &ret->key, diag)) < 0)
         return diag_wrap(diag, result, "%s: log", name);
     if (threshold < 1 || threshold > ROOT_ANCHORS_MAX)
-        return diag_set(diag, FARM_E_REFUSED, "%s: log: the threshold is more than half of the witnesses", name);
+        return diag_set(diag, FARM_E_REFUSED, "%s: log: the threshold is more than half of the witnesses",
+                        name);
     ret->threshold = (uint32_t)threshold;
     ret->present = true;
     return docjson_strings(object, name, "witnesses", ROOT_ANCHORS_MAX, &ret->witnesses, &ret->nwitnesses,

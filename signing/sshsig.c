@@ -70,7 +70,8 @@ static int parse_blob(struct view blob, const char *name, struct ssh_public_key 
     if (!sshwire_take_string(&blob, &point) || point.size != KEYS_PUBLIC_SIZE ||
         (key.type == SSH_KEY_SK_ED25519 && !take_application(&blob, &key)) || blob.size != 0)
         return diag_set(diag, FARM_E_SYNTAX, "%s: malformed %.*s key%s", name, VIEW_ARG(type),
-                        key.type == SSH_KEY_SK_ED25519 ? " (a token's application must begin with \"ssh:\")" : "");
+                        key.type == SSH_KEY_SK_ED25519 ? " (a token's application must begin with \"ssh:\")"
+                                                       : "");
     memcpy(key.key.bytes, point.data, point.size);
     if (!keys_public_is_valid(&key.key))
         return diag_set(diag, FARM_E_REFUSED,
@@ -122,6 +123,17 @@ void ssh_public_key_write(const struct ssh_public_key *key, struct buf *ret)
     buf_add_view(ret, type_text(key->type));
     buf_add_byte(ret, ' ');
     base64_encode(buf_view(&blob), ret);
+}
+
+void ssh_public_key_fingerprint(const struct ssh_public_key *key, struct buf *ret)
+{
+    CLEANUP_BUF struct buf blob = BUF_INIT;
+    write_blob(key, &blob);
+    struct digest digest = digest_of(buf_view(&blob));
+    buf_add_text(ret, "SHA256:");
+    base64_encode(view_of(digest.bytes, DIGEST_SIZE), ret);
+    while (ret->data[ret->size - 1] == '=') /* OpenSSH leaves the padding out */
+        ret->data[--ret->size] = '\0';
 }
 
 struct ssh_public_key ssh_public_key_of(const struct key_pair *pair)

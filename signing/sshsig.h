@@ -43,6 +43,8 @@ int ssh_public_key_parse(struct view line, const char *name, struct ssh_public_k
                          struct diag *diag) MUST_USE;
 /* Appends that form, without comment and newline. */
 void ssh_public_key_write(const struct ssh_public_key *key, struct buf *ret);
+/* Appends "SHA256:<base64>", as "ssh-keygen -l" shows it: what people compare by eye. */
+void ssh_public_key_fingerprint(const struct ssh_public_key *key, struct buf *ret);
 /* Same key material; what is around it does not matter, so that one key cannot be two. */
 static inline bool ssh_public_key_equal(const struct ssh_public_key *a, const struct ssh_public_key *b)
 {

@@ -28,10 +28,11 @@ int waiver_rule_parse(const char *text, const char *name, enum waiver_rule *ret,
             *ret = (enum waiver_rule)rule;
             return 0;
         }
-    return diag_set(diag, FARM_E_REFUSED,
-                    "%s: the rule \"%s\" cannot be waived, only \"hold\" and \"evidence\" can: quorum, anchors, "
-                    "dissent, signatures, the log and bytes stand for everybody",
-                    name, view_is_token(view_text(text)) && strlen(text) <= 40 ? text : "?"); /* S12 */
+    return diag_set(
+        diag, FARM_E_REFUSED,
+        "%s: the rule \"%s\" cannot be waived, only \"hold\" and \"evidence\" can: quorum, anchors, "
+        "dissent, signatures, the log and bytes stand for everybody",
+        name, view_is_token(view_text(text)) && strlen(text) <= 40 ? text : "?"); /* S12 */
 }
 
 static json_t *body_json(const struct waiver *waiver)
@@ -60,15 +61,15 @@ static int check_form(const struct waiver *waiver, const char *name, struct diag
 {
     struct view reason = view_text(waiver->reason);
     if (!is_package_id(waiver->package) || !view_is_token(view_text(waiver->version)))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: a waiver names one package as tier/name, and its version", name);
+        return diag_set(diag, FARM_E_REFUSED, "%s: a waiver names one package as tier/name, and its version",
+                        name);
     if (reason.size == 0 || reason.size > WAIVER_REASON_MAX || !view_is_utf8(reason))
         return diag_set(diag, FARM_E_REFUSED, "%s: a waiver gives a reason, of at most %d bytes", name,
                         WAIVER_REASON_MAX);
     for (size_t i = 0; i < reason.size; i++)
         if ((unsigned char)reason.data[i] < 0x20 || reason.data[i] == 0x7f)
-            return diag_set(diag, FARM_E_REFUSED,
-                            "%s: the reason is one line, without control characters", name);
+            return diag_set(diag, FARM_E_REFUSED, "%s: the reason is one line, without control characters",
+                            name);
     if (waiver->expires_ms <= waiver->created_ms ||
         waiver->expires_ms - waiver->created_ms > WAIVER_LIFETIME_MAX_MS)
         return diag_set(diag, FARM_E_REFUSED,
@@ -129,9 +130,10 @@ int waiver_check(const struct waiver *waiver, const struct root *root, int64_t n
         return diag_set(diag, FARM_E_STALE, "%s: it expired at %s", name,
                         moment_format(waiver->expires_ms).text); /* S12 */
     if (waiver->created_ms > now_ms + CLOCK_SLACK_MS)
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: it says that it was made at %s, which is yet to come; a waiver cannot be made in advance",
-                        name, moment_format(waiver->created_ms).text);
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s: it says that it was made at %s, which is yet to come; a waiver cannot be made in advance",
+            name, moment_format(waiver->created_ms).text);
     if (waiver->nsignatures > ROOT_SIGNATURES_MAX)
         return diag_set(diag, FARM_E_LIMIT, "%s: %zu signatures, the limit is %d", name, waiver->nsignatures,
                         ROOT_SIGNATURES_MAX);
