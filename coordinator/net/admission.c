@@ -34,7 +34,6 @@ static void record(struct farm *farm, const struct directory_entry *entry)
     memcpy(row.ed25519.bytes, entry->ed25519.bytes, DIGEST_SIZE);
     memcpy(row.curve.bytes, entry->curve, DIGEST_SIZE);
     db_put_worker(farm_write(farm), &row);
-    db_put_journal(farm->db, moment_wall_ms(), "admit", text.data);
 }
 
 static bool has_keys(const struct db_worker *row, const struct directory_entry *entry)

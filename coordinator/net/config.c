@@ -22,6 +22,7 @@ const struct conf_key coordinator_keys[] = {
     KEY(control_socket, CONF_TEXT, "", 0, 0),
     KEY(local_repositories, CONF_LIST, "", 0, 0),
     KEY(log_level, CONF_TEXT, "info", 0, 0),
+    KEY(log_origin, CONF_TEXT, "", 0, 0),
     KEY(pool_threads, CONF_NUMBER, "2", 1, 64),
     KEY(session_timeout, CONF_SECONDS, "30s", 1, 3600),
     KEY(lease_grace, CONF_SECONDS, "60s", 0, 86400),

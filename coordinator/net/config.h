@@ -15,6 +15,7 @@ struct coordinator_config {
     char *control_socket;               /* farmctl's Unix socket; "" means STATE/control.sock */
     char *local_repositories;           /* list of path prefixes that may be opened as git repositories */
     char *log_level;
+    char *log_origin; /* name of the transparency log; "" means one made of the coordinator's key */
     uint64_t pool_threads;
     uint64_t session_timeout, lease_grace, lease_margin, heartbeat; /* seconds */
     uint64_t outvoted_limit, refusals_limit, rest;

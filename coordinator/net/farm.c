@@ -6,6 +6,7 @@
 #include "file.h"
 #include "gitpin.h"
 #include "join.h"
+#include "journal.h"
 #include "json.h"
 
 #include <errno.h>
@@ -154,6 +155,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->checked_nonces = map_new();
     farm->checked_workers = map_new();
     farm->gate = link_gate_new();
+    farm->entries = sessions_entries_new();
     link_tune_memory();
     int result = gitpin_setup(diag);
     if (result >= 0)
@@ -229,6 +231,7 @@ struct farm *farm_close(struct farm *farm)
         return NULL;
     farm->stopping = true;
     pool_free(farm->pool);
+    journal_close(farm);
     ctl_free(farm->ctl);
     bulk_server_free(farm->bulk);
     link_server_free(farm->control);
@@ -246,6 +249,7 @@ struct farm *farm_close(struct farm *farm)
     drop_outbox(farm);
     free(farm->outbox);
     free(farm->unsent);
+    sessions_entries_free(farm->entries);
     directory_free(farm->directory);
     root_free(farm->root);
     store_close(farm->store);

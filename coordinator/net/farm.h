@@ -90,6 +90,7 @@ struct farm {
     struct journal *journal; /* the transparency log */
     struct root *root;           /* NULL until one is installed */
     struct directory *directory; /* of the admitted workers */
+    struct entry_table *entries; /* sessions.c: the directory by name */
     struct map *trees;           /* tree_sha256 -> struct farm_tree */
     struct map *plans;           /* id -> struct farm_plan */
     struct map *live;            /* nonce -> struct live_lease */
@@ -140,6 +141,14 @@ int sessions_admit(struct farm *farm, const struct directory_entry *entry, const
 void sessions_revoke(struct farm *farm, const char *worker);
 /* Ends its session until it is admitted again; what it said counts as before. */
 void sessions_suspend(struct farm *farm, const char *worker);
+/*
+ * The worker's directory entry, or NULL: the same as directory_find(), by a table that follows the directory's versions.
+ */
+const struct directory_entry *sessions_entry(const struct farm *farm, const char *worker);
+/* There is one, it has not run out, and its keys are not compromised. */
+bool sessions_entry_is_valid(const struct directory_entry *entry);
+struct entry_table *sessions_entries_new(void);
+struct entry_table *sessions_entries_free(struct entry_table *table); /* accepts NULL, returns NULL */
 /* Suspends whose entries ran out; looks once a minute. */
 void sessions_expire(struct farm *farm);
 /* Paused by the farm's operator, whatever the worker's owner says. */
@@ -158,8 +167,10 @@ int64_t farm_core_of_wall(int64_t wall_ms);
 /* intake.c: checks an answer in the pool, then feeds it. */
 struct intake;
 void intake_result(struct farm *farm, const char *worker, const Wire__Result *result);
-/* Writes the attestation of the answer that is being fed, and what it names. */
-void intake_record(struct farm *farm, const struct core_answer *answer, const char *fate);
+/* Writes the attestation of the answer that is being fed, and what it names; returns where the log shows it. */
+uint64_t intake_record(struct farm *farm, const struct core_answer *answer, const char *fate);
+/* 1 + the position at which the log shows this answer, taken or refused; 0: it does not. */
+uint64_t intake_known(struct farm *farm, const struct digest *envelope);
 
 /* plans.c: trees and plans. */
 struct farm_plan *plans_get(struct farm *farm, const struct digest *id);

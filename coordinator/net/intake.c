@@ -5,10 +5,15 @@
  * In the pool: the envelope by the worker's directory key, the statement's form, that it speaks of exactly
  * this job, nonce, worker and operator (W6, W8, W12, N6), that the objects are here and that the tar is the
  * canonical one of the manifest (W14). Only then the core hears of it.
+ *
+ * Who may answer is decided twice by the directory of the moment, on arrival and when the pool is done: the session's user, the
+ * lease's worker and the signer are one (N6). An answer that its worker really signed for that lease is shown by the log either way:
+ * taken, or refused. What was refused stays refused.
  */
 #include "farm.h"
 
 #include "farmlog.h"
+#include "journal.h"
 #include "json.h"
 #include "payload.h"
 #include "pkginfo.h"
@@ -20,6 +25,8 @@
 /* Answers of one worker that are checked at a time; it is asked to send more of them again. Checking costs more than
  * sending. */
 enum { PENDING_MAX = 16 };
+/* Refused answers to one lease that are kept and logged: an honest worker gives one, and others shall not fill the log. */
+enum { REFUSALS_MAX = 4 };
 
 /* Built by the pool task, kept until the core has said what becomes of it. */
 struct intake {
@@ -30,7 +37,7 @@ struct intake {
     struct digest nonce, job, manifest, tar, log;
     struct buf envelope;
     int64_t granted_ms;
-    bool expects_objects;
+    bool genuine; /* signed by this worker, for this lease */
     int result;
     struct diag diag;
     enum failure_kind failure;
@@ -44,10 +51,11 @@ static void intake_free(struct intake *intake)
     free(intake);
 }
 
-static int check_identity(const struct intake *intake, const struct statement *statement, struct diag *diag)
+static int check_identity(struct intake *intake, const struct statement *statement, struct diag *diag)
 {
     if (memcmp(statement->nonce.bytes, intake->nonce.bytes, DIGEST_SIZE) != 0)
         return diag_set(diag, FARM_E_REFUSED, "the statement is about another lease");
+    intake->genuine = true;
     if (strcmp(statement->worker, intake->worker) != 0 ||
         strcmp(statement->operator_name, intake->operator_name) != 0)
         return diag_set(diag, FARM_E_REFUSED, "the statement names worker %s of %s, but %s of %s sent it",
@@ -107,22 +115,56 @@ static void intake_run(struct pool_task *task)
     intake->result = check(intake, &intake->diag);
 }
 
-static void acknowledge(struct farm *farm, const struct intake *intake, enum wire_ack code, const char *text)
+/* 'log_entry': as in the message. */
+static void acknowledge(struct farm *farm, const struct intake *intake, enum wire_ack code, const char *text,
+                        uint64_t log_entry)
 {
     Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
     CLEANUP_JSON json_t *clean = json_view(view_text(text)); /* it may quote the envelope, and must arrive */
     ack.nonce = wire_digest(&intake->nonce);
     ack.code = (Wire__AckCode)code;
     ack.text = wire_text(json_string_value(clean));
+    ack.log_entry = log_entry;
     farm_post(farm, intake->worker, WIRE_RESULT_ACK, &ack.base);
 }
 
-/* Writes the attestation and what it names; called while the answer is being fed. */
-void intake_record(struct farm *farm, const struct core_answer *answer, const char *fate)
+/* ---- rows ---- */
+
+static int keep_position(void *context, const struct db_attestation *row)
+{
+    *(uint64_t *)context = 1 + (uint64_t)row->position;
+    return 0;
+}
+
+static int keep_refused_position(void *context, const struct db_refusal *row)
+{
+    *(uint64_t *)context = 1 + (uint64_t)row->position;
+    return 0;
+}
+
+uint64_t intake_known(struct farm *farm, const struct digest *envelope)
+{
+    uint64_t log_entry = 0;
+    if (db_find_attestation(farm->db, envelope, keep_position, &log_entry, NULL) <= 0)
+        (void)!db_find_refusal(farm->db, envelope, keep_refused_position, &log_entry, NULL);
+    return log_entry;
+}
+
+static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const struct digest *nonce,
+                           const struct digest *envelope)
+{
+    struct logentry entry = {.kind = kind, .sha256 = *envelope};
+    memcpy(entry.nonce.bytes, nonce->bytes, sizeof entry.nonce.bytes);
+    return journal_add(farm, &entry);
+}
+
+/* Called while the answer is being fed. */
+uint64_t intake_record(struct farm *farm, const struct core_answer *answer, const char *fate)
 {
     const struct intake *intake = farm->answering;
     struct db *db = farm_write(farm);
     CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(&answer->envelope).text);
+    uint64_t position = log_answer(farm, LOG_ENVELOPE, &intake->nonce, &answer->envelope);
     struct db_attestation row = {.digest = answer->envelope,
                                  .nonce = intake->nonce,
                                  .payload = answer->payload,
@@ -132,6 +174,7 @@ void intake_record(struct farm *farm, const struct core_answer *answer, const ch
                                  .fate = fate,
                                  .duration_ms = answer->duration_ms,
                                  .received_ms = moment_wall_ms(),
+                                 .position = (int64_t)position,
                                  .envelope = buf_view(&intake->envelope)};
     db_put_attestation(db, &row);
     db_put_reference(db, &intake->log, holder);
@@ -139,7 +182,38 @@ void intake_record(struct farm *farm, const struct core_answer *answer, const ch
         db_put_reference(db, &answer->payload, holder);
         db_put_reference(db, &answer->tar, holder);
     }
+    return position;
 }
+
+static int count_refusal(void *context, const struct db_refusal *row)
+{
+    (void)row;
+    ++*(int *)context;
+    return 0;
+}
+
+/* Returns what the acknowledgement says: 0 for what nobody signed for this lease, and for more of them than are kept. */
+static uint64_t record_refusal(struct farm *farm, const struct intake *intake, const char *reason)
+{
+    struct digest digest = digest_of(buf_view(&intake->envelope));
+    uint64_t known = intake_known(farm, &digest);
+    int refusals = 0;
+    if (!intake->genuine || known > 0)
+        return known;
+    (void)!db_each_refusal_to(farm->db, &intake->nonce, count_refusal, &refusals, NULL);
+    if (refusals >= REFUSALS_MAX)
+        return 0;
+    struct db_refusal row = {.digest = digest,
+                             .nonce = intake->nonce,
+                             .reason = reason,
+                             .position = (int64_t)log_answer(farm, LOG_REFUSAL, &intake->nonce, &digest),
+                             .received_ms = moment_wall_ms(),
+                             .envelope = buf_view(&intake->envelope)};
+    db_put_refusal(farm_write(farm), &row);
+    return 1 + (uint64_t)row.position;
+}
+
+/* ---- what becomes of it ---- */
 
 static void feed(struct farm *farm, const struct intake *intake)
 {
@@ -176,7 +250,7 @@ static void refuse(struct farm *farm, const struct intake *intake)
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = intake->worker, .text = reason};
     memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
     log_warning("answer of %s refused: %s", intake->worker, text);
-    acknowledge(farm, intake, WIRE_ACK_REFUSED, text);
+    acknowledge(farm, intake, WIRE_ACK_REFUSED, text, record_refusal(farm, intake, text));
     (void)farm_feed(farm, &event, NULL);
 }
 
@@ -219,15 +293,15 @@ static void intake_done(struct pool_task *task, void *context)
     struct farm *farm = context;
     struct intake *intake = (struct intake *)task;
     end(farm, intake);
-    const struct directory_entry *entry = directory_find(farm->directory, intake->worker);
+    const struct directory_entry *entry = sessions_entry(farm, intake->worker);
     if (farm->stopping) {
         /* not acknowledged: the worker sends it again */
-    } else if (entry == NULL) {
-        log_warning("answer of %s dropped: revoked meanwhile", intake->worker);
+    } else if (!sessions_entry_is_valid(entry) || !keys_public_equal(&entry->ed25519, &intake->key)) {
+        log_warning("answer of %s dropped: revoked or expired meanwhile", intake->worker);
     } else if (intake->result < 0 && !is_the_answers_fault(intake->result)) {
         log_warning("answer of %s cannot be checked now: %s", intake->worker,
                     diag_text(&intake->diag, intake->result));
-        acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result));
+        acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result), 0);
     } else if (intake->result < 0) {
         refuse(farm, intake);
     } else {
@@ -235,6 +309,8 @@ static void intake_done(struct pool_task *task, void *context)
     }
     intake_free(intake);
 }
+
+/* ---- arrival ---- */
 
 static int visit_lease(void *context, const struct db_lease *row)
 {
@@ -261,24 +337,62 @@ static struct intake *intake_new(struct farm *farm, const char *worker, const Wi
     return intake;
 }
 
+struct refused_before {
+    const struct intake *intake;
+    uint64_t log_entry;
+    char *reason;
+};
+
+static int visit_refused(void *context, const struct db_refusal *row)
+{
+    struct refused_before *refused = context;
+    if (!digest_equal(&row->nonce, &refused->intake->nonce))
+        return 0;
+    refused->log_entry = 1 + (uint64_t)row->position;
+    refused->reason = mem_string(row->reason);
+    return 0;
+}
+
+/* The same answer again, whose acknowledgement was lost. */
+static bool was_refused(struct farm *farm, const struct intake *intake)
+{
+    struct digest digest = digest_of(buf_view(&intake->envelope));
+    struct refused_before refused = {.intake = intake};
+    (void)!db_find_refusal(farm->db, &digest, visit_refused, &refused, NULL);
+    if (refused.reason == NULL)
+        return false;
+    acknowledge(farm, intake, WIRE_ACK_REFUSED, refused.reason, refused.log_entry);
+    free(refused.reason);
+    return true;
+}
+
+/* Whether it is to be checked; if not, it has been acknowledged, or will be. */
+static bool is_wanted(struct farm *farm, struct intake *intake, const struct directory_entry *entry)
+{
+    int found = !sessions_entry_is_valid(entry)
+                    ? FARM_E_UNKNOWN
+                    : db_find_lease(farm->db, &intake->nonce, visit_lease, intake, &intake->diag);
+    if (found <= 0) { /* W6, W7: no such lease, or another worker's */
+        log_warning("answer of %s refused: no such lease of its own", intake->worker);
+        acknowledge(farm, intake, WIRE_ACK_REFUSED, "no such lease of yours", 0);
+        return false;
+    }
+    if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL)
+        return false; /* sent again while the first is being checked, which will be answered */
+    if (was_refused(farm, intake))
+        return false;
+    if (pending_of(farm, intake->worker) >= PENDING_MAX) {
+        acknowledge(farm, intake, WIRE_ACK_AGAIN, "too many answers of yours are being checked", 0);
+        return false;
+    }
+    return true;
+}
+
 void intake_result(struct farm *farm, const char *worker, const Wire__Result *result)
 {
     struct intake *intake = intake_new(farm, worker, result);
-    const struct directory_entry *entry = directory_find(farm->directory, worker);
-    int found = entry == NULL ? FARM_E_UNKNOWN
-                              : db_find_lease(farm->db, &intake->nonce, visit_lease, intake, &intake->diag);
-    if (found <= 0) { /* W6, W7: no such lease, or another worker's */
-        log_warning("answer of %s refused: no such lease of its own", worker);
-        acknowledge(farm, intake, WIRE_ACK_REFUSED, "no such lease of yours");
-        intake_free(intake);
-        return;
-    }
-    if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL) {
-        intake_free(intake); /* sent again while the first is being checked, which will be answered */
-        return;
-    }
-    if (pending_of(farm, worker) >= PENDING_MAX) {
-        acknowledge(farm, intake, WIRE_ACK_AGAIN, "too many answers of yours are being checked");
+    const struct directory_entry *entry = sessions_entry(farm, worker);
+    if (!is_wanted(farm, intake, entry)) {
         intake_free(intake);
         return;
     }

@@ -1,2 +1,544 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "journal.h"
+#include "journal_private.h"
+
+#include "farmlog.h"
+#include "file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    /* A checkpoint is two syncs and a signature; workers ask every few seconds. */
+    PUBLISH_INTERVAL_MS = 1000,
+    /* After a failure that may pass (a full disk). */
+    RETRY_INTERVAL_MS = 5000
+};
+
+/* ---- checkpoints that were shown ---- */
+
+struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note)
+{
+    struct journal_shown *shown = mem_zero(1, sizeof *shown);
+    shown->checkpoint = *checkpoint;
+    shown->failed = map_new();
+    buf_add_view(&shown->note, note);
+    return shown;
+}
+
+struct journal_shown *journal_shown_free(struct journal_shown *shown)
+{
+    if (shown == NULL)
+        return NULL;
+    buf_done(&shown->note);
+    map_free(shown->failed);
+    free(shown->cosignatures);
+    free(shown);
+    return NULL;
+}
+
+struct journal_shown *journal_newest(const struct journal *journal)
+{
+    return journal->nrecent > 0 ? journal->recent[journal->nrecent - 1] : NULL;
+}
+
+static uint64_t shown_size(const struct journal *journal)
+{
+    const struct journal_shown *newest = journal_newest(journal);
+    return newest != NULL ? newest->checkpoint.size : 0;
+}
+
+void journal_show(struct journal *journal, struct journal_shown *shown)
+{
+    if (journal->nrecent == JOURNAL_RECENT) {
+        journal_shown_free(journal->recent[0]);
+        memmove(journal->recent, journal->recent + 1, (JOURNAL_RECENT - 1) * sizeof *journal->recent);
+        journal->nrecent--;
+    }
+    journal->recent[journal->nrecent++] = shown;
+}
+
+/* ---- opening ---- */
+
+struct note_key journal_key(const struct farm *farm)
+{
+    const struct public_key *key = keys_public(identity_keys(farm->identity));
+    const char *origin = farm->config.log_origin;
+    struct digest id = keys_id(key);
+    struct note_key ret = {.type = NOTE_ED25519, .key = *key};
+    if (origin != NULL && origin[0] != '\0')
+        snprintf(ret.name, sizeof ret.name, "%s", origin);
+    else
+        snprintf(ret.name, sizeof ret.name, "intergenos-farm/%.16s", digest_hex(&id).text);
+    return ret;
+}
+
+static int check_origin(const struct farm *farm, struct diag *diag)
+{
+    const char *origin = farm->config.log_origin;
+    if (origin == NULL || origin[0] == '\0' || note_name_is_valid(view_text(origin)))
+        return 0;
+    return diag_set(diag, FARM_E_CONFIG,
+                    "log_origin \"%s\": expected up to %d printable characters without blanks and \"+\"",
+                    origin, NOTE_NAME_MAX);
+}
+
+int journal_check_root(const struct farm *farm, const struct root *root, struct diag *diag)
+{
+    struct note_key ours = journal_key(farm);
+    CLEANUP_BUF struct buf vkey = BUF_INIT;
+    const struct root_log *log = &root->log;
+    if (!log->present || (strcmp(log->key.name, ours.name) == 0 && log->key.type == ours.type &&
+                          keys_public_equal(&log->key.key, &ours.key)))
+        return 0;
+    note_key_write(&ours, &vkey);
+    return diag_set(
+        diag, FARM_E_CONFIG,
+        "the trust root names the log %s, but this coordinator's is %s: make the root with \"farm-sign "
+        "root set --log %s\", or give the coordinator the key and the log_origin that the root names",
+        log->key.name, ours.name, vkey.data);
+}
+
+/* A file of log/ that holds a note of ours: 1, 0 if it is not there. */
+static int read_note(const struct farm *farm, const char *path, struct checkpoint *ret, struct buf *ret_note,
+                     struct diag *diag)
+{
+    struct note_key key = journal_key(farm);
+    int result = file_read(farm->state_dirfd, path, NOTE_SIZE_MAX, ret_note, diag);
+    if (result == -ENOENT)
+        return 0;
+    if (result >= 0)
+        result = note_open_checkpoint(buf_view(ret_note), &key, ret, diag);
+    if (result >= 0)
+        return 1;
+    return diag_set(
+        diag, FARM_E_CORRUPT,
+        "%s/%s is not a checkpoint of the log %s: %s. If a log was lost and the next trust root names "
+        "another, move %s/" JOURNAL_DIR " away; else restore coordinator.key and log_origin",
+        farm->state_path, path, key.name, diag_text(diag, result), farm->state_path);
+}
+
+/* The rows, as journal_tiles.c wants them. */
+struct row_walk {
+    int (*visit)(void *context, uint64_t position, struct view entry);
+    void *context;
+};
+
+static int visit_row(void *context, const struct db_log_entry *row)
+{
+    const struct row_walk *walk = context;
+    return walk->visit(walk->context, row->position, row->entry);
+}
+
+static int each_row(void *context, uint64_t from,
+                    int (*visit)(void *visit_context, uint64_t position, struct view entry),
+                    void *visit_context, struct diag *diag)
+{
+    struct farm *farm = context;
+    struct row_walk walk = {visit, visit_context};
+    return db_each_log_entry(farm->db, from, visit_row, &walk, diag);
+}
+
+/* The tree of the rows, and its roots at the two sizes that were shown before. */
+struct remembered {
+    const char *what;
+    struct checkpoint checkpoint;
+    struct buf note;
+    bool present;
+    struct digest actual; /* root of the rows at its size */
+};
+enum { CHECKPOINT, COSIGNED, REMEMBERED };
+
+struct recount {
+    struct tlog_tree tree;
+    struct remembered *remembered;
+    struct diag *diag;
+};
+
+static void note_roots(struct recount *recount)
+{
+    for (size_t i = 0; i < REMEMBERED; i++)
+        if (recount->remembered[i].present && recount->remembered[i].checkpoint.size == recount->tree.size)
+            recount->remembered[i].actual = tlog_root(&recount->tree);
+}
+
+static int recount_row(void *context, uint64_t position, struct view entry)
+{
+    struct recount *recount = context;
+    if (position != recount->tree.size || entry.size > LOGENTRY_SIZE_MAX)
+        return diag_set(recount->diag, FARM_E_CORRUPT,
+                        "database: the log has no entry %llu; restore a backup that has it",
+                        (unsigned long long)recount->tree.size);
+    struct digest leaf = tlog_leaf(entry);
+    tlog_append(&recount->tree, &leaf, NULL, NULL);
+    note_roots(recount);
+    return 0;
+}
+
+/* D2, D3: whatever was shown must still be there. */
+static int compare_remembered(struct farm *farm, const struct remembered *remembered, uint64_t size,
+                              struct diag *diag)
+{
+    const struct checkpoint *checkpoint = &remembered->checkpoint;
+    const struct journal_entries rows = {each_row, farm};
+    if (!remembered->present)
+        return 0;
+    if (size < checkpoint->size)
+        return diag_set(
+            diag, FARM_E_CORRUPT,
+            "database: older than the log: it has %llu entries, and %s shows %llu. Somebody has seen "
+            "the others; restore a newer backup of farm.db",
+            (unsigned long long)size, remembered->what, (unsigned long long)checkpoint->size);
+    if (digest_equal(&remembered->actual, &checkpoint->root))
+        return 0;
+    uint64_t position = journal_tiles_differ(&farm->journal->tiles, &rows, checkpoint->size);
+    if (position == UINT64_MAX)
+        return diag_set(
+            diag, FARM_E_CORRUPT,
+            "database: the log's root differs from the one in %s at %llu entries. Nothing of it is "
+            "believed; restore a backup",
+            remembered->what, (unsigned long long)checkpoint->size);
+    return diag_set(
+        diag, FARM_E_CORRUPT,
+        "database: the log's root differs from the one in %s: entry %llu is other than the one that "
+        "was shown. Nothing of it is believed; restore a backup",
+        remembered->what, (unsigned long long)position);
+}
+
+static int recount_all(struct farm *farm, struct remembered remembered[REMEMBERED], struct tlog_tree *ret,
+                       struct diag *diag)
+{
+    struct recount recount = {.remembered = remembered, .diag = diag};
+    note_roots(&recount);
+    int result = each_row(farm, 0, recount_row, &recount, diag);
+    for (size_t i = 0; result >= 0 && i < REMEMBERED; i++)
+        result = compare_remembered(farm, &remembered[i], recount.tree.size, diag);
+    if (result >= 0)
+        *ret = recount.tree;
+    return result < 0 ? result : 0;
+}
+
+/* What stands in the two files goes on: their cosignatures still count. */
+static void take_remembered(struct farm *farm, const struct remembered remembered[REMEMBERED])
+{
+    struct journal *journal = farm->journal;
+    for (size_t i = 0; i < REMEMBERED; i++) {
+        const struct remembered *from = &remembered[i];
+        CLEANUP_BUF struct buf note = BUF_INIT;
+        if (!from->present || note_sign_checkpoint(&from->checkpoint, journal->tiles.keys, &note, NULL) < 0)
+            continue;
+        struct journal_shown *shown = journal_shown_new(&from->checkpoint, buf_view(&note));
+        journal_read_cosignatures(farm, shown, buf_view(&from->note));
+        if (i == CHECKPOINT) {
+            journal_show(journal, shown);
+        } else {
+            journal->cosigned = shown;
+            buf_add_view(&journal->cosigned_note, buf_view(&from->note));
+        }
+    }
+}
+
+/* What the database has and the last run did not get to show. */
+static int publish_rest(struct farm *farm, struct diag *diag)
+{
+    struct journal *journal = farm->journal;
+    struct checkpoint checkpoint;
+    CLEANUP_BUF struct buf note = BUF_INIT;
+    if (journal->tiles.tree.size == shown_size(journal))
+        return 0;
+    int result = journal_tiles_publish(&journal->tiles, VIEW_NONE, JOURNAL_WRITTEN, &checkpoint, &note, diag);
+    if (result >= 0)
+        journal_show(journal, journal_shown_new(&checkpoint, buf_view(&note)));
+    return result;
+}
+
+static int open_tiles(struct farm *farm, struct diag *diag)
+{
+    struct journal_tiles *tiles = &farm->journal->tiles;
+    struct note_key key = journal_key(farm);
+    int result = check_origin(farm, diag);
+    if (result >= 0)
+        result = file_make_dirs(farm->state_dirfd, JOURNAL_DIR, 0755, diag);
+    if (result >= 0)
+        result = tiles->dirfd = file_open_dir(farm->state_dirfd, JOURNAL_DIR, diag);
+    tiles->keys = identity_keys(farm->identity);
+    memcpy(tiles->origin, key.name, sizeof tiles->origin);
+    return result;
+}
+
+static int recover(struct farm *farm, struct remembered remembered[REMEMBERED], struct diag *diag)
+{
+    struct journal *journal = farm->journal;
+    const struct journal_entries rows = {each_row, farm};
+    struct remembered *checkpoint = &remembered[CHECKPOINT], *cosigned = &remembered[COSIGNED];
+    int result =
+        read_note(farm, JOURNAL_DIR "/" TILEDIR_CHECKPOINT, &checkpoint->checkpoint, &checkpoint->note, diag);
+    checkpoint->present = result > 0;
+    if (result >= 0)
+        result = read_note(farm, JOURNAL_COSIGNED, &cosigned->checkpoint, &cosigned->note, diag);
+    cosigned->present = result > 0;
+    if (result >= 0)
+        result = recount_all(farm, remembered, &journal->tiles.tree, diag);
+    if (result >= 0)
+        result = journal_tiles_recover(&journal->tiles, &rows, &checkpoint->checkpoint, diag);
+    if (result >= 0)
+        result = journal_tiles_append(&journal->tiles, VIEW_NONE, diag);
+    if (result >= 0)
+        take_remembered(farm, remembered);
+    return result < 0 ? result : publish_rest(farm, diag);
+}
+
+int journal_open(struct farm *farm, struct diag *diag)
+{
+    struct remembered remembered[REMEMBERED] = {
+        [CHECKPOINT] = {.what = JOURNAL_DIR "/" TILEDIR_CHECKPOINT},
+        [COSIGNED] = {.what = JOURNAL_COSIGNED ", which witnesses signed"}};
+    farm->journal = mem_zero(1, sizeof *farm->journal);
+    farm->journal->asks = map_new();
+    farm->journal->tiles.dirfd = -1;
+    int result = open_tiles(farm, diag);
+    if (result >= 0)
+        result = recover(farm, remembered, diag);
+    for (size_t i = 0; i < REMEMBERED; i++)
+        buf_done(&remembered[i].note);
+    farm->journal->size = farm->journal->tiles.tree.size;
+    if (result >= 0)
+        log_info("log %s: entries=%llu", farm->journal->tiles.origin,
+                 (unsigned long long)farm->journal->size);
+    return result < 0 ? result : 0;
+}
+
+/* ---- entries ---- */
+
+uint64_t journal_add(struct farm *farm, struct logentry *entry)
+{
+    struct journal *journal = farm->journal;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    entry->at_ms = moment_wall_ms();
+    logentry_write(entry, &text);
+    struct db_log_entry row = {.position = journal->size, .entry = buf_view(&text)};
+    db_put_log_entry(farm_write(farm), &row);
+    tiledir_add_to_bundle(row.entry, &journal->pending);
+    return journal->size++;
+}
+
+uint64_t journal_size(const struct farm *farm)
+{
+    return farm->journal->size;
+}
+
+/* ---- who waits for it ---- */
+
+static void add_waiter(struct journal *journal, const struct journal_waiter *waiter)
+{
+    journal->waiters = mem_reserve(journal->waiters, &journal->waiters_capacity, journal->nwaiters + 1,
+                                   sizeof *journal->waiters);
+    journal->waiters[journal->nwaiters++] = *waiter;
+}
+
+void journal_publish(struct farm *farm, void (*done)(struct farm *farm, void *context, int result),
+                     void *context)
+{
+    struct journal_waiter waiter = {farm->journal->size, done, context};
+    add_waiter(farm->journal, &waiter);
+}
+
+/* Those whose entries are shown now; all, with the error, if there was one. */
+static void answer_waiters(struct farm *farm, int error)
+{
+    struct journal *journal = farm->journal;
+    uint64_t shown = shown_size(journal);
+    size_t count = journal->nwaiters;
+    CLEANUP_FREE struct journal_waiter *waiters = journal->waiters;
+    journal->waiters = NULL; /* who is answered may wait again */
+    journal->nwaiters = journal->waiters_capacity = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (waiters[i].size > shown && error >= 0)
+            add_waiter(journal, &waiters[i]);
+        else
+            waiters[i].done(farm, waiters[i].context, waiters[i].size > shown ? error : 0);
+    }
+}
+
+/* ---- work ---- */
+
+static void work_run(struct pool_task *task)
+{
+    struct journal_work *work = (struct journal_work *)task;
+    journal_tiles_answer(work->tiles, &work->shown, work->asks, work->nasks);
+    work->result = journal_tiles_append(work->tiles, buf_view(&work->entries), &work->diag);
+    if (work->result >= 0 && work->cosigned_file.size > 0)
+        work->result =
+            file_write(work->tiles->dirfd, "cosigned", buf_view(&work->cosigned_file), 0644, &work->diag);
+    if (work->result >= 0 && work->checkpoint_file.size > 0)
+        work->result = file_write(work->tiles->dirfd, TILEDIR_CHECKPOINT, buf_view(&work->checkpoint_file),
+                                  0644, &work->diag);
+    if (work->result >= 0 && work->publish)
+        work->result = journal_tiles_publish(work->tiles, VIEW_NONE, JOURNAL_WRITTEN, &work->checkpoint,
+                                             &work->note, &work->diag);
+}
+
+static void work_free(struct journal_work *work)
+{
+    for (size_t i = 0; i < work->nasks; i++)
+        journal_ask_free(work->asks[i]);
+    buf_done(&work->shown_note);
+    buf_done(&work->cosigned_file);
+    buf_done(&work->entries);
+    buf_done(&work->checkpoint_file);
+    buf_done(&work->note);
+    free(work);
+}
+
+static void work_failed(struct journal *journal, const struct journal_work *work)
+{
+    log_error("log: cannot be published: %s", diag_text(&work->diag, work->result));
+    journal->due_ms = moment_steady_ms() + RETRY_INTERVAL_MS;
+    /* Which of them was written is not known; both are written again. */
+    journal->checkpoint_stale = journal->checkpoint_stale || work->checkpoint_file.size > 0;
+    journal->cosigned_stale = journal->cosigned_stale || work->cosigned_file.size > 0;
+    if (work->result != FARM_E_CORRUPT)
+        return;
+    journal->failed = work->result;
+    journal->failure = work->diag;
+}
+
+static void work_done(struct pool_task *task, void *context)
+{
+    struct farm *farm = context;
+    struct journal *journal = farm->journal;
+    struct journal_work *work = (struct journal_work *)task;
+    journal->working = false;
+    if (!farm->stopping)
+        journal_send_answers(farm, work);
+    if (work->result >= 0 && work->publish)
+        journal_show(journal, journal_shown_new(&work->checkpoint, buf_view(&work->note)));
+    else if (work->result < 0 && !farm->stopping)
+        work_failed(journal, work);
+    answer_waiters(farm, work->result);
+    work_free(work);
+}
+
+static bool has_news(const struct journal *journal)
+{
+    return journal->size > shown_size(journal) || journal->checkpoint_stale || journal->cosigned_stale;
+}
+
+static void take_asks(struct journal *journal, struct journal_work *work)
+{
+    size_t cursor = 0;
+    struct view worker;
+    void *ask;
+    while (work->nasks < JOURNAL_ASKS && map_next(journal->asks, &cursor, &worker, &ask)) {
+        work->asks[work->nasks++] = ask;
+        (void)map_remove(journal->asks, worker);
+    }
+}
+
+static void take_files(struct journal *journal, struct journal_work *work)
+{
+    const struct journal_shown *newest = journal_newest(journal);
+    if (journal->cosigned_stale)
+        buf_add_view(&work->cosigned_file, buf_view(&journal->cosigned_note));
+    if (journal->checkpoint_stale && newest != NULL)
+        journal_write_shown(newest, &work->checkpoint_file);
+    journal->cosigned_stale = journal->checkpoint_stale = false;
+}
+
+static void start(struct farm *farm, bool publish)
+{
+    struct journal *journal = farm->journal;
+    struct journal_work *work = mem_zero(1, sizeof *work);
+    const struct journal_shown *newest = journal_newest(journal);
+    work->task.run = work_run;
+    work->task.done = work_done;
+    work->result = -ECANCELED;
+    work->tiles = &journal->tiles;
+    if (newest != NULL) {
+        work->shown = newest->checkpoint;
+        buf_add_view(&work->shown_note, buf_view(&newest->note));
+    }
+    take_asks(journal, work);
+    if (publish) {
+        take_files(journal, work);
+        work->publish = journal->size > shown_size(journal);
+        work->entries = journal->pending;
+        journal->pending = (struct buf)BUF_INIT;
+        journal->due_ms = moment_steady_ms() + PUBLISH_INTERVAL_MS;
+    }
+    journal->working = true;
+    pool_submit(farm->pool, &work->task);
+}
+
+int journal_turn(struct farm *farm, struct diag *diag)
+{
+    struct journal *journal = farm->journal;
+    if (journal->failed < 0)
+        return diag_set(diag, journal->failed, "log: %s", diag_text(&journal->failure, journal->failed));
+    if (journal->working || farm->stopping)
+        return 0;
+    bool due = moment_steady_ms() >= journal->due_ms;
+    if (!has_news(journal))
+        answer_waiters(farm, 0);
+    bool publish = has_news(journal) && (due || journal->nwaiters > 0);
+    if (publish || map_count(journal->asks) > 0)
+        start(farm, publish);
+    return 0;
+}
+
+int64_t journal_due(const struct farm *farm)
+{
+    const struct journal *journal = farm->journal;
+    return journal->working || !has_news(journal) ? INT64_MAX : journal->due_ms;
+}
+
+void journal_close(struct farm *farm)
+{
+    struct journal *journal = farm->journal;
+    if (journal == NULL)
+        return;
+    answer_waiters(farm, -ECANCELED);
+    while (journal->nrecent > 0)
+        journal_shown_free(journal->recent[--journal->nrecent]);
+    journal_shown_free(journal->cosigned);
+    size_t cursor = 0;
+    struct view worker;
+    void *ask;
+    while (map_next(journal->asks, &cursor, &worker, &ask))
+        journal_ask_free(ask);
+    map_free(journal->asks);
+    free(journal->waiters);
+    buf_done(&journal->pending);
+    buf_done(&journal->cosigned_note);
+    journal_tiles_done(&journal->tiles);
+    free(journal);
+    farm->journal = NULL;
+}
+
+/* ---- looking ---- */
+
+bool journal_checkpoint(const struct farm *farm, struct checkpoint *ret)
+{
+    const struct journal_shown *newest = journal_newest(farm->journal);
+    if (newest == NULL)
+        return false;
+    *ret = newest->checkpoint;
+    return true;
+}
+
+void journal_note(const struct farm *farm, struct buf *ret)
+{
+    const struct journal_shown *newest = journal_newest(farm->journal);
+    if (newest != NULL)
+        journal_write_shown(newest, ret);
+}
+
+bool journal_cosigned(const struct farm *farm, struct checkpoint *ret, struct view *ret_note)
+{
+    const struct journal_shown *cosigned = farm->journal->cosigned;
+    if (cosigned == NULL || !journal_is_cosigned(farm, cosigned))
+        return false;
+    *ret = cosigned->checkpoint;
+    *ret_note = buf_view(&farm->journal->cosigned_note);
+    return true;
+}

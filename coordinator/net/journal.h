@@ -27,16 +27,20 @@ struct journal;
  * fewer entries or other ones refuse to start, naming the position), and makes the tiles that are missing.
  */
 int journal_open(struct farm *farm, struct diag *diag) MUST_USE;
-struct journal *journal_close(struct journal *journal); /* accepts NULL, returns NULL */
+/* After the pool, before the control socket: who waits for a publication is told that there will be none. */
+void journal_close(struct farm *farm);
 
 /* Adds an entry to this turn's transaction; its time is set to now. Returns its position. */
 uint64_t journal_add(struct farm *farm, struct logentry *entry);
 /* Committed and not committed. */
 uint64_t journal_size(const struct farm *farm);
-/* In each turn, after the commit: starts a publication if one is due. */
-void journal_turn(struct farm *farm);
+/* In each turn, after the commit: starts a publication if one is due. Fails when the disk has lost what it had promised. */
+int journal_turn(struct farm *farm, struct diag *diag) MUST_USE;
+/* When the next one is due, on the steady clock; INT64_MAX: not now. */
+int64_t journal_due(const struct farm *farm);
 /* Publishes now; 'done' is called on the loop's thread when the checkpoint covers every entry there is now, with 0 or an error. */
-void journal_publish(struct farm *farm, void (*done)(struct farm *farm, void *context, int result), void *context);
+void journal_publish(struct farm *farm, void (*done)(struct farm *farm, void *context, int result),
+                     void *context);
 
 /* The newest shown; false: none yet. */
 bool journal_checkpoint(const struct farm *farm, struct checkpoint *ret);

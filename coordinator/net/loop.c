@@ -5,6 +5,7 @@
 #include "ctl.h"
 #include "farm.h"
 #include "farmlog.h"
+#include "journal.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -41,8 +42,11 @@ static int open_signals(struct diag *diag)
 static int timeout_of(struct farm *farm)
 {
     enum { LONGEST_MS = 5000 };
-    int64_t tick = core_next_tick(farm->core), watch = watch_due(farm->ctl);
-    int64_t wait = (tick < watch ? tick : watch) - farm_core_now();
+    int64_t due[] = {core_next_tick(farm->core), watch_due(farm->ctl), journal_due(farm)};
+    int64_t first = due[0];
+    for (size_t i = 1; i < ARRAY_SIZE(due); i++)
+        first = due[i] < first ? due[i] : first;
+    int64_t wait = first - farm_core_now();
     if (farm->nunsent > 0)
         wait = 0;
     if (wait > LONGEST_MS)
@@ -104,7 +108,8 @@ static int turn(struct farm *farm, int signal_fd, struct diag *diag)
     tick(farm);
     ctl_handle(farm, farm->ctl, items + FIXED, clients);
     watch_poll_all(farm);
-    return farm_flush(farm, diag);
+    result = farm_flush(farm, diag);
+    return result < 0 ? result : journal_turn(farm, diag);
 }
 
 int farm_run(struct farm *farm, struct diag *diag)

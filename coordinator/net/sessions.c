@@ -2,6 +2,9 @@
 /*
  * Sessions: what workers say, one function per message. Who speaks is the ZAP User-Id of the connection,
  * which is the worker's name in the directory; names inside messages are for people and are never believed.
+ *
+ * Each message is checked against the directory of the moment: an entry that is gone, has run out or says that its keys are
+ * compromised ends the session before its message is looked at (W11).
  */
 #include "farm.h"
 
@@ -140,6 +143,80 @@ static void on_goodbye(struct farm *farm, const char *worker, const char *reason
     (void)farm_feed(farm, &event, NULL);
 }
 
+/* ---- who may speak ---- */
+
+/* Names to entries, for one state of the directory: it is looked up with each message, and may have 20,000 entries. */
+struct entry_table {
+    struct map *indices; /* worker -> index + 1 */
+    const struct directory_entry *entries;
+    size_t count;
+    int64_t version;
+};
+
+struct entry_table *sessions_entries_new(void)
+{
+    struct entry_table *table = mem_zero(1, sizeof *table);
+    table->indices = map_new();
+    return table;
+}
+
+struct entry_table *sessions_entries_free(struct entry_table *table)
+{
+    if (table == NULL)
+        return NULL;
+    map_free(table->indices);
+    free(table);
+    return NULL;
+}
+
+static void follow_directory(struct entry_table *table, const struct directory *directory)
+{
+    if (table->entries == directory->entries && table->count == directory->nentries &&
+        table->version == directory->version)
+        return;
+    map_free(table->indices);
+    table->indices = map_new();
+    for (size_t i = 0; i < directory->nentries; i++)
+        map_set(table->indices, view_text(directory->entries[i].worker), (void *)(uintptr_t)(i + 1));
+    table->entries = directory->entries;
+    table->count = directory->nentries;
+    table->version = directory->version;
+}
+
+const struct directory_entry *sessions_entry(const struct farm *farm, const char *worker)
+{
+    follow_directory(farm->entries, farm->directory);
+    uintptr_t index = (uintptr_t)map_get(farm->entries->indices, view_text(worker));
+    return index > 0 ? &farm->directory->entries[index - 1] : NULL;
+}
+
+static bool is_expired(const struct directory_entry *entry)
+{
+    return entry->expires_ms <= moment_wall_ms();
+}
+
+bool sessions_entry_is_valid(const struct directory_entry *entry)
+{
+    return entry != NULL && !is_expired(entry) && entry->compromised_from < 0;
+}
+
+/* NULL: nothing speaks against it. */
+static const char *why_silenced(const struct farm *farm, const char *worker)
+{
+    const struct directory_entry *entry = sessions_entry(farm, worker);
+    if (entry == NULL)
+        return "this worker is not in the farm's directory any more";
+    if (entry->compromised_from >= 0)
+        return "the farm's directory says that this worker's keys are compromised; make new ones, under a "
+               "new name";
+    if (is_expired(entry))
+        return "this worker's entry in the farm's directory has expired; a new one is signed with "
+               "\"farm-sign entry\"";
+    if (!link_gate_knows(farm->gate, entry->curve, worker))
+        return "this connection was made with another key than the farm's directory has";
+    return NULL;
+}
+
 void sessions_receive(struct farm *farm, const struct link_peer *peer, struct view frame)
 {
     struct diag diag = DIAG_INIT;
@@ -147,6 +224,14 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
     int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
     if (result < 0) {
         log_warning("message of %s dropped: %s", peer->user, diag_text(&diag, result));
+        return;
+    }
+    const char *silenced = why_silenced(farm, peer->user);
+    if (silenced != NULL) {
+        log_warning("message of %s dropped: %s", peer->user, silenced);
+        refuse(farm, peer->user, FARM_E_REFUSED, silenced);
+        sessions_suspend(farm, peer->user);
+        wire_free(message);
         return;
     }
     struct core_event heard = {.type = CORE_WORKER_HEARD, .name = peer->user};
@@ -184,11 +269,6 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
         break;
     }
     wire_free(message);
-}
-
-static bool is_expired(const struct directory_entry *entry)
-{
-    return entry->expires_ms <= moment_wall_ms();
 }
 
 int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,

@@ -10,6 +10,7 @@
 #include "farm.h"
 
 #include "farmlog.h"
+#include "journal.h"
 #include "statement.h"
 
 #include <stdlib.h>
@@ -292,7 +293,9 @@ static int restore_plan(void *context, const struct db_plan *row)
 int startup_restore(struct farm *farm, struct diag *diag)
 {
     struct restore restore = {farm, diag};
-    int result = audit_all(farm, diag);
+    int result = journal_open(farm, diag);
+    if (result >= 0)
+        result = audit_all(farm, diag);
     if (result >= 0)
         result = admission_restore(farm, diag);
     if (result >= 0)

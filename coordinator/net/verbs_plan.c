@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "file.h"
 #include "gitpin.h"
+#include "journal.h"
 #include "repository.h"
 
 #include <errno.h>
@@ -149,7 +150,9 @@ static void record(struct farm *farm, const struct plan_task *job)
     db_put_plan(farm->db, &plan);
     db_put_reference(farm->db, &job->plan->id, holder);
     db_put_reference(farm->db, &job->pack, holder);
-    db_put_journal(farm->db, moment_wall_ms(), "plan", digest_hex(&job->plan->id).text);
+    struct logentry entry = {.kind = LOG_PLAN, .sha256 = job->plan->id};
+    if (plans_get(farm, &job->plan->id) == NULL) /* the same plan again is no news */
+        journal_add(farm, &entry);
 }
 
 static void plan_task_free(struct plan_task *job)

@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "farmlog.h"
+#include "journal.h"
 
 #include <stdlib.h>
 
@@ -108,7 +109,8 @@ void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
     trust_remove_entry(farm->directory, name);
     int result = trust_publish_directory(farm, &diag);
     db_set_worker_state(farm_write(farm), name, "revoked");
-    db_put_journal(farm->db, moment_wall_ms(), "revoke", name);
+    struct logentry entry = {.kind = LOG_REVOKE, .version = -1, .worker = name};
+    journal_add(farm, &entry);
     log_warning("worker %s revoked", name);
     if (result < 0)
         ctl_fail(request, result, &diag);

@@ -64,6 +64,8 @@ int link_gate_admit(struct link_gate *gate, const unsigned char key[LINK_KEY_SIZ
 /* False if there was no such user. From here on its messages are dropped and its handshakes refused. */
 bool link_gate_revoke(struct link_gate *gate, const char *user);
 size_t link_gate_count(struct link_gate *gate);
+/* Whether the user is admitted with exactly this key. */
+bool link_gate_knows(struct link_gate *gate, const unsigned char key[LINK_KEY_SIZE], const char *user);
 
 /* ---- server ---- */
 

@@ -114,6 +114,15 @@ size_t link_gate_count(struct link_gate *gate)
     return count;
 }
 
+bool link_gate_knows(struct link_gate *gate, const unsigned char key[LINK_KEY_SIZE], const char *user)
+{
+    pthread_mutex_lock(&gate->mutex);
+    const struct entry *entry = map_get(gate->by_user, view_text(user));
+    bool knows = entry != NULL && memcmp(entry->key, key, LINK_KEY_SIZE) == 0;
+    pthread_mutex_unlock(&gate->mutex);
+    return knows;
+}
+
 bool link_gate_handshake(struct link_gate *gate, const unsigned char *key, size_t size,
                          char ret_user_id[LINK_USER_ID_MAX])
 {
