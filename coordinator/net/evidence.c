@@ -1,191 +1,244 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Rows in, documents out; what is made of them in between is in evidence_judge.c. */
 #include "evidence.h"
 
 #include <stdlib.h>
 
-/* ---- receipts ---- */
+static void job_done(struct evidence_job *job)
+{
+    for (size_t i = 0; i < job->nleases; i++) {
+        free(job->leases[i].worker);
+        free(job->leases[i].operator_name);
+    }
+    for (size_t i = 0; i < job->nanswers; i++)
+        buf_done(&job->answers[i].envelope);
+    for (size_t i = 0; i < job->noperators; i++)
+        free(job->operators[i]);
+    free(job->leases);
+    free(job->answers);
+    free(job->rounds);
+    free(job->operators);
+    free(job->closure);
+    free(job->id);
+    free(job->name);
+    free(job->version);
+    free(job->release);
+    free(job->tier);
+}
+
+void evidence_done(struct evidence *evidence)
+{
+    for (size_t i = 0; i < evidence->njobs; i++)
+        job_done(&evidence->jobs[i]);
+    free(evidence->jobs);
+    *evidence = (struct evidence)EVIDENCE_INIT;
+}
+
+/* ---- rows in ---- */
 
 struct collecting {
-    struct farm *farm;
-    struct receipt *receipt;
-    struct digest job;
+    struct evidence_job *job;
+    uint64_t size;
     struct diag *diag;
 };
 
-static int visit_vote(void *context, const struct db_vote *row)
+static bool is_below(const struct collecting *collecting, int64_t position)
 {
-    struct map *open_votes = context;
-    if (row->open)
-        map_set(open_votes, view_of(row->attestation.bytes, DIGEST_SIZE), open_votes);
-    return 0;
+    return position >= 0 && (uint64_t)position < collecting->size;
 }
-
-/* Which nonces were answered by an open vote, or answered after their lease had ended. */
-struct answers {
-    struct map *open_votes; /* attestation digests */
-    struct map *open_nonces, *answered;
-};
-
-static int visit_answer(void *context, const struct db_attestation *row)
-{
-    struct answers *answers = context;
-    struct view nonce = view_of(row->nonce.bytes, DIGEST_SIZE);
-    map_set(answers->answered, nonce, answers);
-    if (map_get(answers->open_votes, view_of(row->digest.bytes, DIGEST_SIZE)) != NULL)
-        map_set(answers->open_nonces, nonce, answers);
-    return 0;
-}
-
-static enum lease_outcome outcome_of(const char *state, bool answered)
-{
-    static const struct {
-        const char *state;
-        enum lease_outcome outcome;
-    } table[] = {{"live", OUTCOME_EXPIRED},
-                 {"answered", OUTCOME_ANSWERED},
-                 {"refused", OUTCOME_RETURNED},
-                 {"expired", OUTCOME_EXPIRED},
-                 {"withdrawn", OUTCOME_RETURNED}};
-    if (answered)
-        return OUTCOME_ANSWERED;
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-        if (strcmp(table[i].state, state) == 0)
-            return table[i].outcome;
-    return OUTCOME_EXPIRED;
-}
-
-struct lease_walk {
-    struct collecting *collecting;
-    struct answers *answers;
-};
 
 static int add_lease(void *context, const struct db_lease *row)
 {
-    struct lease_walk *walk = context;
-    struct view nonce = view_of(row->nonce.bytes, DIGEST_SIZE);
-    struct receipt_lease lease = {
-        .job = row->job,
-        .round = row->round,
-        .open = map_get(walk->answers->open_nonces, nonce) != NULL,
-        .worker = (char *)row->worker,
-        .operator_name = (char *)row->operator_name,
-        .granted_ms = row->granted_ms / 1000 * 1000,
-        .outcome = outcome_of(row->state, map_get(walk->answers->answered, nonce) != NULL)};
-    memcpy(lease.nonce.bytes, row->nonce.bytes, STATEMENT_NONCE_SIZE);
-    receipt_add_lease(walk->collecting->receipt, &lease);
+    struct collecting *collecting = context;
+    struct evidence_job *job = collecting->job;
+    if (!is_below(collecting, row->position))
+        return 0;
+    job->leases = mem_reserve(job->leases, &job->leases_capacity, job->nleases + 1, sizeof *job->leases);
+    struct evidence_lease *lease = &job->leases[job->nleases++];
+    *lease = (struct evidence_lease){.worker = mem_string(row->worker),
+                                     .operator_name = mem_string(row->operator_name),
+                                     .round = row->round,
+                                     .granted_ms = row->granted_ms,
+                                     .answered = EVIDENCE_NOWHERE,
+                                     .refused = EVIDENCE_NOWHERE,
+                                     .ended = EVIDENCE_NOWHERE};
+    memcpy(lease->nonce.bytes, row->nonce.bytes, STATEMENT_NONCE_SIZE);
     return 0;
 }
 
-static int add_envelope(void *context, const struct db_attestation *row)
+static struct lease_nonce nonce_of(const struct digest *digest)
+{
+    struct lease_nonce nonce;
+    memcpy(nonce.bytes, digest->bytes, STATEMENT_NONCE_SIZE);
+    return nonce;
+}
+
+static void note_first(uint64_t *first, uint64_t position)
+{
+    if (position < *first)
+        *first = position;
+}
+
+static int add_answer(void *context, const struct db_attestation *row)
 {
     struct collecting *collecting = context;
-    return receipt_add_envelope(collecting->receipt, &collecting->job, row->envelope, collecting->diag);
+    struct evidence_job *job = collecting->job;
+    struct lease_nonce nonce = nonce_of(&row->nonce);
+    struct evidence_lease *lease = evidence_find_lease(job, &nonce);
+    int failure = failure_kind_parse(view_text(row->failure));
+    if (!is_below(collecting, row->position))
+        return 0;
+    if (lease == NULL || failure < 0)
+        return diag_set(collecting->diag, FARM_E_CORRUPT,
+                        "%s: the answer %s has no lease before it in the log, or a failure of unknown kind",
+                        job->id, digest_hex(&row->digest).text);
+    job->answers = mem_reserve(job->answers, &job->answers_capacity, job->nanswers + 1, sizeof *job->answers);
+    struct evidence_answer *answer = &job->answers[job->nanswers++];
+    *answer = (struct evidence_answer){.nonce = nonce,
+                                       .digest = row->digest,
+                                       .payload = row->payload,
+                                       .tar = row->tar,
+                                       .failure = (enum failure_kind)failure,
+                                       .position = (uint64_t)row->position};
+    buf_add_view(&answer->envelope, row->envelope);
+    note_first(&lease->answered, answer->position);
+    return 0;
 }
 
-static int add_rows(struct collecting *collecting, struct answers *answers)
+static int add_refusal(void *context, const struct db_refusal *row)
 {
-    struct db *db = collecting->farm->db;
-    struct lease_walk walk = {collecting, answers};
-    struct diag *diag = collecting->diag;
-    int result = db_each_vote_of(db, &collecting->job, visit_vote, answers->open_votes, diag);
+    struct collecting *collecting = context;
+    struct lease_nonce nonce = nonce_of(&row->nonce);
+    struct evidence_lease *lease = evidence_find_lease(collecting->job, &nonce);
+    if (lease != NULL && is_below(collecting, row->position))
+        note_first(&lease->refused, (uint64_t)row->position);
+    return 0;
+}
+
+static int collect_job(struct farm *farm, struct evidence_job *job, uint64_t size, struct diag *diag)
+{
+    struct collecting collecting = {job, size, diag};
+    int result = db_each_lease_of(farm->db, &job->key, add_lease, &collecting, diag);
     if (result >= 0)
-        result = db_each_attestation_of(db, &collecting->job, visit_answer, answers, diag);
+        result = db_each_attestation_of(farm->db, &job->key, add_answer, &collecting, diag);
     if (result >= 0)
-        result = db_each_lease_of(db, &collecting->job, add_lease, &walk, diag);
-    if (result >= 0)
-        result = db_each_attestation_of(db, &collecting->job, add_envelope, collecting, diag);
+        result = db_each_refusal_of(farm->db, &job->key, add_refusal, &collecting, diag);
     return result < 0 ? result : 0;
 }
 
-int evidence_add(struct farm *farm, const struct farm_plan *plan, size_t node, struct receipt *receipt,
-                 struct diag *diag)
+static void describe(struct evidence_job *job, const struct plan_node *node)
 {
-    struct core_node_view view;
-    if (!core_node(farm->core, &plan->id, node, &view) || !view.keyed)
-        return diag_set(diag, FARM_E_STATE, "%s has no job key yet", plan->plan->nodes[node].id);
-    struct collecting collecting = {farm, receipt, view.key, diag};
-    struct answers answers = {map_new(), map_new(), map_new()};
-    int result = add_rows(&collecting, &answers);
-    map_free(answers.open_votes);
-    map_free(answers.open_nonces);
-    map_free(answers.answered);
-    struct receipt_verdict verdict = {.job = view.key,
-                                      .state = view.verdict.state,
-                                      .operators = view.verdict.operators,
-                                      .dissent = view.verdict.dissent};
-    if (view.verdict.state == VERDICT_AGREED)
-        verdict.payload = view.verdict.payload;
-    receipt_add_verdict(receipt, &verdict);
-    return result;
+    job->id = mem_string(node->id);
+    job->name = mem_string(node->name);
+    job->version = mem_string(node->version);
+    job->release = mem_string(node->release);
+    job->tier = mem_string(node->tier);
+    job->closure = mem_copy(node->closure, node->nclosure * sizeof *node->closure);
+    job->nclosure = node->nclosure;
+    job->rules = node->rules;
 }
 
-int evidence_receipt(struct farm *farm, const struct farm_plan *plan, size_t node, struct buf *ret,
+int evidence_collect(struct farm *farm, const struct farm_plan *plan, uint64_t size, struct evidence *ret,
                      struct diag *diag)
 {
-    struct receipt receipt = RECEIPT_INIT;
-    const struct plan_node *row = &plan->plan->nodes[node];
-    int result = evidence_add(farm, plan, node, &receipt, diag);
-    for (size_t i = 0; result >= 0 && i < row->nclosure; i++)
-        result = evidence_add(farm, plan, row->closure[i], &receipt, diag);
+    CLEANUP(evidence_done) struct evidence evidence = {.size = size};
+    evidence.jobs = mem_zero(plan->plan->nnodes + 1, sizeof *evidence.jobs);
+    for (size_t i = 0; i < plan->plan->nnodes; i++) {
+        struct evidence_job *job = &evidence.jobs[evidence.njobs++];
+        struct core_node_view view;
+        describe(job, &plan->plan->nodes[i]);
+        if (!core_node(farm->core, &plan->id, i, &view))
+            return diag_set(diag, FARM_E_STATE, "the plan was not built; \"farmctl build %.12s\" does it",
+                            digest_hex(&plan->id).text);
+        job->state = view.state;
+        job->keyed = view.keyed;
+        job->key = view.key;
+        int result = view.keyed ? collect_job(farm, job, size, diag) : 0;
+        if (result < 0)
+            return result;
+    }
+    *ret = evidence;
+    evidence = (struct evidence)EVIDENCE_INIT;
+    return 0;
+}
+
+/* ---- documents out ---- */
+
+static void add_leases(const struct evidence_job *job, struct receipt *receipt)
+{
+    for (size_t i = 0; i < job->nleases; i++) {
+        const struct evidence_lease *lease = &job->leases[i];
+        receipt_add_lease(
+            receipt, &(struct receipt_lease){.job = job->key,
+                                             .nonce = lease->nonce,
+                                             .round = lease->round,
+                                             .open = evidence_is_open(job, lease->round, lease->answered),
+                                             .worker = lease->worker,
+                                             .operator_name = lease->operator_name,
+                                             .granted_ms = lease->granted_ms,
+                                             .outcome = evidence_outcome(lease)});
+    }
+}
+
+static int add_job(const struct evidence_job *job, struct receipt *receipt, struct diag *diag)
+{
+    struct receipt_verdict verdict = {
+        .job = job->key, .state = job->verdict, .operators = job->support, .dissent = job->dissent};
+    if (job->agreed)
+        verdict.payload = job->payload;
+    add_leases(job, receipt);
+    for (size_t i = 0; i < job->nanswers; i++) {
+        int result = receipt_add_envelope(receipt, &job->key, buf_view(&job->answers[i].envelope), diag);
+        if (result < 0)
+            return diag_wrap(diag, result, "%s", job->id);
+    }
+    receipt_add_verdict(receipt, &verdict);
+    return 0;
+}
+
+int evidence_receipt(const struct evidence *evidence, size_t node, struct buf *ret, struct diag *diag)
+{
+    CLEANUP(receipt_done) struct receipt receipt = RECEIPT_INIT;
+    const struct evidence_job *job = &evidence->jobs[node];
+    int result = add_job(job, &receipt, diag);
+    for (size_t i = 0; result >= 0 && i < job->nclosure; i++)
+        result = add_job(&evidence->jobs[job->closure[i]], &receipt, diag);
     if (result >= 0)
         receipt_write(&receipt, ret);
-    receipt_done(&receipt);
     return result;
 }
 
-/* ---- a package's entry ---- */
-
-struct backers {
-    struct farm *farm;
-    struct digest payload;
-    uint32_t round;
-    struct release_package *package;
-    struct map *attestations; /* digest -> non-NULL: has this payload */
-};
-
-static int visit_same(void *context, const struct db_attestation *row)
+void evidence_package(const struct evidence_job *job, struct release_package *ret)
 {
-    struct backers *backers = context;
-    if (digest_equal(&row->payload, &backers->payload)) {
-        map_set(backers->attestations, view_of(row->digest.bytes, DIGEST_SIZE), backers);
-        backers->package->tar = row->tar;
-    }
-    return 0;
+    *ret = (struct release_package){
+        .name = mem_string(job->name),
+        .version = mem_string(job->version),
+        .release = mem_string(job->release),
+        .tier = mem_string(job->tier),
+        .phase = mem_string(job->tier), /* a tier's packages are built in the phase of the same name */
+        .job = job->key,
+        .payload = job->payload,
+        .tar = job->tar,
+        .noperators = job->noperators,
+        .dissent = job->dissent,
+        .gpu = mem_string(job->rules.evidence ? "not-validated" : "none"),
+        .archive = mem_format("%s-%s.igos.tar.gz", job->name, job->version)};
+    ret->operators = mem_zero(job->noperators + 1, sizeof *ret->operators);
+    for (size_t i = 0; i < job->noperators; i++)
+        ret->operators[i] = mem_string(job->operators[i]);
 }
 
-static int visit_backer(void *context, const struct db_vote *row)
+static int by_digest(const void *left, const void *right)
 {
-    struct backers *backers = context;
-    struct release_package *package = backers->package;
-    if (row->round != backers->round || package->noperators == RELEASE_OPERATORS_MAX ||
-        map_get(backers->attestations, view_of(row->attestation.bytes, DIGEST_SIZE)) == NULL)
-        return 0;
-    package->operators = mem_grow(package->operators, package->noperators + 1, sizeof *package->operators);
-    package->operators[package->noperators++] = mem_string(row->operator_name); /* rows come sorted */
-    return 0;
+    return digest_compare(left, right);
 }
 
-int evidence_package(struct farm *farm, const struct farm_plan *plan, size_t node,
-                     struct release_package *ret, struct diag *diag)
+struct digest *evidence_envelopes(const struct evidence_job *job, size_t *ret_count)
 {
-    const struct plan_node *row = &plan->plan->nodes[node];
-    struct core_node_view view;
-    if (!core_node(farm->core, &plan->id, node, &view) || view.state != NODE_AGREED)
-        return diag_set(diag, FARM_E_STATE, "%s is not agreed", row->id);
-    struct backers backers = {farm, view.verdict.payload, view.round, ret, map_new()};
-    int result = db_each_attestation_of(farm->db, &view.key, visit_same, &backers, diag);
-    if (result >= 0)
-        result = db_each_vote_of(farm->db, &view.key, visit_backer, &backers, diag);
-    map_free(backers.attestations);
-    ret->name = mem_string(row->name);
-    ret->version = mem_string(row->version);
-    ret->release = mem_string(row->release);
-    ret->tier = mem_string(row->tier);
-    ret->phase = mem_string(row->tier); /* a tier's packages are built in the phase of the same name */
-    ret->job = view.key;
-    ret->payload = view.verdict.payload;
-    ret->dissent = view.verdict.dissent;
-    ret->gpu = mem_string("none");
-    ret->archive = mem_format("%s-%s.igos.tar.gz", row->name, row->version);
-    return result < 0 ? result : 0;
+    struct digest *digests = mem_zero(job->nanswers + 1, sizeof *digests);
+    for (size_t i = 0; i < job->nanswers; i++)
+        digests[i] = job->answers[i].digest;
+    qsort(digests, job->nanswers, sizeof *digests, by_digest);
+    *ret_count = job->nanswers;
+    return digests;
 }

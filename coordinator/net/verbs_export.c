@@ -1,280 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Export and hand-off: a release as a directory that anybody can check offline (docs/FORMATS.md).
- *
- * It is written under a temporary name beside the target, synced, and renamed: it appears whole or not at
- * all. A hand-off is an export that farm-verify's own library has passed, against the trust root and a
- * remembered state, before the rename; what the database says plays no part in that.
+ * release export and handoff, see export.h. If the trust root asks for witnesses, both wait a while until enough of them cosigned a
+ * checkpoint that covers the release: then a hand-off is refused, naming whose cosignature is missing, and an export is written with
+ * a note, since cosignatures may be passed by hand.
  */
 #include "verbs.h"
 
 #include "buf.h"
-#include "evidence.h"
+#include "export.h"
 #include "farmlog.h"
-#include "file.h"
-#include "verify.h"
+#include "journal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* A file to write: text, or an object. */
-struct export_file {
-    char *path;
-    struct buf text;
-    struct digest object; /* used if text is empty */
-    bool is_object;
-};
+/* Workers that have nothing to ask look once a minute; this is two looks and some. */
+enum { WAIT_SECONDS = 150, WAIT_SECONDS_MAX = 3600 };
 
-struct export
+/* ---- the end ---- */
+
+static json_t *notes_json(const struct export *export)
 {
-    struct pool_task task;
-    struct ctl_request *request;
-    struct store *store;
-    const char *state_path;
-    int state_dirfd;
-    char *to, *temp, *phase; /* phase NULL: a plain export */
-    struct export_file *files;
-    size_t nfiles, capacity;
-    struct verify_result verified;
-    struct verify_state state;
-    int result;
-    struct diag diag;
-};
-
-static struct export_file *add_file(struct export *export, char *path)
-{
-    export->files = mem_reserve(export->files, &export->capacity, export->nfiles + 1, sizeof *export->files);
-    struct export_file *file = &export->files[export->nfiles++];
-    *file = (struct export_file){.path = path};
-    return file;
-}
-
-static void add_text(struct export *export, char *path, struct view text)
-{
-    buf_add_view(&add_file(export, path)->text, text);
-}
-
-static void add_object(struct export *export, char *path, const struct digest *object)
-{
-    struct export_file *file = add_file(export, path);
-    file->object = *object;
-    file->is_object = true;
-}
-
-/* ---- what belongs into it; on the loop's thread ---- */
-
-static int add_tree_file(struct farm *farm, struct export *export, const struct farm_plan *plan,
-                         const char *from, const char *to, struct diag *diag)
-{
-    CLEANUP_FREE char *tree = plans_tree_path(&plan->plan->tree.sha256);
-    CLEANUP_FREE char *path = mem_format("%s/%s", tree, from);
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    int result = file_read(farm->state_dirfd, path, RELEASE_SIZE_MAX, &text, diag);
-    if (result >= 0)
-        add_text(export, mem_string(to), buf_view(&text));
-    return result;
-}
-
-static int add_state_file(struct farm *farm, struct export *export, const char *from, char *to,
-                          struct diag *diag)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    int result = file_read(farm->state_dirfd, from, RELEASE_SIZE_MAX, &text, diag);
-    if (result < 0) {
-        free(to);
-        return result;
-    }
-    add_text(export, to, buf_view(&text));
-    return 0;
-}
-
-static int add_root(struct farm *farm, struct export *export, const struct digest *workers, struct diag *diag)
-{
-    CLEANUP_BUF struct buf sigs = BUF_INIT;
-    CLEANUP_JSON json_t *array = NULL;
-    json_t *item;
-    size_t index;
-    CLEANUP_FREE char *path = mem_format(RELEASE_ROOT_FORMAT, (long long)farm->root->version);
-    int result = add_state_file(farm, export, "root.json", mem_string(path), diag);
-    if (result >= 0)
-        result = file_read(farm->state_dirfd, "root.json.sigs", RELEASE_SIZE_MAX, &sigs, diag);
-    if (result >= 0)
-        result = json_read(buf_view(&sigs), "root.json.sigs", RELEASE_SIZE_MAX, &array, diag);
-    if (result < 0)
-        return result;
-    json_array_foreach(array, index, item)
-        add_text(export, mem_format("%s.sig.d/%zu.sig", path, index), view_text(json_string_value(item)));
-    add_object(export, mem_string(RELEASE_WORKERS), workers); /* as it was when the release was drafted */
-    return 0;
-}
-
-static int add_inputs(struct farm *farm, struct export *export, const struct farm_plan *plan,
-                      struct diag *diag)
-{
-    int result = add_tree_file(farm, export, plan, "farm/policy.yml", RELEASE_POLICY, diag);
-    if (result >= 0)
-        result = add_tree_file(farm, export, plan, "farm/farm.lock", RELEASE_LOCK, diag);
-    if (result < 0)
-        return result;
-    add_object(export, mem_string(RELEASE_PLAN), &plan->id);
-    add_object(export, mem_string(RELEASE_BASE), &plan->plan->base);
-    for (size_t i = 0; i < plan->plan->nnodes; i++) {
-        struct core_node_view view;
-        if (core_node(farm->core, &plan->id, i, &view) && view.keyed && view.state == NODE_AGREED)
-            add_object(export, mem_format(RELEASE_SPECS "/%s.json", digest_hex(&view.key).text), &view.key);
-    }
-    return 0;
-}
-
-static int add_package(struct farm *farm, struct export *export, const struct farm_plan *plan,
-                       const struct release_package *package, struct diag *diag)
-{
-    CLEANUP_FREE char *id = mem_format("%s/%s", package->tier, package->name);
-    size_t node = plan_find(plan->plan, view_text(id));
-    if (node == SIZE_MAX)
-        return diag_set(diag, FARM_E_CORRUPT, "%s is in the release, but not in its plan", id);
-    add_object(export, release_path(RELEASE_ARTIFACTS, package, ".igos.tar.gz"), &package->archive_sha256);
-    add_object(export, release_path(RELEASE_MANIFESTS, package, ".mtree"), &package->payload);
-    struct export_file *receipt = add_file(export, release_path(RELEASE_RECEIPTS, package, ".intoto.jsonl"));
-    return evidence_receipt(farm, plan, node, &receipt->text, diag);
-}
-
-static int add_signature(void *context, const char *signer, const char *signature)
-{
-    add_text(context, mem_format(RELEASE_SIGNATURES "/%.16s.sig", signer), view_text(signature));
-    return 0;
-}
-
-static int add_all(struct farm *farm, struct export *export, const struct farm_plan *plan,
-                   const struct release *release, const struct digest *digest, struct diag *diag)
-{
-    CLEANUP_BUF struct buf manifest = BUF_INIT;
-    add_object(export, mem_string(RELEASE_FILE), digest);
-    release_archive_manifest(release, digest, &manifest);
-    add_text(export, mem_string(RELEASE_ARCHIVE_MANIFEST), buf_view(&manifest));
-    int result = db_each_signature_of(farm->db, release->name, add_signature, export, diag);
-    if (result >= 0)
-        result = add_root(farm, export, &release->workers, diag);
-    if (result >= 0)
-        result = add_inputs(farm, export, plan, diag);
-    for (size_t i = 0; result >= 0 && i < release->npackages; i++)
-        result = add_package(farm, export, plan, &release->packages[i], diag);
-    return result < 0 ? result : 0;
-}
-
-/* ---- writing; in the pool ---- */
-
-static int write_one(struct export *export, int dirfd, const struct export_file *file, struct diag *diag)
-{
-    const char *slash = strrchr(file->path, '/');
-    int result = 0;
-    if (slash != NULL) {
-        CLEANUP_FREE char *parent = mem_string_n(file->path, (size_t)(slash - file->path));
-        result = file_make_dirs(dirfd, parent, 0755, diag);
-    }
-    if (result >= 0 && !file->is_object)
-        return file_create(dirfd, file->path, buf_view(&file->text), 0644, diag);
-    CLEANUP_CLOSE int fd =
-        result < 0 ? -1 : openat(dirfd, file->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (result >= 0)
-        result = fd < 0 ? diag_errno(diag, "%s", file->path)
-                        : store_get_fd(export->store, &file->object, fd, diag);
-    if (result >= 0)
-        result = file_sync(fd, diag);
-    return result;
-}
-
-static int verify_it(struct export *export, int dirfd, struct diag *diag)
-{
-    CLEANUP_FREE char *trust = mem_format("%s/root.json", export->state_path);
-    struct verify_options options = {.dirfd = dirfd,
-                                     .trust = trust,
-                                     .state = &export->state,
-                                     .now_ms = moment_wall_ms(),
-                                     .phase = export->phase};
-    int result = verify_state_read(export->state_dirfd, "gate.state", &export->state, diag);
-    if (result >= 0)
-        result = verify_release(&options, &export->verified, diag);
-    if (result >= 0)
-        result = verify_state_write(export->state_dirfd, "gate.state", &export->verified.state, diag);
-    return result;
-}
-
-static int write_handoff(struct export *export, int dirfd, struct diag *diag)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:s}", "format", "intergenos-handoff/1", "phase", export->phase, "release",
-        export->verified.name, "release_sha256", digest_hex(&export->verified.release).text, "sequence",
-        (json_int_t) export->verified.sequence, "verified", moment_format(moment_wall_ms()).text);
-    json_write(document, &text);
-    json_decref(document);
-    return file_create(dirfd, "handoff.json", buf_view(&text), 0644, diag);
-}
-
-/* What has the target's name now must be what was written: the parent directory may be others' as well. */
-static int check_same(const struct export *export, int dirfd, struct diag *diag)
-{
-    struct stat made, there;
-    if (fstat(dirfd, &made) < 0 || fstatat(AT_FDCWD, export->to, &there, AT_SYMLINK_NOFOLLOW) < 0)
-        return diag_errno(diag, "%s", export->to);
-    if (made.st_dev != there.st_dev || made.st_ino != there.st_ino)
-        return diag_set(
-            diag, FARM_E_REFUSED,
-            "%s: somebody put another directory there; choose a place that is not others' to write",
-            export->to);
-    return 0;
-}
-
-static int write_directory(struct export *export, struct diag *diag)
-{
-    CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, export->temp, diag);
-    int result = dirfd < 0 ? dirfd : 0;
-    for (size_t i = 0; result >= 0 && i < export->nfiles; i++)
-        result = write_one(export, dirfd, &export->files[i], diag);
-    if (result >= 0 && export->phase != NULL)
-        result = verify_it(export, dirfd, diag);
-    if (result >= 0 && export->phase != NULL)
-        result = write_handoff(export, dirfd, diag);
-    if (result >= 0 && syncfs(dirfd) < 0)
-        result = diag_errno(diag, "%s: sync", export->temp);
-    if (result >= 0 && renameat2(AT_FDCWD, export->temp, AT_FDCWD, export->to, RENAME_NOREPLACE) < 0)
-        result = diag_errno(diag, "%s", export->to);
-    if (result >= 0)
-        result = check_same(export, dirfd, diag);
-    if (result >= 0)
-        result = file_sync_parent(AT_FDCWD, export->to, diag);
-    return result;
-}
-
-static void export_run(struct pool_task *task)
-{
-    struct export *export = (struct export *)task;
-    if (mkdir(export->temp, 0755) < 0) {
-        export->result = diag_errno(&export->diag, "%s: create directory", export->temp);
-        return;
-    }
-    export->result = write_directory(export, &export->diag);
-    if (export->result < 0)
-        (void)!file_remove_tree(AT_FDCWD, export->temp, NULL);
-}
-
-static void export_free(struct export *export)
-{
-    for (size_t i = 0; i < export->nfiles; i++) {
-        free(export->files[i].path);
-        buf_done(&export->files[i].text);
-    }
-    free(export->files);
-    free(export->to);
-    free(export->temp);
-    free(export->phase);
-    verify_result_done(&export->verified);
-    free(export);
+    json_t *notes = json_array();
+    for (size_t i = 0; i < export->nnotes; i++)
+        json_array_append_new(notes, json_view(view_text(export->notes[i])));
+    return notes;
 }
 
 static void export_done(struct pool_task *task, void *context)
@@ -289,19 +40,16 @@ static void export_done(struct pool_task *task, void *context)
     } else if (export->result < 0) {
         ctl_fail(export->request, export->result, &export->diag);
     } else {
-        json_t *notes = json_array();
-        for (size_t i = 0; i < export->verified.nnotes; i++)
-            json_array_append_new(notes, json_string(export->verified.notes[i]));
         ctl_finish(export->request, FARM_EXIT_OK,
-                   json_pack("{s:s, s:i, s:o, s:o}", "to", export->to, "files", (int)export->nfiles, "phase",
+                   json_pack("{s:s, s:i, s:o, s:o}", "to", export->to, "files", (int)export->written, "phase",
                              export->phase != NULL ? json_string(export->phase) : json_null(), "notes",
-                             notes));
+                             notes_json(export)));
         log_info("release exported to=%s phase=%s", export->to, export->phase != NULL ? export->phase : "-");
     }
     export_free(export);
 }
 
-/* ---- the verbs ---- */
+/* ---- the beginning ---- */
 
 struct wanted {
     struct digest digest, plan;
@@ -317,29 +65,150 @@ static int visit_release(void *context, const struct db_release *row)
     return 0;
 }
 
-static int prepare(struct farm *farm, struct export *export, const char *name, struct diag *diag)
+static int find_release(struct farm *farm, struct export *export, const char *name, struct wanted *ret,
+                        struct diag *diag)
 {
-    struct wanted wanted;
     CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_RELEASE struct release *release = NULL;
-    int result = db_find_release(farm->db, name, visit_release, &wanted, diag);
+    int result = db_find_release(farm->db, name, visit_release, ret, diag);
     if (result == 0)
         return diag_set(diag, FARM_E_UNKNOWN, "no release \"%s\"; \"farmctl release list\" names them", name);
-    if (result > 0 && export->phase != NULL && !wanted.is_signed)
+    if (result > 0 && export->phase != NULL && !ret->is_signed)
         return diag_set(diag, FARM_E_REFUSED,
                         "release %s has too few signatures; \"farmctl release show %s\" counts them", name,
                         name);
     if (result >= 0)
-        result = store_get(farm->store, &wanted.digest, RELEASE_SIZE_MAX, &text, diag);
+        result = store_get(farm->store, &ret->digest, RELEASE_SIZE_MAX, &text, diag);
     if (result >= 0)
-        result = release_parse(buf_view(&text), RELEASE_FILE, &release, diag);
-    struct farm_plan *plan = plans_get(farm, &wanted.plan);
-    if (result >= 0 && plan == NULL)
-        result = diag_set(diag, FARM_E_CORRUPT, "the release's plan is not known");
-    if (result >= 0)
-        result = plans_load_tree(farm, plan, diag);
-    return result < 0 ? result : add_all(farm, export, plan, release, &wanted.digest, diag);
+        result = release_parse(buf_view(&text), RELEASE_FILE, &export->release, diag);
+    export->digest = ret->digest;
+    return result;
 }
+
+static void begin(struct farm *farm, struct export *export, struct farm_plan *plan)
+{
+    int result = export_gather(farm, export, plan, &export->diag);
+    if (result >= 0 && export->phase != NULL && farm->handing_over)
+        result =
+            diag_set(&export->diag, FARM_E_STATE, "another hand-off is under way; try again when it is done");
+    if (result < 0) {
+        ctl_fail(export->request, result, &export->diag);
+        export_free(export);
+        return;
+    }
+    farm->handing_over = farm->handing_over || export->phase != NULL;
+    pool_submit(farm->pool, &export->task);
+}
+
+/* ---- waiting for witnesses ---- */
+
+struct waiting {
+    struct export *export; /* NULL: it went on, or ended */
+    struct farm_plan *plan;
+    int64_t deadline_ms; /* steady */
+    struct digest shown; /* of the last progress */
+};
+
+static void waiting_free(void *context)
+{
+    struct waiting *waiting = context;
+    if (waiting->export != NULL)
+        export_free(waiting->export);
+    free(waiting);
+}
+
+static void show_progress(struct waiting *waiting, struct ctl_request *request, json_t *report)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    json_write(report, &text);
+    struct digest now = digest_of(buf_view(&text));
+    if (!digest_equal(&now, &waiting->shown))
+        ctl_progress(request, json_pack("{s:s, s:O}", "waiting", "cosignatures", "log", report));
+    waiting->shown = now;
+}
+
+static int refuse_uncovered(const struct release *release, const json_t *report, struct diag *diag)
+{
+    CLEANUP_BUF struct buf missing = BUF_INIT;
+    const json_t *cosigned = json_object_get(json_object_get(report, "checkpoint"), "cosigned");
+    export_log_missing(report, &missing);
+    return diag_set(
+        diag, FARM_E_REFUSED,
+        "no checkpoint that covers release %s (log size %llu) was cosigned by %lld of the listed "
+        "operators yet. The newest one lacks: %s; it has %zu. Their owners should see that these workers "
+        "run, and what \"farm-worker status\" says",
+        release->name, (unsigned long long)release->log.size,
+        (long long)json_integer_value(json_object_get(report, "threshold")),
+        missing.size > 0 ? missing.data : "nobody", json_array_size(cosigned));
+}
+
+/* Time is up: a hand-off ends here, an export goes on and says so. */
+static void give_up(struct farm *farm, struct waiting *waiting, const json_t *report)
+{
+    struct export *export = STEAL(waiting->export);
+    int result = refuse_uncovered(export->release, report, &export->diag);
+    if (export->phase != NULL) {
+        ctl_fail(export->request, result, &export->diag);
+        export_free(export);
+        return;
+    }
+    export_note(export, "%s; until then farm-verify refuses it, unless cosignatures are passed to it by hand",
+                export->diag.text);
+    begin(farm, export, waiting->plan);
+}
+
+static bool poll_cosigned(struct farm *farm, struct ctl_request *request, void *context)
+{
+    struct waiting *waiting = context;
+    if (export_log_is_covered(farm, waiting->export->release)) {
+        begin(farm, STEAL(waiting->export), waiting->plan);
+        return false;
+    }
+    CLEANUP_JSON json_t *report = export_log_report(farm, waiting->export->release);
+    if (moment_steady_ms() >= waiting->deadline_ms) {
+        give_up(farm, waiting, report);
+        return false;
+    }
+    show_progress(waiting, request, report);
+    return true;
+}
+
+static void wait_for_witnesses(struct farm *farm, struct export *export, struct farm_plan *plan,
+                               int64_t seconds)
+{
+    struct waiting *waiting = mem_zero(1, sizeof *waiting);
+    waiting->export = export;
+    waiting->plan = plan;
+    waiting->deadline_ms = moment_steady_ms() + seconds * 1000;
+    watch_add(farm, export->request, poll_cosigned, waiting, waiting_free);
+}
+
+/* ---- a release that names no log: the rows as they are, but published first ---- */
+
+static void on_published(struct farm *farm, void *context, int result)
+{
+    struct waiting *waiting = context;
+    struct export *export = STEAL(waiting->export);
+    if (result < 0) {
+        ctl_fail(export->request,
+                 diag_set(&export->diag, result, "the transparency log cannot be published: %s",
+                          diag_text(NULL, result)),
+                 &export->diag);
+        export_free(export);
+    } else {
+        begin(farm, export, waiting->plan);
+    }
+    waiting_free(waiting);
+}
+
+static void publish_first(struct farm *farm, struct export *export, struct farm_plan *plan)
+{
+    struct waiting *waiting = mem_zero(1, sizeof *waiting);
+    waiting->export = export;
+    waiting->plan = plan;
+    journal_publish(farm, on_published, waiting);
+}
+
+/* ---- the verbs ---- */
 
 static int check_target(const char *to, struct diag *diag)
 {
@@ -357,40 +226,76 @@ static bool phase_is_known(const char *phase)
            strcmp(phase, "ukis-verity") == 0;
 }
 
-static void export_release(struct farm *farm, struct ctl_request *request, const char *phase)
+static struct export *export_new(struct farm *farm, struct ctl_request *request, const char *phase)
 {
-    struct diag diag = DIAG_INIT;
-    const char *name = ctl_text(request, "release"), *to = ctl_text(request, "to");
     struct export *export = mem_zero(1, sizeof *export);
-    int result = name == NULL ? diag_set(&diag, FARM_E_USAGE, "which release?") : check_target(to, &diag);
-    if (result >= 0) {
-        size_t size = strlen(to);
-        while (size > 1 && to[size - 1] == '/')
-            size--;
-        export->to = mem_string_n(to, size);
-        export->temp = mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(),
-                                  (long long)moment_steady_ms());
-        export->phase = phase != NULL ? mem_string(phase) : NULL;
-        if (phase != NULL && farm->handing_over)
-            result =
-                diag_set(&diag, FARM_E_STATE, "another hand-off is under way; try again when it is done");
-        if (result >= 0)
-            result = prepare(farm, export, name, &diag);
-    }
-    if (result < 0) {
-        export_free(export);
-        ctl_fail(request, result, &diag);
-        return;
-    }
     export->task.run = export_run;
     export->task.done = export_done;
     export->result = -ECANCELED;
     export->request = request;
     export->store = farm->store;
+    export->keys = identity_keys(farm->identity);
     export->state_path = farm->state_path;
     export->state_dirfd = farm->state_dirfd;
-    farm->handing_over = farm->handing_over || phase != NULL;
-    pool_submit(farm->pool, &export->task);
+    export->started_ms = farm->started_ms;
+    export->phase = phase != NULL ? mem_string(phase) : NULL;
+    return export;
+}
+
+static void set_target(struct export *export, const char *to)
+{
+    size_t size = strlen(to);
+    while (size > 1 && to[size - 1] == '/')
+        size--;
+    export->to = mem_string_n(to, size);
+    export->temp =
+        mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(), (long long)moment_steady_ms());
+}
+
+/* How long to wait, in seconds. Drafts are written as they are. */
+static int read_wait(const struct ctl_request *request, bool is_signed, int64_t *ret, struct diag *diag)
+{
+    const json_t *wait = json_object_get(ctl_params(request), "wait_seconds");
+    int64_t seconds = wait != NULL ? json_integer_value(wait) : WAIT_SECONDS;
+    if (seconds < 0 || seconds > WAIT_SECONDS_MAX)
+        return diag_set(diag, FARM_E_USAGE, "--wait takes 0 to %d seconds", WAIT_SECONDS_MAX);
+    *ret = is_signed ? seconds : 0;
+    return 0;
+}
+
+static int prepare(struct farm *farm, struct export *export, struct farm_plan **ret_plan, int64_t *ret_wait,
+                   struct diag *diag)
+{
+    const char *name = ctl_text(export->request, "release"), *to = ctl_text(export->request, "to");
+    struct wanted wanted;
+    if (name == NULL)
+        return diag_set(diag, FARM_E_USAGE, "which release?");
+    int result = check_target(to, diag);
+    if (result >= 0)
+        result = find_release(farm, export, name, &wanted, diag);
+    if (result >= 0)
+        result = read_wait(export->request, wanted.is_signed, ret_wait, diag);
+    if (result < 0)
+        return result;
+    set_target(export, to);
+    *ret_plan = plans_get(farm, &wanted.plan);
+    return *ret_plan == NULL ? diag_set(diag, FARM_E_CORRUPT, "the release's plan is not known") : 0;
+}
+
+static void export_release(struct farm *farm, struct ctl_request *request, const char *phase)
+{
+    struct export *export = export_new(farm, request, phase);
+    struct farm_plan *plan = NULL;
+    int64_t wait_seconds = 0;
+    int result = prepare(farm, export, &plan, &wait_seconds, &export->diag);
+    if (result < 0) {
+        ctl_fail(request, result, &export->diag);
+        export_free(export);
+    } else if (!export->release->has_log) {
+        publish_first(farm, export, plan);
+    } else {
+        wait_for_witnesses(farm, export, plan, wait_seconds);
+    }
 }
 
 void verb_release_export(struct farm *farm, struct ctl_request *request)

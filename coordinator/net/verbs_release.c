@@ -1,240 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Releases: a draft is release.json made from a plan's agreed results; people sign its bytes somewhere else;
- * the signatures come back one by one. Archives are compressed once, when the draft is made, and are objects
- * from then on.
+ * release show, list and submit. A draft is made in verbs_draft.c; people sign its bytes somewhere else; the signatures
+ * come back here one by one. With the one that reaches the threshold the draft becomes the release of its number, and that and
+ * its waivers go into the log, in the same transaction.
  */
 #include "verbs.h"
 
 #include "buf.h"
-#include "evidence.h"
+#include "export.h"
 #include "farmlog.h"
-#include "payload.h"
+#include "journal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-/* A release that nobody renews stops being installable; managers choose another span with --expires. */
-enum { EXPIRES_DAYS = 90 };
-#define DAY_MS ((int64_t)24 * 3600 * 1000)
-
-/* ---- draft ---- */
-
-struct draft {
-    struct pool_task task;
-    struct ctl_request *request;
-    struct store *store;
-    int state_dirfd;
-    struct release *release;
-    struct farm_plan *plan;
-    struct digest digest;
-    struct buf text, workers; /* release.json; the directory that it names, as it is now */
-    int result;
-    struct diag diag;
-};
-
-static int compress_one(struct draft *draft, struct release_package *package, struct diag *diag)
-{
-    CLEANUP_CLOSE int fd = openat(draft->state_dirfd, "scratch", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return diag_errno(diag, "scratch file");
-    struct digest stored;
-    int result = payload_export_gz(draft->store, &package->tar, fd, &package->archive_sha256,
-                                   &package->archive_size, diag);
-    if (result >= 0 && lseek(fd, 0, SEEK_SET) < 0)
-        result = diag_errno(diag, "scratch file");
-    if (result >= 0)
-        result =
-            store_put_fd(draft->store, fd, STORE_OBJECT_MAX, &package->archive_sha256, &stored, NULL, diag);
-    return result;
-}
-
-static void draft_run(struct pool_task *task)
-{
-    struct draft *draft = (struct draft *)task;
-    int result = 0;
-    for (size_t i = 0; result >= 0 && i < draft->release->npackages; i++)
-        result = compress_one(draft, &draft->release->packages[i], &draft->diag);
-    if (result >= 0)
-        result = store_put(draft->store, buf_view(&draft->workers), NULL, &draft->diag);
-    if (result >= 0) {
-        release_write(draft->release, &draft->text);
-        result = store_put(draft->store, buf_view(&draft->text), &draft->digest, &draft->diag);
-    }
-    draft->result = result;
-}
-
-static void draft_free(struct draft *draft)
-{
-    release_free(draft->release);
-    buf_done(&draft->text);
-    buf_done(&draft->workers);
-    free(draft);
-}
-
-static void record_draft(struct farm *farm, const struct draft *draft)
-{
-    const struct release *release = draft->release;
-    CLEANUP_FREE char *holder = mem_format("release:%s", release->name);
-    struct db_release row = {.name = release->name,
-                             .state = "draft",
-                             .sequence = release->sequence,
-                             .digest = draft->digest,
-                             .plan = draft->plan->id,
-                             .created_ms = release->created_ms};
-    db_put_release(farm_write(farm), &row);
-    db_put_reference(farm->db, &draft->digest, holder);
-    db_put_reference(farm->db, &release->workers, holder);
-    for (size_t i = 0; i < release->npackages; i++)
-        db_put_reference(farm->db, &release->packages[i].archive_sha256, holder);
-    db_put_journal(farm->db, moment_wall_ms(), "release", digest_hex(&draft->digest).text);
-}
-
-static void draft_done(struct pool_task *task, void *context)
-{
-    struct farm *farm = context;
-    struct draft *draft = (struct draft *)task;
-    if (draft->result < 0) {
-        ctl_fail(draft->request, draft->result, &draft->diag);
-    } else {
-        record_draft(farm, draft);
-        ctl_finish(draft->request, FARM_EXIT_OK,
-                   json_pack("{s:s, s:I, s:s, s:i, s:i, s:s}", "release", draft->release->name, "sequence",
-                             (json_int_t)draft->release->sequence, "sha256", digest_hex(&draft->digest).text,
-                             "packages", (int)draft->release->npackages, "held", (int)draft->release->nheld,
-                             "text", draft->text.data));
-    }
-    draft_free(draft);
-}
-
-struct previous {
-    const char *name;
-    int64_t sequence;
-    struct digest signed_digest;
-    bool exists;
-};
-
-static int visit_previous(void *context, const struct db_release *row)
-{
-    struct previous *previous = context;
-    if (strcmp(row->state, "signed") == 0) { /* rows come by sequence */
-        previous->sequence = row->sequence;
-        previous->signed_digest = row->digest;
-    }
-    previous->exists = previous->exists || strcmp(row->name, previous->name) == 0;
-    return 0;
-}
-
-static void hold(struct release *release, const char *name, const char *reason)
-{
-    release->held = mem_grow(release->held, release->nheld + 1, sizeof *release->held);
-    release->held[release->nheld++] = (struct release_held){mem_string(name), mem_string(reason)};
-}
-
-static int add_packages(struct farm *farm, struct farm_plan *plan, struct release *release, bool allow_held,
-                        struct diag *diag)
-{
-    for (size_t i = 0; i < plan->plan->nnodes; i++) {
-        const struct plan_node *node = &plan->plan->nodes[i];
-        struct core_node_view view;
-        if (!core_node(farm->core, &plan->id, i, &view))
-            return diag_set(diag, FARM_E_STATE, "the plan was not built");
-        if (view.state != NODE_AGREED && !allow_held)
-            return diag_set(diag, FARM_E_REFUSED,
-                            "%s is %s, and a release has no gaps; \"farmctl why %s\" says what it waits for, "
-                            "--allow-held releases without it and lists it as held",
-                            node->id, node_state_name(view.state), node->id);
-        if (view.state != NODE_AGREED || node->rules.hold) {
-            hold(release, node->name, node->rules.hold ? "held by policy" : node_state_name(view.state));
-            continue;
-        }
-        release->packages = mem_grow(release->packages, release->npackages + 1, sizeof *release->packages);
-        struct release_package *package = &release->packages[release->npackages++];
-        memset(package, 0, sizeof *package);
-        int result = evidence_package(farm, plan, i, package, diag);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
-static int fill_header(struct farm *farm, struct farm_plan *plan, struct release *release, const char *name,
-                       int64_t expires_days, struct diag *diag)
-{
-    struct previous previous = {.name = name};
-    int result = db_each_release(farm->db, visit_previous, &previous, diag);
-    if (result < 0)
-        return result;
-    if (previous.exists)
-        return diag_set(diag, FARM_E_EXISTS, "release %s exists; choose another name", name);
-    result = trust_check_root(farm, diag);
-    if (result >= 0)
-        result = trust_refresh_directory(farm, diag);
-    if (result < 0)
-        return result;
-    release->name = mem_string(name);
-    release->sequence = previous.sequence + 1;
-    release->previous = previous.signed_digest;
-    release->created_ms = moment_wall_ms() / 1000 * 1000;
-    release->expires_ms = release->created_ms + (expires_days > 0 ? expires_days : EXPIRES_DAYS) * DAY_MS;
-    release->tree.url = mem_string(plan->plan->tree.url);
-    memcpy(release->tree.commit, plan->plan->tree.commit, sizeof release->tree.commit);
-    release->tree.sha256 = plan->plan->tree.sha256;
-    release->plan = plan->id;
-    release->policy = plan->plan->policy;
-    release->base = plan->plan->base;
-    release->root = farm->root->digest;
-    release->workers = farm->directory->digest;
-    release->planned = plan->plan->nnodes;
-    return 0;
-}
-
-void verb_release_draft(struct farm *farm, struct ctl_request *request)
-{
-    struct diag diag = DIAG_INIT;
-    const char *name = ctl_text(request, "name");
-    struct farm_plan *plan = plans_find(farm, ctl_text(request, "plan"), &diag);
-    struct release *release = release_new();
-    int64_t days = json_integer_value(json_object_get(ctl_params(request), "expires_days"));
-    int result = plan == NULL ? FARM_E_UNKNOWN : 0;
-    if (result >= 0 && (name == NULL || !identity_name_is_valid(view_text(name))))
-        result =
-            diag_set(&diag, FARM_E_USAGE, "a release's name is 1 to %d of a-z 0-9 . _ -", IDENTITY_NAME_MAX);
-    if (result >= 0)
-        result = fill_header(farm, plan, release, name, days, &diag);
-    CLEANUP_BUF struct buf workers = BUF_INIT;
-    if (result >= 0)
-        result = trust_directory_text(farm, &workers, &diag);
-    if (result >= 0)
-        result = add_packages(farm, plan, release, ctl_flag(request, "allow_held"), &diag);
-    if (result < 0) {
-        release_free(release);
-        ctl_fail(request, result, &diag);
-        return;
-    }
-    struct draft *draft = mem_zero(1, sizeof *draft);
-    draft->task.run = draft_run;
-    draft->task.done = draft_done;
-    draft->result = -ECANCELED;
-    draft->request = request;
-    draft->store = farm->store;
-    draft->state_dirfd = farm->state_dirfd;
-    draft->release = release;
-    draft->plan = plan;
-    draft->workers = workers;
-    workers = (struct buf)BUF_INIT;
-    pool_submit(farm->pool, &draft->task);
-}
-
-/* ---- show and list ---- */
 
 struct release_row {
     char name[IDENTITY_NAME_MAX + 1], state[16];
-    int64_t sequence;
+    int64_t sequence, created_ms;
     struct digest digest, plan;
 };
+
+static bool is_signed(const struct release_row *row)
+{
+    return strcmp(row->state, "signed") == 0;
+}
 
 static int visit_release(void *context, const struct db_release *row)
 {
@@ -242,93 +30,219 @@ static int visit_release(void *context, const struct db_release *row)
     snprintf(release->name, sizeof release->name, "%s", row->name);
     snprintf(release->state, sizeof release->state, "%s", row->state);
     release->sequence = row->sequence;
+    release->created_ms = row->created_ms;
     release->digest = row->digest;
     release->plan = row->plan;
     return 0;
 }
 
-static int find_release(struct farm *farm, struct ctl_request *request, struct release_row *ret,
-                        struct buf *ret_text, struct diag *diag)
+/* A release, its bytes, and what they say. */
+struct found {
+    struct release_row row;
+    struct buf text;
+    struct release *release;
+};
+
+static void found_done(struct found *found)
+{
+    buf_done(&found->text);
+    release_free(found->release);
+}
+
+static int find_release(struct farm *farm, struct ctl_request *request, struct found *ret, struct diag *diag)
 {
     const char *name = ctl_text(request, "release");
     if (name == NULL)
         return diag_set(diag, FARM_E_USAGE, "which release?");
-    int result = db_find_release(farm->db, name, visit_release, ret, diag);
+    int result = db_find_release(farm->db, name, visit_release, &ret->row, diag);
     if (result == 0)
         return diag_set(diag, FARM_E_UNKNOWN, "no release \"%s\"; \"farmctl release list\" names them", name);
-    return result < 0 ? result : store_get(farm->store, &ret->digest, RELEASE_SIZE_MAX, ret_text, diag);
+    if (result >= 0)
+        result = store_get(farm->store, &ret->row.digest, RELEASE_SIZE_MAX, &ret->text, diag);
+    return result < 0 ? result : release_parse(buf_view(&ret->text), RELEASE_FILE, &ret->release, diag);
 }
 
-static int add_signer(void *list, const char *signer, const char *signature)
+/* ---- who signed ---- */
+
+struct signers {
+    const struct role *role; /* NULL: no root is installed */
+    struct view text;
+    json_t *list;    /* {"key", "person" or null, "why"} */
+    json_t *persons; /* name -> true */
+};
+
+static int add_signer(void *context, const char *signer, const char *signature)
 {
-    (void)signature;
-    json_array_append_new(list, json_string(signer));
+    struct signers *signers = context;
+    struct diag diag = DIAG_INIT;
+    const char *person = signers->role == NULL ? NULL
+                                               : role_signer(signers->role, SSHSIG_NAMESPACE_RELEASE,
+                                                             signers->text, view_text(signature), &diag);
+    json_t *entry = json_pack("{s:s, s:s?}", "key", signer, "person", person);
+    if (person != NULL)
+        json_object_set_new(signers->persons, person, json_true());
+    else
+        json_object_set_new(entry, "why", json_string(diag.text));
+    json_array_append_new(signers->list, entry);
     return 0;
 }
+
+/* Persons of the role whose signature is not here; each once. */
+static json_t *missing_persons(const struct signers *signers)
+{
+    json_t *missing = json_array(), *seen = json_copy(signers->persons);
+    for (size_t i = 0; signers->role != NULL && i < signers->role->nkeys; i++) {
+        const char *person = signers->role->keys[i].person;
+        if (json_object_get(seen, person) == NULL)
+            json_array_append_new(missing, json_string(person));
+        json_object_set_new(seen, person, json_true());
+    }
+    json_decref(seen);
+    return missing;
+}
+
+static int add_signers(struct farm *farm, const struct found *found, json_t *body, struct diag *diag)
+{
+    struct signers signers = {.role = farm->root != NULL ? &farm->root->roles[ROLE_RELEASE] : NULL,
+                              .text = buf_view(&found->text),
+                              .list = json_array(),
+                              .persons = json_object()};
+    int result = db_each_signature_of(farm->db, found->row.name, add_signer, &signers, diag);
+    json_object_set_new(body, "signatures", json_integer((json_int_t)json_object_size(signers.persons)));
+    json_object_set_new(body, "threshold", json_integer(signers.role != NULL ? signers.role->threshold : 0));
+    json_object_set_new(body, "missing", missing_persons(&signers));
+    json_object_set_new(body, "signers", signers.list);
+    json_decref(signers.persons);
+    return result;
+}
+
+/* ---- show and list ---- */
 
 void verb_release_show(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_JSON json_t *body = NULL;
-    struct release_row row;
-    json_t *signers = json_array();
-    int result = find_release(farm, request, &row, &text, &diag);
+    CLEANUP(found_done) struct found found = {.release = NULL};
+    json_t *document = NULL, *body = json_object();
+    int result = find_release(farm, request, &found, &diag);
     if (result >= 0)
-        result = json_read(buf_view(&text), RELEASE_FILE, RELEASE_SIZE_MAX, &body, &diag);
+        result = json_read(buf_view(&found.text), RELEASE_FILE, RELEASE_SIZE_MAX, &document, &diag);
     if (result >= 0)
-        result = db_each_signature_of(farm->db, row.name, add_signer, signers, &diag);
+        result = add_signers(farm, &found, body, &diag);
     if (result < 0) {
-        json_decref(signers);
+        json_decref(document);
+        json_decref(body);
         ctl_fail(request, result, &diag);
         return;
     }
-    ctl_finish(request, FARM_EXIT_OK,
-               json_pack("{s:s, s:s, s:s, s:o, s:i, s:O, s:s}", "release", row.name, "state", row.state,
-                         "sha256", digest_hex(&row.digest).text, "signers", signers, "threshold",
-                         farm->root != NULL ? (int)farm->root->roles[ROLE_RELEASE].threshold : 0, "document",
-                         body, "text", text.data));
+    json_object_set_new(body, "release", json_string(found.row.name));
+    json_object_set_new(body, "state", json_string(found.row.state));
+    json_object_set_new(body, "sequence", json_integer(found.row.sequence));
+    json_object_set_new(body, "sha256", json_digest(&found.row.digest));
+    json_object_set_new(body, "plan", json_digest(&found.row.plan));
+    json_object_set_new(body, "log", export_log_report(farm, found.release));
+    json_object_set_new(body, "document", document);
+    json_object_set_new(body, "text", json_string(found.text.data));
+    ctl_finish(request, FARM_EXIT_OK, body);
 }
 
-static int list_release(void *list, const struct db_release *row)
+static int count_signature(void *context, const char *signer, const char *signature)
 {
-    json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "release", row->name, "sequence",
-                                          (json_int_t)row->sequence, "state", row->state, "sha256",
-                                          digest_hex(&row->digest).text, "plan", digest_hex(&row->plan).text,
-                                          "created", moment_format(row->created_ms).text));
+    (void)signer;
+    (void)signature;
+    (*(int *)context)++;
     return 0;
+}
+
+struct listing {
+    struct farm *farm;
+    json_t *list;
+    struct diag *diag;
+};
+
+static int list_release(void *context, const struct db_release *row)
+{
+    struct listing *listing = context;
+    int signatures = 0;
+    int result =
+        db_each_signature_of(listing->farm->db, row->name, count_signature, &signatures, listing->diag);
+    json_array_append_new(
+        listing->list, json_pack("{s:s, s:I, s:s, s:i, s:s, s:s, s:s}", "release", row->name, "sequence",
+                                 (json_int_t)row->sequence, "state", row->state, "signatures", signatures,
+                                 "sha256", digest_hex(&row->digest).text, "plan", digest_hex(&row->plan).text,
+                                 "created", moment_format(row->created_ms).text));
+    return result < 0 ? result : 0;
 }
 
 void verb_release_list(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    json_t *list = json_array();
-    int result = db_each_release(farm->db, list_release, list, &diag);
+    struct listing listing = {farm, json_array(), &diag};
+    int result = db_each_release(farm->db, list_release, &listing, &diag);
     if (result >= 0) {
-        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "releases", list));
+        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "releases", listing.list));
         return;
     }
-    json_decref(list);
+    json_decref(listing.list);
     ctl_fail(request, result, &diag);
 }
 
 /* ---- submit ---- */
 
-struct signature_list {
-    struct view views[ROOT_SIGNATURES_MAX];
-    char *texts[ROOT_SIGNATURES_MAX];
-    size_t count;
-};
-
-static int collect_signature(void *context, const char *signer, const char *signature)
+static int find_last_signed(void *context, const struct db_release *row)
 {
-    struct signature_list *list = context;
-    (void)signer;
-    if (list->count == ROOT_SIGNATURES_MAX)
-        return 0;
-    list->texts[list->count] = mem_string(signature);
-    list->views[list->count] = view_text(list->texts[list->count]);
-    list->count++;
+    if (strcmp(row->state, "signed") == 0) /* rows come by sequence */
+        *(int64_t *)context = row->sequence;
+    return 0;
+}
+
+/* A draft can be overtaken: by another release, by another root, by time. */
+static int check_current(struct farm *farm, const struct found *found, struct diag *diag)
+{
+    const struct release *release = found->release;
+    int64_t last = 0, now = moment_wall_ms();
+    int result = db_each_release(farm->db, find_last_signed, &last, diag);
+    if (result < 0)
+        return result;
+    if (release->sequence != last + 1)
+        return diag_set(diag, FARM_E_STALE,
+                        "another release was signed as number %lld meanwhile; draft this one again",
+                        (long long)release->sequence); /* S6 */
+    if (!digest_equal(&release->root, &farm->root->digest))
+        return diag_set(
+            diag, FARM_E_STALE,
+            "another version of the trust root was installed since this was drafted; draft it again");
+    if (release->expires_ms <= now)
+        return diag_set(diag, FARM_E_STALE, "this draft expired at %s; draft it again",
+                        moment_format(release->expires_ms).text); /* S5 */
+    for (size_t i = 0; i < release->nwaivers; i++)
+        if ((result = waiver_check(&release->waivers[i], farm->root, now, diag)) < 0) /* S12 */
+            return diag_wrap(diag, result, "the draft holds a waiver that is no longer good, draft it again");
+    return 0;
+}
+
+/* A genuine late dissent reopens a verdict until the release is signed. */
+static int check_undisputed(struct farm *farm, const struct found *found, json_t *notes, struct diag *diag)
+{
+    struct farm_plan *plan = plans_get(farm, &found->row.plan);
+    for (size_t i = 0; plan != NULL && i < found->release->npackages; i++) {
+        const struct release_package *package = &found->release->packages[i];
+        CLEANUP_FREE char *id = mem_format("%s/%s", package->tier, package->name);
+        struct core_node_view view;
+        size_t node = plan_find(plan->plan, view_text(id));
+        if (node == SIZE_MAX || !core_node(farm->core, &plan->id, node, &view))
+            continue; /* of a plan that was cancelled: there is nothing newer to compare with */
+        if (view.state != NODE_AGREED || !digest_equal(&view.verdict.payload, &package->payload))
+            return diag_set(
+                diag, FARM_E_STALE,
+                "%s is %s since the draft was made, and cannot be signed like this; \"farmctl why "
+                "%s\" says more, then draft again",
+                id, node_state_name(view.state), id);
+        if (view.verdict.dissent > package->dissent)
+            json_array_append_new(notes,
+                                  json_sprintf("%s: %u operators dissent now, the draft says %u; draft "
+                                               "again to have that in the release",
+                                               id, view.verdict.dissent, package->dissent));
+    }
     return 0;
 }
 
@@ -338,77 +252,100 @@ static int check_signature(struct farm *farm, struct view armored, struct view t
 {
     const struct role *role = &farm->root->roles[ROLE_RELEASE];
     int result = sshsig_verify(armored, SSHSIG_NAMESPACE_RELEASE, text, ret, diag);
-    if (result < 0)
-        return result;
-    for (size_t i = 0; i < role->nkeys; i++)
-        if (ssh_public_key_equal(&role->keys[i].key, &ret->key))
-            return 0;
-    return diag_set(diag, FARM_E_SIGNATURE,
-                    "the signature is good, but its key is not one of the release role's");
+    if (result >= 0 && role_signer(role, SSHSIG_NAMESPACE_RELEASE, text, armored, diag) == NULL)
+        result = FARM_E_SIGNATURE;
+    return result;
 }
 
-static int submit(struct farm *farm, const struct release_row *row, struct view armored, struct view text,
-                  size_t *ret_persons, bool *ret_enough, struct diag *diag)
+/* Persons of the role whose signature stands under it, each once (S14). */
+static int count_persons(struct farm *farm, const struct found *found, size_t *ret, struct diag *diag)
+{
+    CLEANUP_JSON json_t *body = json_object();
+    int result = add_signers(farm, found, body, diag);
+    if (result >= 0)
+        *ret = (size_t)json_integer_value(json_object_get(body, "signatures"));
+    return result < 0 ? result : 0;
+}
+
+static int add_signature(struct farm *farm, const struct found *found, struct view armored,
+                         size_t *ret_persons, struct diag *diag)
 {
     struct sshsig signature;
-    struct signature_list list = {.count = 0};
-    struct previous previous = {.name = row->name};
-    if (farm->root == NULL)
-        return diag_set(diag, FARM_E_STATE, "no trust root is installed");
-    int result = db_each_release(farm->db, visit_previous, &previous, diag);
-    if (result >= 0 && strcmp(row->state, "signed") != 0 && row->sequence != previous.sequence + 1)
-        return diag_set(diag, FARM_E_STALE,
-                        "another release was signed as number %lld meanwhile; draft this one again",
-                        (long long)row->sequence);
-    if (result >= 0)
-        result = check_signature(farm, armored, text, &signature, diag);
+    int result = check_signature(farm, armored, buf_view(&found->text), &signature, diag);
     if (result < 0)
         return result;
     char signer[2 * KEYS_PUBLIC_SIZE + 1];
     hex_encode(signature.key.key.bytes, KEYS_PUBLIC_SIZE, signer);
     CLEANUP_FREE char *copy = view_string(armored);
-    db_put_release_signature(farm_write(farm), row->name, signer, copy);
-    result = db_each_signature_of(farm->db, row->name, collect_signature, &list, diag);
+    db_put_release_signature(farm_write(farm), found->row.name, signer, copy);
+    return count_persons(farm, found, ret_persons, diag);
+}
+
+static void log_waiver(struct farm *farm, const struct waiver *waiver)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    waiver_write(waiver, &text);
+    struct logentry entry = {
+        .kind = LOG_WAIVER, .name = waiver->package, .sha256 = digest_of(buf_view(&text))};
+    (void)journal_add(farm, &entry);
+}
+
+static void record_signed(struct farm *farm, const struct found *found, size_t persons)
+{
+    const struct release_row *row = &found->row;
+    struct db_release signed_row = {.name = row->name,
+                                    .state = "signed",
+                                    .sequence = row->sequence,
+                                    .digest = row->digest,
+                                    .plan = row->plan,
+                                    .created_ms = row->created_ms};
+    struct logentry entry = {
+        .kind = LOG_RELEASE, .name = row->name, .version = row->sequence, .sha256 = row->digest};
+    db_put_release(farm_write(farm), &signed_row);
+    (void)journal_add(farm, &entry);
+    for (size_t i = 0; i < found->release->nwaivers; i++)
+        log_waiver(farm, &found->release->waivers[i]);
+    log_info("release %s is signed persons=%zu", row->name, persons);
+}
+
+static int submit(struct farm *farm, struct found *found, const char *signature, size_t *ret_persons,
+                  json_t *notes, struct diag *diag)
+{
+    int result = 0;
+    if (signature == NULL)
+        return diag_set(diag, FARM_E_USAGE, "no signature was given");
+    if (farm->root == NULL)
+        return diag_set(diag, FARM_E_STATE, "no trust root is installed");
+    if (!is_signed(&found->row)) {
+        result = check_current(farm, found, diag);
+        if (result >= 0)
+            result = check_undisputed(farm, found, notes, diag);
+    }
     if (result >= 0)
-        *ret_enough =
-            role_verify(&farm->root->roles[ROLE_RELEASE], role_name_text(ROLE_RELEASE),
-                        SSHSIG_NAMESPACE_RELEASE, text, list.views, list.count, ret_persons, NULL) >= 0;
-    if (result >= 0 && !*ret_enough)
-        *ret_persons = list.count;
-    for (size_t i = 0; i < list.count; i++)
-        free(list.texts[i]);
-    return result < 0 ? result : 0;
+        result = add_signature(farm, found, view_text(signature), ret_persons, diag);
+    if (result >= 0 && *ret_persons >= farm->root->roles[ROLE_RELEASE].threshold && !is_signed(&found->row)) {
+        record_signed(farm, found, *ret_persons);
+        snprintf(found->row.state, sizeof found->row.state, "signed");
+    }
+    return result;
 }
 
 void verb_release_submit(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    struct release_row row;
+    CLEANUP(found_done) struct found found = {.release = NULL};
+    json_t *notes = json_array();
     size_t persons = 0;
-    bool enough = false;
-    const char *signature = ctl_text(request, "signature");
-    int result = find_release(farm, request, &row, &text, &diag);
-    if (result >= 0 && signature == NULL)
-        result = diag_set(&diag, FARM_E_USAGE, "no signature was given");
+    int result = find_release(farm, request, &found, &diag);
     if (result >= 0)
-        result = submit(farm, &row, view_text(signature), buf_view(&text), &persons, &enough, &diag);
+        result = submit(farm, &found, ctl_text(request, "signature"), &persons, notes, &diag);
     if (result < 0) {
+        json_decref(notes);
         ctl_fail(request, result, &diag);
         return;
     }
-    if (enough) {
-        struct db_release signed_row = {.name = row.name,
-                                        .state = "signed",
-                                        .sequence = row.sequence,
-                                        .digest = row.digest,
-                                        .plan = row.plan,
-                                        .created_ms = moment_wall_ms()};
-        db_put_release(farm_write(farm), &signed_row);
-        log_info("release %s is signed persons=%zu", row.name, persons);
-    }
     ctl_finish(request, FARM_EXIT_OK,
-               json_pack("{s:s, s:i, s:i, s:s}", "release", row.name, "signatures", (int)persons, "threshold",
-                         (int)farm->root->roles[ROLE_RELEASE].threshold, "state",
-                         enough ? "signed" : "draft"));
+               json_pack("{s:s, s:i, s:i, s:s, s:o}", "release", found.row.name, "signatures", (int)persons,
+                         "threshold", (int)farm->root->roles[ROLE_RELEASE].threshold, "state",
+                         found.row.state, "notes", notes));
 }
