@@ -25,7 +25,7 @@ size_t agent_free_slots(const struct agent *agent)
 
 bool agent_is_paused(const struct agent *agent)
 {
-    return agent->paused_by_owner || agent->paused_by_farm;
+    return agent->paused_by_owner || agent->paused_by_farm || agent->hindrance[0] != '\0';
 }
 
 void agent_mode_changed(struct agent *agent, const char *text)
@@ -100,6 +100,10 @@ static const char *mode_name(const struct agent *agent)
         return "stopping";
     if (agent->draining)
         return "draining";
+    if (alarm_is_set(&agent->alarm))
+        return "alarm";
+    if (agent->hindrance[0] != '\0')
+        return "taking no leases";
     return agent_is_paused(agent) ? "paused" : "running";
 }
 
@@ -117,15 +121,21 @@ static void write_status(struct agent *agent, const char *mode)
         slots[i] = (struct tally_slot){slot_state_name(views[i].state), views[i].node, nonces[i].text,
                                        now - views[i].since_ms};
     }
-    const struct tally_now shown = {agent->shop->conf.name,
-                                    agent->shop->conf.operator_name,
-                                    agent->shop->conf.coordinator,
-                                    mode,
-                                    agent->connection,
-                                    moment_wall_ms(),
-                                    agent->answers.count,
-                                    slots,
-                                    agent->nslots};
+    CLEANUP_BUF struct buf trust = BUF_INIT, log = BUF_INIT;
+    trust_describe(agent->shop->trust, &trust);
+    witness_describe(&agent->log.witness, &log);
+    const struct tally_now shown = {.worker = agent->shop->conf.name,
+                                    .operator_name = agent->shop->conf.operator_name,
+                                    .coordinator = agent->shop->conf.coordinator,
+                                    .mode = mode,
+                                    .connection = agent->connection,
+                                    .hindrance = agent->hindrance,
+                                    .trust = trust.data,
+                                    .log = log.data,
+                                    .written_ms = moment_wall_ms(),
+                                    .spooled = agent->answers.count,
+                                    .slots = slots,
+                                    .nslots = agent->nslots};
     tally_write(&agent->tally, &shown, &text);
     if (tally_save(agent->shop->state_dirfd, buf_view(&text), &why) < 0)
         log_warning("%s", why.text);
@@ -143,6 +153,8 @@ static void on_down(struct agent *agent, const char *text)
     snprintf(agent->connection, sizeof agent->connection, "%s", text);
     agent->welcomed = false;
     agent->status_changed = true;
+    agent_log_down(agent);
+    agent_trust_down(agent);
 }
 
 static void on_up(struct agent *agent)
@@ -175,15 +187,19 @@ static int take_link(struct agent *agent, struct diag *diag)
     return 0;
 }
 
-static void take_notes(struct agent *agent)
+static void take_items(struct agent *agent)
 {
-    for (struct note *note; (note = outbox_take(agent->outbox)) != NULL;)
-        agent_on_note(agent, note);
+    for (struct outbox_item *item; (item = outbox_take(agent->outbox)) != NULL;)
+        agent_on_item(agent, item);
 }
 
 static void do_due(struct agent *agent, int64_t now)
 {
+    agent_look_for_clearance(agent, now);
+    agent_trust_turn(agent, now);
+    agent_log_turn(agent, now);
     if (agent->welcomed && now >= agent->heartbeat_due_ms) {
+        agent_judge(agent, now); /* things expire */
         agent_say_heartbeat(agent);
         agent->heartbeat_due_ms = now + agent->heartbeat_ms;
         answers_resend_older(&agent->answers, now - AGENT_RESEND_MS);
@@ -212,8 +228,9 @@ static int timeout_of(const struct agent *agent, int64_t now)
         due = agent->status_due_ms;
     if (agent->hello_due_ms != 0 && agent->hello_due_ms < due)
         due = agent->hello_due_ms;
-    if (agent->draining && now + AGENT_STATUS_MS < due)
+    if ((agent->draining || alarm_is_set(&agent->alarm)) && now + AGENT_STATUS_MS < due)
         due = now + AGENT_STATUS_MS;
+    due = agent_log_due(agent, agent_trust_due(agent, due));
     return due > now ? (int)(due - now) : 0;
 }
 
@@ -241,8 +258,9 @@ static int loop(struct agent *agent, struct diag *diag)
             error = take_link(agent, diag);
         if (error < 0)
             return error;
-        take_notes(agent);
+        take_items(agent);
         take_signals(agent);
+        agent_let_go(agent);
         do_due(agent, moment_steady_ms());
     }
     return 0;
@@ -346,6 +364,7 @@ static int connect_link(struct agent *agent, struct diag *diag)
 static void agent_done(struct agent *agent)
 {
     stop_slots(agent);
+    agent_errand_end(agent->trust.errand);
     for (size_t i = 0; i < agent->nwaiting; i++)
         lease_free(agent->waiting[i], agent->shop);
     free(agent->waiting);
@@ -354,6 +373,8 @@ static void agent_done(struct agent *agent)
     outbox_free(agent->outbox);
     link_client_free(agent->link);
     answers_done(&agent->answers);
+    witness_done(&agent->log.witness);
+    alarm_done(&agent->alarm);
     free(agent->bulk_endpoint);
 }
 
@@ -367,6 +388,8 @@ int agent_run(struct workshop *shop, int signal_fd, struct diag *diag)
                           .status_changed = true,
                           .tally = tally_load(shop->state_dirfd, moment_wall_ms())};
     int error = start_slots(&agent, diag);
+    if (error >= 0)
+        error = agent_guard_load(&agent, diag);
     if (error >= 0)
         error = load_answers(&agent, diag);
     if (error >= 0)

@@ -98,12 +98,23 @@ void agent_say_heartbeat(struct agent *agent)
     say(agent, WIRE_HEARTBEAT, &beat.base);
 }
 
+/* Words may quote what others wrote; the catalogue takes no control characters. */
+static char *clean_text(const char *text)
+{
+    char *clean = mem_string(text);
+    for (char *c = clean; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+            *c = '?';
+    return clean;
+}
+
 void agent_say_status(struct agent *agent, const char *text)
 {
     Wire__Status status = WIRE__STATUS__INIT;
+    CLEANUP_FREE char *clean = clean_text(text);
     status.paused = agent_is_paused(agent);
     status.draining = agent->draining;
-    status.text = wire_text(text);
+    status.text = clean;
     say(agent, WIRE_STATUS, &status.base);
 }
 
@@ -118,10 +129,7 @@ void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wir
                   const char *text)
 {
     Wire__LeaseRefuse refuse = WIRE__LEASE_REFUSE__INIT;
-    CLEANUP_FREE char *clean = mem_string(text);
-    for (char *c = clean; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
-            *c = '?';
+    CLEANUP_FREE char *clean = clean_text(text);
     refuse.nonce = nonce_bytes(nonce);
     refuse.reason = (Wire__RefuseReason)reason;
     refuse.text = clean;
@@ -142,4 +150,31 @@ int agent_send_answer(struct agent *agent, const struct spool_entry *entry)
     if (!digest_is_zero(&entry->log))
         result.log = wire_digest(&entry->log);
     return say(agent, WIRE_RESULT, &result.base);
+}
+
+int agent_say_log_ask(struct agent *agent, const struct witness_ask *ask)
+{
+    Wire__LogAsk message = WIRE__LOG_ASK__INIT;
+    message.known_size = ask->known.size;
+    message.positions = (uint64_t *)ask->positions;
+    message.n_positions = ask->npositions;
+    return say(agent, WIRE_LOG_ASK, &message.base);
+}
+
+void agent_say_cosign(struct agent *agent, const struct checkpoint *checkpoint, uint64_t time_s,
+                      const struct signature *signature)
+{
+    Wire__Cosign cosign = WIRE__COSIGN__INIT;
+    cosign.size = checkpoint->size;
+    cosign.root = wire_digest(&checkpoint->root);
+    cosign.time_s = time_s;
+    cosign.signature = wire_bytes(view_of(signature->bytes, sizeof signature->bytes));
+    say(agent, WIRE_COSIGN, &cosign.base);
+}
+
+int agent_say_trust_ask(struct agent *agent, uint64_t root_version)
+{
+    Wire__TrustAsk ask = WIRE__TRUST_ASK__INIT;
+    ask.root_version = root_version;
+    return say(agent, WIRE_TRUST_ASK, &ask.base);
 }

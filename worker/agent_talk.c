@@ -53,6 +53,15 @@ static void forget(struct agent *agent, struct answer *answer)
     agent->status_changed = true;
 }
 
+void agent_let_go(struct agent *agent)
+{
+    struct answer *answer = answers_first(&agent->answers, ANSWER_ACKNOWLEDGED);
+    if (answer == NULL || !agent_log_save(agent))
+        return;
+    for (; answer != NULL; answer = answers_first(&agent->answers, ANSWER_ACKNOWLEDGED))
+        forget(agent, answer);
+}
+
 /* ---- being told ---- */
 
 static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
@@ -84,8 +93,11 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
     log_info("connected to %s as %s of %s; waiting for work", control, agent->shop->conf.name,
              agent->shop->conf.operator_name);
     answers_resend(&agent->answers);
+    agent_trust_welcome(agent, moment_steady_ms());
+    agent_log_welcome(agent, moment_steady_ms());
+    agent_judge(agent, moment_steady_ms());
     if (agent_is_paused(agent) || agent->draining)
-        agent_say_status(agent, "");
+        agent_say_status(agent, agent->hindrance);
     agent_move_answers(agent, moment_steady_ms());
 }
 
@@ -95,6 +107,8 @@ static const char *why_not(const struct agent *agent, enum wire_refuse_reason *r
     *ret_reason = WIRE_REFUSE_PAUSED;
     if (agent->draining)
         return "this worker finishes what it has and leaves";
+    if (agent->hindrance[0] != '\0')
+        return agent->hindrance;
     if (agent_is_paused(agent))
         return "this worker is paused";
     *ret_reason = WIRE_REFUSE_BUSY;
@@ -127,7 +141,7 @@ static struct lease *take_waiting(struct agent *agent, size_t index)
 
 void agent_assign(struct agent *agent)
 {
-    for (size_t i = 0; i < agent->nslots && agent->nwaiting > 0; i++) {
+    for (size_t i = 0; !agent->settling && i < agent->nslots && agent->nwaiting > 0; i++) {
         struct diag why = DIAG_INIT;
         if (!agent->idle[i])
             continue;
@@ -203,6 +217,7 @@ static void count_ack(struct agent *agent, const struct spool_entry *entry, cons
         return;
     case WIRE_ACK_REFUSED:
         agent->tally.refused++;
+        tally_add_refusal(&agent->tally, moment_wall_ms(), entry->node, ack->text);
         log_error("result of %s for lease %.8s is refused: %s", entry->node, lease, ack->text);
         return;
     case WIRE_ACK_AGAIN:
@@ -217,7 +232,7 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
     struct digest bytes = wire_get_digest(&ack->nonce);
     memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
     struct answer *answer = answers_find(&agent->answers, &nonce);
-    if (answer == NULL || ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
+    if (answer == NULL || answer->stage == ANSWER_ACKNOWLEDGED || ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
         return;
     if (ack->code == WIRE__ACK_CODE__ACK_AGAIN) {
         log_info("the coordinator asks for the files of %s again", answer->entry->node);
@@ -229,8 +244,11 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
         answer->asked_again = true;
         return;
     }
+    if (!agent_log_on_ack(agent, answer->entry, ack, moment_steady_ms()))
+        return;
     count_ack(agent, answer->entry, ack);
-    forget(agent, answer);
+    answer->stage = ANSWER_ACKNOWLEDGED; /* agent_let_go, at the end of this turn */
+    agent->status_changed = true;
 }
 
 static void on_order(struct agent *agent, const Wire__Order *order)
@@ -308,36 +326,42 @@ void agent_on_frame(struct agent *agent, struct view frame)
     case WIRE_REFUSED:
         on_refused(agent, message->refused);
         break;
+    case WIRE_LOG_ANSWER:
+        agent_log_on_answer(agent, message->log_answer, moment_steady_ms());
+        break;
+    case WIRE_TRUST_ANSWER:
+        agent_trust_on_answer(agent, message->trust_answer, moment_steady_ms());
+        break;
     }
     wire_free(message);
 }
 
-/* ---- notes of the slots ---- */
+/* ---- what the slots hand over ---- */
 
-static void on_delivered(struct agent *agent, const struct note *note)
+static void on_delivered(struct agent *agent, const struct outbox_item *item)
 {
-    struct answer *answer = answers_find(&agent->answers, &note->nonce);
+    struct answer *answer = answers_find(&agent->answers, &item->nonce);
     if (answer != NULL && answer->stage == ANSWER_UPLOADING)
         answer->stage = ANSWER_UPLOADED;
     agent_move_answers(agent, moment_steady_ms());
 }
 
-static void on_dropped(struct agent *agent, const struct note *note)
+static void on_dropped(struct agent *agent, const struct outbox_item *item)
 {
-    struct answer *answer = answers_find(&agent->answers, &note->nonce);
-    log_error("the result of %s for lease %.8s is given up: %s", note->node,
-              spool_nonce_text(&note->nonce).text, note->text);
-    agent_refuse(agent, &note->nonce, WIRE_REFUSE_INPUT, note->text); /* so that nobody waits for it */
+    struct answer *answer = answers_find(&agent->answers, &item->nonce);
+    log_error("the result of %s for lease %.8s is given up: %s", item->node,
+              spool_nonce_text(&item->nonce).text, item->text);
+    agent_refuse(agent, &item->nonce, WIRE_REFUSE_INPUT, item->text); /* so that nobody waits for it */
     if (answer != NULL)
         forget(agent, answer);
 }
 
 /* The time of a failed build was donated too. */
-static void on_answered(struct agent *agent, struct note *note)
+static void on_answered(struct agent *agent, struct outbox_item *item)
 {
-    struct slot_view view = slot_look(agent->slots[note->slot]);
+    struct slot_view view = slot_look(agent->slots[item->slot]);
     agent->tally.build_ms += moment_steady_ms() - view.since_ms;
-    answers_add(&agent->answers, STEAL(note->entry), ANSWER_UPLOADING);
+    answers_add(&agent->answers, STEAL(item->entry), ANSWER_UPLOADING);
     agent->status_changed = true;
 }
 
@@ -355,31 +379,34 @@ static void on_idle(struct agent *agent, unsigned slot)
         answer->stage = ANSWER_KEPT;
 }
 
-void agent_on_note(struct agent *agent, struct note *note)
+void agent_on_item(struct agent *agent, struct outbox_item *item)
 {
-    switch (note->kind) {
-    case NOTE_PROGRESS:
+    switch (item->kind) {
+    case OUTBOX_PROGRESS:
         if (agent->welcomed) {
             struct diag why = DIAG_INIT;
-            if (link_client_send_buf(agent->link, &note->frame, &why) < 0)
+            if (link_client_send_buf(agent->link, &item->frame, &why) < 0)
                 log_debug("progress was not sent: %s", why.text);
         }
         break;
-    case NOTE_RETURNED:
-        agent_refuse(agent, &note->nonce, note->reason, note->text);
+    case OUTBOX_RETURNED:
+        agent_refuse(agent, &item->nonce, item->reason, item->text);
         break;
-    case NOTE_ANSWERED:
-        on_answered(agent, note);
+    case OUTBOX_ANSWERED:
+        on_answered(agent, item);
         break;
-    case NOTE_DELIVERED:
-        on_delivered(agent, note);
+    case OUTBOX_DELIVERED:
+        on_delivered(agent, item);
         break;
-    case NOTE_DROPPED:
-        on_dropped(agent, note);
+    case OUTBOX_DROPPED:
+        on_dropped(agent, item);
         break;
-    case NOTE_IDLE:
-        on_idle(agent, note->slot);
+    case OUTBOX_IDLE:
+        on_idle(agent, item->slot);
+        break;
+    case OUTBOX_DIRECTORY:
+        agent_trust_on_listing(agent, item, moment_steady_ms());
         break;
     }
-    note_free(note);
+    outbox_item_free(item);
 }

@@ -2,14 +2,14 @@
 /*
  * Answers: what the main thread knows of results that the coordinator has not acknowledged. The spool is the
  * truth on disk; this is how far each has come: waiting for its upload, being uploaded by a slot, uploaded,
- * sent.
+ * sent, acknowledged (and about to leave the spool).
  */
 #ifndef FARM_ANSWERS_H
 #define FARM_ANSWERS_H
 
 #include "spool.h"
 
-enum answer_stage { ANSWER_KEPT, ANSWER_UPLOADING, ANSWER_UPLOADED, ANSWER_SENT };
+enum answer_stage { ANSWER_KEPT, ANSWER_UPLOADING, ANSWER_UPLOADED, ANSWER_SENT, ANSWER_ACKNOWLEDGED };
 
 struct answer {
     struct spool_entry *entry; /* owned */

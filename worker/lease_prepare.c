@@ -35,11 +35,8 @@ enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *
                  digest_hex(base).text);
         return give_back(lease, WIRE_REFUSE_BASE);
     }
-    if (shop->root != NULL && !root_allows_base(shop->root, base)) {
-        diag_set(diag, FARM_E_REFUSED, "the trust root (version %lld) does not allow the base %s",
-                 (long long)shop->root->version, digest_hex(base).text);
+    if (trust_check_base(shop->trust, base, diag) < 0)
         return give_back(lease, WIRE_REFUSE_BASE);
-    }
     if (!worker_conf_allows_tree(&shop->conf, view_text(lease->tree_pin.url))) {
         diag_set(diag, FARM_E_REFUSED,
                  "the package tree %.300s is not one that this worker builds ([allow] trees in "

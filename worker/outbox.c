@@ -8,26 +8,27 @@
 
 struct outbox {
     pthread_mutex_t lock;
-    struct note *first, **last;
+    struct outbox_item *first, **last;
     int fd; /* eventfd: more than zero while the queue is not empty */
 };
 
-struct note *note_new(enum note_kind kind, unsigned slot)
+struct outbox_item *outbox_item_new(enum outbox_kind kind, unsigned slot)
 {
-    struct note *note = mem_zero(1, sizeof *note);
-    note->kind = kind;
-    note->slot = slot;
-    return note;
+    struct outbox_item *item = mem_zero(1, sizeof *item);
+    item->kind = kind;
+    item->slot = slot;
+    return item;
 }
 
-struct note *note_free(struct note *note)
+struct outbox_item *outbox_item_free(struct outbox_item *item)
 {
-    if (note != NULL) {
-        free(note->text);
-        free(note->node);
-        buf_done(&note->frame);
-        spool_entry_free(note->entry);
-        free(note);
+    if (item != NULL) {
+        free(item->text);
+        free(item->node);
+        buf_done(&item->frame);
+        spool_entry_free(item->entry);
+        free(item->listing);
+        free(item);
     }
     return NULL;
 }
@@ -47,8 +48,8 @@ struct outbox *outbox_free(struct outbox *outbox)
 {
     if (outbox == NULL)
         return NULL;
-    for (struct note *note; (note = outbox_take(outbox)) != NULL;)
-        note_free(note);
+    for (struct outbox_item *item; (item = outbox_take(outbox)) != NULL;)
+        outbox_item_free(item);
     close(outbox->fd);
     pthread_mutex_destroy(&outbox->lock);
     free(outbox);
@@ -60,29 +61,29 @@ int outbox_fd(const struct outbox *outbox)
     return outbox->fd;
 }
 
-void outbox_post(struct outbox *outbox, struct note *note)
+void outbox_post(struct outbox *outbox, struct outbox_item *item)
 {
     pthread_mutex_lock(&outbox->lock);
-    note->next = NULL;
-    *outbox->last = note;
-    outbox->last = &note->next;
+    item->next = NULL;
+    *outbox->last = item;
+    outbox->last = &item->next;
     pthread_mutex_unlock(&outbox->lock);
     (void)!write(outbox->fd, &(uint64_t){1}, sizeof(uint64_t)); /* fails only when it is readable anyway */
 }
 
-struct note *outbox_take(struct outbox *outbox)
+struct outbox_item *outbox_take(struct outbox *outbox)
 {
     pthread_mutex_lock(&outbox->lock);
-    struct note *note = outbox->first;
-    if (note == NULL) {
+    struct outbox_item *item = outbox->first;
+    if (item == NULL) {
         uint64_t count;
         (void)!read(outbox->fd, &count, sizeof count);
     } else {
-        outbox->first = note->next;
+        outbox->first = item->next;
         if (outbox->first == NULL)
             outbox->last = &outbox->first;
-        note->next = NULL;
+        item->next = NULL;
     }
     pthread_mutex_unlock(&outbox->lock);
-    return note;
+    return item;
 }

@@ -52,15 +52,15 @@ static void feed(struct slot *slot, enum slot_event event)
     pthread_mutex_unlock(&slot->lock);
 }
 
-static void post_text(struct slot *slot, enum note_kind kind, const struct lease_nonce *nonce,
+static void post_text(struct slot *slot, enum outbox_kind kind, const struct lease_nonce *nonce,
                       const char *node, enum wire_refuse_reason reason, const char *text)
 {
-    struct note *note = note_new(kind, slot->index);
-    note->nonce = *nonce;
-    note->node = mem_string(node);
-    note->reason = reason;
-    note->text = text != NULL ? mem_string(text) : NULL;
-    outbox_post(slot->host.outbox, note);
+    struct outbox_item *item = outbox_item_new(kind, slot->index);
+    item->nonce = *nonce;
+    item->node = mem_string(node);
+    item->reason = reason;
+    item->text = text != NULL ? mem_string(text) : NULL;
+    outbox_post(slot->host.outbox, item);
 }
 
 /* ---- watching a lease ---- */
@@ -102,14 +102,14 @@ static void on_progress(void *context, enum wire_phase phase, uint64_t offset, s
     progress.phase = (Wire__Phase)phase;
     progress.log_offset = offset;
     progress.log_tail = wire_bytes(tail);
-    struct note *note = note_new(NOTE_PROGRESS, slot->index);
+    struct outbox_item *item = outbox_item_new(OUTBOX_PROGRESS, slot->index);
     struct diag why = DIAG_INIT;
-    if (wire_encode(WIRE_PROGRESS, &progress.base, &note->frame, &why) < 0) {
+    if (wire_encode(WIRE_PROGRESS, &progress.base, &item->frame, &why) < 0) {
         log_debug("progress: %s", why.text);
-        note_free(note);
+        outbox_item_free(item);
         return;
     }
-    outbox_post(slot->host.outbox, note);
+    outbox_post(slot->host.outbox, item);
 }
 
 /* ---- the bulk connection ---- */
@@ -158,7 +158,7 @@ static void deliver(struct slot *slot, const struct spool_entry *entry)
             return;
         }
         if (error == FARM_E_REFUSED || error == FARM_E_LIMIT || error == FARM_E_MISSING) {
-            post_text(slot, NOTE_DROPPED, &entry->nonce, entry->node, WIRE_REFUSE_UNSPECIFIED, why.text);
+            post_text(slot, OUTBOX_DROPPED, &entry->nonce, entry->node, WIRE_REFUSE_UNSPECIFIED, why.text);
             feed(slot, SLOT_ABANDON);
             return;
         }
@@ -166,7 +166,7 @@ static void deliver(struct slot *slot, const struct spool_entry *entry)
             log_warning("uploading the result of %s: %s; trying again", entry->node, diag_text(&why, error));
         pause_before_retry(slot);
     }
-    post_text(slot, NOTE_DELIVERED, &entry->nonce, entry->node, WIRE_REFUSE_UNSPECIFIED, NULL);
+    post_text(slot, OUTBOX_DELIVERED, &entry->nonce, entry->node, WIRE_REFUSE_UNSPECIFIED, NULL);
     feed(slot, SLOT_DELIVERED);
 }
 
@@ -178,7 +178,7 @@ static void finish(struct slot *slot, enum lease_fate fate, struct diag *why)
     if (fate == LEASE_RETURNED) {
         log_warning("lease %.8s for %s goes back: %s", spool_nonce_text(&lease->nonce).text, lease->node,
                     why->text);
-        post_text(slot, NOTE_RETURNED, &lease->nonce, lease->node, lease->reason, why->text);
+        post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, lease->reason, why->text);
         feed(slot, SLOT_REFUSED);
         return;
     }
@@ -206,15 +206,15 @@ static void answer(struct slot *slot, const struct lease *lease)
     if (error < 0) {
         spool_entry_free(entry);
         log_error("the result of %s cannot be kept: %s", lease->node, why.text);
-        post_text(slot, NOTE_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
+        post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
         feed(slot, SLOT_ABANDON);
         return;
     }
     struct spool_entry *names = names_of(entry);
-    struct note *note = note_new(NOTE_ANSWERED, slot->index);
-    note->entry = entry;
+    struct outbox_item *item = outbox_item_new(OUTBOX_ANSWERED, slot->index);
+    item->entry = entry;
     feed(slot, SLOT_COLLECTED);
-    outbox_post(slot->host.outbox, note);
+    outbox_post(slot->host.outbox, item);
     deliver(slot, names);
     spool_entry_free(names);
 }
@@ -227,7 +227,7 @@ static void collect(struct slot *slot)
     int error = lease_collect(lease, slot->host.shop, &why);
     if (error < 0) {
         log_error("the result of %s cannot be stored: %s", lease->node, why.text);
-        post_text(slot, NOTE_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
+        post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
         feed(slot, SLOT_ABANDON);
         return;
     }
@@ -322,7 +322,7 @@ static void *run(void *context)
         free(STEAL(endpoint));
         clear(slot);
         tidy(slot);
-        outbox_post(slot->host.outbox, note_new(NOTE_IDLE, slot->index));
+        outbox_post(slot->host.outbox, outbox_item_new(OUTBOX_IDLE, slot->index));
     }
     free(endpoint);
     clear(slot);

@@ -115,7 +115,8 @@ static int give_below(int fd, uid_t uid, gid_t gid, struct diag *diag)
 /* An editor that root used leaves a new file of root's. */
 static int give_edited(int fd, uid_t uid, gid_t gid, struct diag *diag)
 {
-    static const char *const names[] = {STATEDIR_CONF, STATEDIR_ROOT, STATEDIR_KEY, STATEDIR_REQUEST};
+    static const char *const names[] = {STATEDIR_CONF,  STATEDIR_ROOT,    STATEDIR_KEY,  STATEDIR_REQUEST,
+                                        STATEDIR_TRUST, STATEDIR_WITNESS, STATEDIR_ALARM};
     int error = 0;
     for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(names); i++)
         error = give_one(fd, names[i], uid, gid, diag);

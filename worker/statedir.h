@@ -6,6 +6,10 @@
  *     request.json  its enrolment request      root.json     the farm's trust root, if the owner gave it
  *     agent.pid     pid of the running worker; locked while it runs, so that there is one at a time
  *     status.json   what it does and did, for "farm-worker status"
+ *     trust.json    the newest trust root and worker directory that it saw (trust.h)
+ *     witness.json  what it saw of the transparency log (witness.h)
+ *     cosigned      the newest checkpoint that it cosigned: a signed note, to be handed to whoever asks (0600)
+ *     alarm.json    why it stopped believing its farm (alarm.h); alarm-<time>.json: what its owner cleared
  *     store/        objects                    trees/        checked-out package trees
  *     roots/        unpacked bases, closures   builds/       one directory per running lease
  *     spool/        answers not acknowledged yet
@@ -28,6 +32,10 @@
 #define STATEDIR_ROOT    "root.json"
 #define STATEDIR_PID     "agent.pid"
 #define STATEDIR_STATUS  "status.json"
+#define STATEDIR_TRUST   "trust.json"
+#define STATEDIR_WITNESS "witness.json"
+#define STATEDIR_COSIGNED "cosigned"
+#define STATEDIR_ALARM   "alarm.json"
 #define STATEDIR_STORE   "store"
 #define STATEDIR_TREES   "trees"
 #define STATEDIR_ROOTS   "roots"

@@ -26,6 +26,35 @@ static void set_text(json_t *object, const char *key, const char *text)
     json_object_set_new(object, key, json_view(view_text(text)));
 }
 
+static void cut(char *ret, size_t size, const char *text)
+{
+    snprintf(ret, size, "%s", text);
+}
+
+void tally_add_refusal(struct tally *tally, int64_t at_ms, const char *node, const char *reason)
+{
+    if (tally->nrefusals == TALLY_REFUSALS)
+        memmove(&tally->refusals[0], &tally->refusals[1], --tally->nrefusals * sizeof tally->refusals[0]);
+    struct tally_refusal *refusal = &tally->refusals[tally->nrefusals++];
+    memset(refusal, 0, sizeof *refusal);
+    refusal->at_ms = at_ms;
+    cut(refusal->node, sizeof refusal->node, node);
+    cut(refusal->reason, sizeof refusal->reason, reason);
+}
+
+static json_t *refusals_json(const struct tally *tally)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < tally->nrefusals; i++) {
+        json_t *refusal = json_object();
+        json_object_set_new(refusal, "at_ms", json_integer(tally->refusals[i].at_ms));
+        set_text(refusal, "node", tally->refusals[i].node);
+        set_text(refusal, "reason", tally->refusals[i].reason);
+        json_array_append_new(array, refusal);
+    }
+    return array;
+}
+
 static json_t *slots_json(const struct tally_now *now)
 {
     json_t *array = json_array();
@@ -48,6 +77,10 @@ void tally_write(const struct tally *tally, const struct tally_now *now, struct 
         json_object_set_new(done, counts[i].name,
                             json_integer(*(const int64_t *)((const char *)tally + counts[i].offset)));
     json_object_set_new(json, "done", done);
+    json_object_set_new(json, "refusals", refusals_json(tally));
+    set_text(json, "hindrance", now->hindrance);
+    set_text(json, "trust", now->trust);
+    set_text(json, "log", now->log);
     set_text(json, "worker", now->worker);
     set_text(json, "operator", now->operator_name);
     set_text(json, "coordinator", now->coordinator);
@@ -59,6 +92,28 @@ void tally_write(const struct tally *tally, const struct tally_now *now, struct 
     json_write(json, ret);
 }
 
+/* Files of before this was counted have none. */
+static int read_refusals(const json_t *json, struct tally *ret, struct diag *diag)
+{
+    const json_t *item;
+    size_t index;
+    int error = 0;
+    json_array_foreach(json_object_get(json, "refusals"), index, item)
+    {
+        const char *node, *reason;
+        int64_t at_ms;
+        error = json_get_number(item, STATEDIR_STATUS, "at_ms", &at_ms, diag);
+        if (error >= 0)
+            error = json_get_text(item, STATEDIR_STATUS, "node", &node, diag);
+        if (error >= 0)
+            error = json_get_text(item, STATEDIR_STATUS, "reason", &reason, diag);
+        if (error < 0)
+            return error;
+        tally_add_refusal(ret, at_ms, node, reason);
+    }
+    return 0;
+}
+
 static int read_counts(const json_t *json, struct tally *ret, struct diag *diag)
 {
     struct tally tally = {0};
@@ -67,6 +122,8 @@ static int read_counts(const json_t *json, struct tally *ret, struct diag *diag)
     for (size_t i = 0; error >= 0 && i < ARRAY_SIZE(counts); i++)
         error = json_get_number(done, STATEDIR_STATUS, counts[i].name,
                                 (int64_t *)((char *)&tally + counts[i].offset), diag);
+    if (error >= 0)
+        error = read_refusals(json, &tally, diag);
     if (error >= 0)
         *ret = tally;
     return error;
@@ -97,6 +154,22 @@ static int describe_slot(const json_t *slot, struct buf *ret, struct diag *diag)
     return 0;
 }
 
+/* "" for what an older file does not say. */
+static const char *said(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+    return text != NULL ? text : "";
+}
+
+static void describe_trust(const json_t *json, struct buf *ret)
+{
+    static const char *const lines[][2] = {
+        {"hindrance", "no leases are taken"}, {"trust", "trust root"}, {"log", "transparency log"}};
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        if (said(json, lines[i][0])[0] != '\0')
+            buf_add_format(ret, "%s: %s\n", lines[i][1], said(json, lines[i][0]));
+}
+
 static int describe_now(const json_t *json, bool is_running, struct buf *ret, struct diag *diag)
 {
     const char *worker, *operator_name, *coordinator, *mode, *connection;
@@ -119,6 +192,7 @@ static int describe_now(const json_t *json, bool is_running, struct buf *ret, st
     buf_add_format(ret, "worker %s of %s: %s\n", worker, operator_name, is_running ? mode : "not running");
     if (is_running)
         buf_add_format(ret, "coordinator %s: %s\n", coordinator, connection);
+    describe_trust(json, ret);
     for (size_t i = 0; is_running && error >= 0 && i < json_array_size(slots); i++)
         error = describe_slot(json_array_get(slots, i), ret, diag);
     if (error >= 0 && spooled > 0)
@@ -145,6 +219,9 @@ int tally_describe(struct view text, bool is_running, struct buf *ret, struct di
     if (tally.evidence + tally.refused + tally.returned > 0)
         buf_add_format(ret, "kept as evidence without a vote: %lld; refused: %lld; leases given back: %lld\n",
                        (long long)tally.evidence, (long long)tally.refused, (long long)tally.returned);
+    for (size_t i = 0; i < tally.nrefusals; i++)
+        buf_add_format(ret, "  refused at %s: %s: %s\n", moment_format(tally.refusals[i].at_ms).text,
+                       tally.refusals[i].node, tally.refusals[i].reason);
     return 0;
 }
 

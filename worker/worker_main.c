@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * farm-worker: the command line. What it does is in enrol.c (init) and agent.c (run).
+ * farm-worker: the command line. What it does is in enrol.c (init), agent.c (run) and owner.c (what the owner asks).
  */
 #include "agent.h"
 #include "conf.h"
@@ -8,9 +8,9 @@
 #include "farmlog.h"
 #include "file.h"
 #include "link.h"
+#include "owner.h"
 #include "sandbox.h"
 #include "statedir.h"
-#include "tally.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,25 +27,29 @@ static const char help[] =
     "Joining takes three steps:\n"
     "\n"
     "  1. farm-worker init --join STRING --operator NAME --state DIR\n"
-    "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you.\n"
-    "  2. farm-sign entry init --request DIR/request.json --operator-key YOUR-KEY.pub --expires YYYY-MM-DD "
-    "--out "
-    "entry.json\n"
+    "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you. It prints a request: a file,\n"
+    "     and the same as one line \"igos-request:1:...\" that can be pasted anywhere.\n"
+    "  2. farm-sign entry init --request REQUEST --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
     "     farm-sign entry entry.json --key YOUR-KEY\n"
-    "     Send entry.json and entry.json.sig.d to them; they sign it as well, and run: farmctl worker admit "
-    "entry.json\n"
+    "     on the computer that has your key. Send entry.json and entry.json.sig.d to them; they sign it as well, and\n"
+    "     run: farmctl worker admit entry.json\n"
     "  3. farm-worker run --state DIR\n"
     "\n"
-    "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine.\n"
+    "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine. The worker\n"
+    "does not believe the farm: it follows the trust root from the digest in STRING, derives each build itself, and\n"
+    "watches that the farm's public log holds its answers and is never rewritten. If that fails it raises an alarm.\n"
     "\n"
     "Commands\n"
     "  init      make a worker: keys, worker.conf, enrolment request\n"
     "  run       work, in the foreground, until it is stopped\n"
-    "  status    what it does and what it did\n"
+    "  status    what it does and what it did; an alarm first\n"
     "  pause     take nothing new; running builds go on      (or signal USR1)\n"
     "  resume    take work again                             (or signal USR2)\n"
     "  drain     finish running builds, then leave           (or signal TERM, once)\n"
     "  stop      stop now, giving leases back                (or signal TERM, twice)\n"
+    "  alarm show         why it stopped believing the farm; status 1 if it did\n"
+    "  alarm clear        let it go on, once that is explained\n"
+    "  cosigned           the newest checkpoint of the log that it cosigned, to give to a release manager\n"
     "\n"
     "Options of every command\n"
     "  --state DIR         the worker's state directory\n"
@@ -56,7 +60,7 @@ static const char help[] =
     "  --join STRING       where the farm is, its key, its trust root\n"
     "  --operator NAME     who you are: 1 to 64 of a-z 0-9 . _ -\n"
     "  --worker NAME       this worker's name; default: operator and host name\n"
-    "  --root FILE         the farm's root.json: only bases that it allows are built upon\n"
+    "  --root FILE         the farm's root.json; only if STRING names none, or to have it before the first connection\n"
     "  --site NAME         where this machine is, for farms that want results from different places\n"
     "  --slots N           leases at a time (1)\n"
     "  --cores N           cores that all builds together may use (all)\n"
@@ -67,6 +71,9 @@ static const char help[] =
     "https URL)\n"
     "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root "
     "allows)\n"
+    "\n"
+    "Option of alarm clear\n"
+    "  --forget            also forget what it saw of log, trust root and directory; the worker must not run\n"
     "\n"
     "Limits and lists can be changed later in DIR/worker.conf.\n"
     "Exit status: 0 done, 1 refused or failed, 2 could not run.\n";
@@ -85,6 +92,7 @@ enum option_code {
     OPTION_CACHE,
     OPTION_TREE,
     OPTION_BASE,
+    OPTION_FORGET,
     OPTION_VERBOSE,
     OPTION_HELP,
     OPTION_VERSION
@@ -104,6 +112,7 @@ static const struct option options[] = {
     {"cache", required_argument, NULL, OPTION_CACHE},
     {"allow-tree", required_argument, NULL, OPTION_TREE},
     {"allow-base", required_argument, NULL, OPTION_BASE},
+    {"forget", no_argument, NULL, OPTION_FORGET},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -115,6 +124,8 @@ struct arguments {
     struct enrol enrol;
     struct buf trees, bases;
     bool for_init; /* an option that only init has was given */
+    bool forget;
+    const char *what; /* the word behind the command; NULL: none */
 };
 
 static int take_number(const char *name, const char *text, uint64_t *ret, struct diag *diag)
@@ -147,7 +158,7 @@ static int take_item(const char *name, const char *text, struct buf *list, struc
 static int take_option(struct arguments *arguments, int code, const char *value, struct diag *diag)
 {
     struct worker_wish *wish = &arguments->enrol.wish;
-    if (code != OPTION_STATE && code != OPTION_VERBOSE)
+    if (code != OPTION_STATE && code != OPTION_VERBOSE && code != OPTION_FORGET)
         arguments->for_init = true;
     switch (code) {
     case OPTION_STATE:
@@ -182,6 +193,9 @@ static int take_option(struct arguments *arguments, int code, const char *value,
         return take_item("allow-tree", value, &arguments->trees, diag);
     case OPTION_BASE:
         return take_item("allow-base", value, &arguments->bases, diag);
+    case OPTION_FORGET:
+        arguments->forget = true;
+        return 0;
     case OPTION_VERBOSE:
         log_set_level(LOG_LEVEL_DEBUG);
         return 0;
@@ -231,11 +245,12 @@ static void say_allowed(const struct workshop *shop)
     while (view_split(&rest, '\n', &line))
         if (line.size > 0)
             log_info("%.*s", VIEW_ARG(line));
-    if (shop->root == NULL)
-        log_info(
-            "trust root: not given to init, so the bases that the farm names are not checked against it");
-    else
-        log_info("trust root: version %lld, %zu bases", (long long)shop->root->version, shop->root->nbases);
+    buf_clear(&text);
+    trust_describe(shop->trust, &text);
+    log_info("trust root: %s", text.data);
+    if (!trust_is_pinned(shop->trust))
+        log_warning("the bases that the farm names are not checked, nor its log: to change that, make the worker anew "
+                    "with a join string of today");
 }
 
 /* From here on this process is the build user, alone in the directory, and works with paths below it. */
@@ -287,26 +302,22 @@ static int command_run(struct arguments *arguments, struct diag *diag)
 
 static int command_status(struct arguments *arguments, struct diag *diag)
 {
-    CLEANUP_CLOSE int state = -1;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_BUF struct buf shown = BUF_INIT;
-    struct diag ignored;
-    pid_t pid;
-    int error = statedir_open(arguments->enrol.state, &state, diag);
-    if (error < 0)
-        return error;
-    bool is_running = statedir_running(state, &pid, &ignored) >= 0;
-    error = file_read(state, STATEDIR_STATUS, TALLY_FILE_MAX, &text, diag);
-    if (error == -ENOENT) {
-        printf("this worker has not run yet; start it with: farm-worker run --state %s\n",
-               arguments->enrol.state);
-        return 0;
-    }
-    if (error >= 0)
-        error = tally_describe(buf_view(&text), is_running, &shown, diag);
-    if (error >= 0)
-        fputs(shown.data, stdout);
-    return error;
+    return owner_status(arguments->enrol.state, stdout, diag);
+}
+
+static int command_cosigned(struct arguments *arguments, struct diag *diag)
+{
+    return owner_cosigned(arguments->enrol.state, stdout, diag);
+}
+
+static int command_alarm(struct arguments *arguments, struct diag *diag)
+{
+    const char *what = arguments->what;
+    if (what != NULL && strcmp(what, "show") == 0 && !arguments->forget)
+        return owner_alarm_show(arguments->enrol.state, stdout, diag);
+    if (what != NULL && strcmp(what, "clear") == 0)
+        return owner_alarm_clear(arguments->enrol.state, arguments->forget, stdout, diag);
+    return diag_set(diag, FARM_E_USAGE, "expected \"alarm show\" or \"alarm clear [--forget]\"");
 }
 
 static int send_signal(struct arguments *arguments, int number, const char *said, struct diag *diag)
@@ -351,7 +362,7 @@ static const struct {
 } commands[] = {
     {"init", command_init},   {"run", command_run},       {"status", command_status},
     {"pause", command_pause}, {"resume", command_resume}, {"drain", command_drain},
-    {"stop", command_stop},
+    {"stop", command_stop},   {"alarm", command_alarm},   {"cosigned", command_cosigned},
 };
 
 static int run_command(const char *name, struct arguments *arguments, struct diag *diag)
@@ -364,6 +375,11 @@ static int run_command(const char *name, struct arguments *arguments, struct dia
         if (arguments->for_init && i != 0)
             return diag_set(diag, FARM_E_USAGE,
                             "%s takes --state and --verbose alone; the other options are init's", name);
+        if (arguments->what != NULL && strcmp(name, "alarm") != 0)
+            return diag_set(diag, FARM_E_USAGE, "%s: \"%.40s\" is too much; see farm-worker --help", name,
+                            arguments->what);
+        if (arguments->forget && strcmp(name, "alarm") != 0)
+            return diag_set(diag, FARM_E_USAGE, "--forget is alarm clear's");
         return commands[i].run(arguments, diag);
     }
     return diag_set(diag, FARM_E_USAGE, "there is no command \"%.40s\"; see farm-worker --help", name);
@@ -380,10 +396,12 @@ static int run(int argc, char **argv, struct diag *diag)
         }
         error = take_option(&arguments, code, optarg, diag);
     }
-    if (error >= 0 && argc - optind != 1)
+    if (error >= 0 && argc - optind != 1 && argc - optind != 2)
         error = diag_set(diag, FARM_E_USAGE,
-                         "one command is expected: init, run, status, pause, resume, drain or stop; see "
-                         "farm-worker --help");
+                         "one command is expected: init, run, status, pause, resume, drain, stop, alarm or cosigned; "
+                         "see farm-worker --help");
+    if (error >= 0 && argc - optind == 2)
+        arguments.what = argv[optind + 1];
     if (error >= 0)
         error = run_command(argv[optind], &arguments, diag);
     buf_done(&arguments.trees);

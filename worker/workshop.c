@@ -23,25 +23,19 @@ int workshop_read_conf(int state_dirfd, struct worker_conf *ret, struct diag *di
     return error < 0 ? error : worker_conf_parse(buf_view(&text), STATEDIR_CONF, ret, diag);
 }
 
-int workshop_read_root(int state_dirfd, const struct digest *pinned, struct root **ret, struct diag *diag)
+struct trust_self workshop_self(const struct workshop *shop)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    int error = file_read(state_dirfd, STATEDIR_ROOT, ROOT_SIZE_MAX, &text, diag);
-    if (error == -ENOENT) {
-        *ret = NULL;
-        return 0;
-    }
-    if (error < 0)
-        return error;
-    struct digest digest = digest_of(buf_view(&text));
-    if (!digest_equal(&digest, pinned))
-        return diag_set(
-            diag, FARM_E_DIGEST,
-            STATEDIR_ROOT
-            ": its digest is %s, and the join string named %s; get the file again from the farm's "
-            "operator",
-            digest_hex(&digest).text, digest_hex(pinned).text);
-    return root_parse(buf_view(&text), STATEDIR_ROOT, ret, diag);
+    return (struct trust_self){.worker = shop->conf.name,
+                               .operator_name = shop->conf.operator_name,
+                               .ed25519 = *keys_public(identity_keys(shop->identity)),
+                               .curve = identity_curve_public(shop->identity),
+                               .pinned = shop->conf.root};
+}
+
+static int open_trust(struct workshop *shop, struct diag *diag)
+{
+    const struct trust_self self = workshop_self(shop);
+    return trust_open(shop->state_dirfd, &self, &shop->trust, diag);
 }
 
 static int read_all(struct workshop *shop, struct diag *diag)
@@ -53,7 +47,7 @@ static int read_all(struct workshop *shop, struct diag *diag)
         error = diag_set(diag, FARM_E_CONFIG,
                          STATEDIR_KEY ": has no curve-secret line, so this worker cannot connect");
     if (error >= 0)
-        error = workshop_read_root(shop->state_dirfd, &shop->conf.root, &shop->root, diag);
+        error = open_trust(shop, diag);
     return error >= 0 ? facts_read(shop->state_dirfd, &shop->facts, diag) : error;
 }
 
@@ -106,7 +100,7 @@ void workshop_close(struct workshop *shop)
     roots_close(shop->roots);
     trees_close(shop->trees);
     store_close(shop->store);
-    root_free(shop->root);
+    trust_close(shop->trust);
     identity_free(shop->identity);
     worker_conf_done(&shop->conf);
     *shop = (struct workshop){.state_dirfd = -1};

@@ -9,9 +9,9 @@
 #include "facts.h"
 #include "identity.h"
 #include "ledger.h"
-#include "root.h"
 #include "roots.h"
 #include "trees.h"
+#include "trust.h"
 #include "worker_conf.h"
 
 #include <stdatomic.h>
@@ -21,7 +21,7 @@ struct workshop {
     int state_dirfd;
     struct worker_conf conf;
     struct identity *identity;
-    struct root *root; /* the farm's trust root; NULL: the owner did not give it */
+    struct trust *trust; /* the newest trust root, and what else was seen; see there who may ask */
     struct facts facts;
     struct store *store;
     struct trees *trees;
@@ -31,7 +31,7 @@ struct workshop {
 };
 
 /*
- * Reads worker.conf, worker.key and root.json (which must have the digest that the join string pinned), opens
+ * Reads worker.conf, worker.key, and what is known of the trust root (trust.h), opens
  * store and caches, and removes what a killed worker left. The working directory must be the state directory,
  * which must be locked.
  */
@@ -40,9 +40,8 @@ void workshop_close(struct workshop *shop);
 
 /* Reads worker.conf alone. */
 int workshop_read_conf(int state_dirfd, struct worker_conf *ret, struct diag *diag) MUST_USE;
-/* Reads root.json; *ret is NULL if there is none. */
-int workshop_read_root(int state_dirfd, const struct digest *pinned, struct root **ret,
-                       struct diag *diag) MUST_USE;
+/* Who this worker is; borrows from the shop. */
+struct trust_self workshop_self(const struct workshop *shop);
 
 /*
  * Keeps the caches below the owner's limit: half for unpacked roots, half for the store, where objects that
