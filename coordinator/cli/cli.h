@@ -59,6 +59,12 @@ int cli_ask(struct cli *cli, const struct cli_request *request, json_t **ret_bod
 int cli_ask_print(struct cli *cli, const char *verb, json_t *params,
                   void (*print)(struct cli *cli, const json_t *body));
 
+/* The same, and 'reply' hears of the progress. */
+int cli_ask_follow(struct cli *cli, const char *verb, json_t *params, cli_reply *reply,
+                   void (*print)(struct cli *cli, const json_t *body));
+/* One line on standard error for each news of what an export waits for (cmd_handoff.c). */
+int cli_show_waiting(struct cli *cli, void *context, bool progress, json_t *body);
+
 /* Appends the texts of all files of "<path>.sig.d" (signatures.c). */
 int cli_read_signatures(const char *path, json_t *ret, struct diag *diag) MUST_USE;
 

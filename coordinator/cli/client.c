@@ -171,8 +171,14 @@ int cli_ask(struct cli *cli, const struct cli_request *request, json_t **ret_bod
 int cli_ask_print(struct cli *cli, const char *verb, json_t *params,
                   void (*print)(struct cli *cli, const json_t *body))
 {
+    return cli_ask_follow(cli, verb, params, NULL, print);
+}
+
+int cli_ask_follow(struct cli *cli, const char *verb, json_t *params, cli_reply *reply,
+                   void (*print)(struct cli *cli, const json_t *body))
+{
     CLEANUP_JSON json_t *body = NULL;
-    struct cli_request request = {.verb = verb, .params = params, .fd = -1};
+    struct cli_request request = {.verb = verb, .params = params, .fd = -1, .reply = reply};
     int status = cli_ask(cli, &request, &body);
     if (body == NULL)
         return status;
