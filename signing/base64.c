@@ -11,8 +11,19 @@ void base64_encode(struct view data, struct buf *ret)
     ret->size += size - 1;
 }
 
+/* libsodium 1.0.18 takes some bytes above 127 for letters, where char is signed. */
+static bool is_ascii(struct view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if ((unsigned char)text.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
 static bool decode(struct view text, const int *variants, size_t count, struct buf *ret)
 {
+    if (!is_ascii(text))
+        return false;
     for (size_t i = 0; i < count; i++) {
         size_t size, room = text.size / 4 * 3 + 3;
         unsigned char *to = (unsigned char *)buf_room(ret, room);
