@@ -19,7 +19,8 @@ struct access {
     pthread_mutex_t lock;
     struct map *allowed; /* worker, 0, digest -> how many live leases of it name the object */
     struct map *told;    /* digest -> struct told */
-    struct store *store; /* borrowed */
+    struct digest published; /* everybody's; zero: none */
+    struct store *store;     /* borrowed */
 };
 
 enum { KEY_SIZE = LINK_USER_MAX + 1 + DIGEST_SIZE };
@@ -48,6 +49,8 @@ struct access *access_free(struct access *access)
     if (access == NULL)
         return NULL;
     access_unpin(access, INT64_MAX);
+    if (!digest_is_zero(&access->published))
+        store_unpin(access->store, &access->published);
     map_free(access->allowed);
     map_free(access->told);
     pthread_mutex_destroy(&access->lock);
@@ -78,13 +81,34 @@ void access_withdraw(struct access *access, const char *worker, const struct dig
     pthread_mutex_unlock(&access->lock);
 }
 
+bool access_is_published(struct access *access, const struct digest *object)
+{
+    pthread_mutex_lock(&access->lock);
+    bool is = digest_equal(&access->published, object);
+    pthread_mutex_unlock(&access->lock);
+    return is;
+}
+
+/* Pinned before the old one is let go, so that publishing the same again loses nothing. */
+bool access_publish(struct access *access, const struct digest *object)
+{
+    store_pin(access->store, object);
+    pthread_mutex_lock(&access->lock);
+    struct digest before = access->published;
+    access->published = *object;
+    pthread_mutex_unlock(&access->lock);
+    if (!digest_is_zero(&before))
+        store_unpin(access->store, &before);
+    return !digest_equal(&before, object);
+}
+
 bool access_may_get(void *context, const char *worker, const struct digest *object)
 {
     struct access *access = context;
     char room[KEY_SIZE];
     struct view key = key_of(room, worker, object);
     pthread_mutex_lock(&access->lock);
-    bool allowed = map_get(access->allowed, key) != NULL;
+    bool allowed = map_get(access->allowed, key) != NULL || digest_equal(&access->published, object);
     pthread_mutex_unlock(&access->lock);
     return allowed;
 }

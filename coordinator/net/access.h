@@ -2,8 +2,8 @@
 /*
  * Access: which objects the bulk server gives to whom, and which it may not lose.
  *
- * A worker may fetch what its live leases name, and nothing else: neither the answers of others, nor their logs, nor
- * what a job depends on that was never given to it. An object that a worker was told we have is pinned, since its
+ * A worker may fetch what its live leases name, and the one object that is everybody's (the worker directory), and nothing else:
+ * neither the answers of others, nor their logs, nor what a job depends on that was never given to it. An object that a worker was told we have is pinned, since its
  * answer will name it without sending it again; the pins are given up by the next collection after PRESENT_KEEP_MS.
  *
  * Thread-safe: the bulk server's threads ask.
@@ -26,6 +26,13 @@ struct access *access_free(struct access *access); /* accepts NULL, returns NULL
 /* One more, and one less, live lease of the worker that names the object. */
 void access_allow(struct access *access, const char *worker, const struct digest *object);
 void access_withdraw(struct access *access, const char *worker, const struct digest *object);
+
+/*
+ * The object that every admitted worker may fetch from now on, in place of the one before; pinned. It must be in the store. True: it
+ * is another one than before.
+ */
+bool access_publish(struct access *access, const struct digest *object);
+bool access_is_published(struct access *access, const struct digest *object);
 
 /* For the bulk server; 'context' is the access. */
 bool access_may_get(void *context, const char *worker, const struct digest *object);

@@ -1,2 +1,103 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What workers ask about trust: the version of the root behind the one that they know, and which worker directory holds. They follow the
+ * chain one version at a time and believe signatures alone, so nothing is decided here.
+ *
+ * The directory may have megabytes: it is an object that every admitted worker may fetch (access_publish). It is put into the store when it is
+ * first asked for, which is also right after a restart, and after publishing whatever the way.
+ */
 #include "farm.h"
+
+#include "farmlog.h"
+
+#include <stdlib.h>
+
+/* What an answer has beside root and signatures: numbers, a digest, and the frame around them. */
+enum { ROOM_FOR_THE_REST = 512 };
+
+static int offer_directory(struct farm *farm, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct digest stored;
+    if (access_is_published(farm->access, &farm->directory->digest))
+        return 0;
+    int result = trust_directory_text(farm, &text, diag);
+    if (result < 0)
+        return result;
+    store_pin(farm->store, &farm->directory->digest); /* no collection comes in between */
+    result = store_put(farm->store, buf_view(&text), &stored, diag);
+    if (result >= 0)
+        (void)access_publish(farm->access, &stored);
+    store_unpin(farm->store, &farm->directory->digest);
+    return result;
+}
+
+static void add_directory(struct farm *farm, Wire__TrustAnswer *answer)
+{
+    struct diag why = DIAG_INIT;
+    if (farm->directory->version == 0)
+        return; /* nobody was admitted yet */
+    int result = offer_directory(farm, &why);
+    if (result < 0) {
+        log_error("the worker directory cannot be shown to workers: %s", diag_text(&why, result));
+        return;
+    }
+    answer->directory_version = (uint64_t)farm->directory->version;
+    answer->directory = wire_digest(&farm->directory->digest);
+}
+
+/* A frame holds a root of the largest size with more signatures than anybody has needed; what goes beyond is left out. */
+static size_t signatures_that_fit(const struct buf *root, char *const *signatures, size_t count)
+{
+    size_t room = WIRE_CONTROL_MAX - ROOM_FOR_THE_REST - root->size, fit = 0;
+    while (fit < count && fit < WIRE_SIGNATURES_MAX && strlen(signatures[fit]) + 4 <= room) {
+        room -= strlen(signatures[fit]) + 4; /* tag and length */
+        fit++;
+    }
+    if (fit < count)
+        log_warning("a trust root has %zu signatures, and only %zu of them fit into a message to workers", count, fit);
+    return fit;
+}
+
+static void free_signatures(char **signatures, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(signatures[i]);
+    free(signatures);
+}
+
+/* What the answer points to has to live until it was sent. */
+static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustAnswer *answer, int64_t version)
+{
+    CLEANUP_BUF struct buf root = BUF_INIT;
+    ProtobufCBinaryData list[WIRE_SIGNATURES_MAX];
+    char **signatures = NULL;
+    size_t count = 0;
+    struct diag why = DIAG_INIT;
+    int result = trust_chain_get(farm, version, &root, &signatures, &count, &why);
+    if (result >= 0) {
+        answer->root_version = (uint64_t)version;
+        answer->root = wire_bytes(buf_view(&root));
+        answer->n_signatures = signatures_that_fit(&root, signatures, count);
+        answer->signatures = list;
+        for (size_t i = 0; i < answer->n_signatures; i++)
+            list[i] = wire_bytes(view_text(signatures[i]));
+    } else {
+        log_error("version %lld of the trust root cannot be shown to worker %s, who needs it to follow: %s",
+                  (long long)version, worker, diag_text(&why, result));
+    }
+    farm_post(farm, worker, WIRE_TRUST_ANSWER, &answer->base);
+    free_signatures(signatures, count);
+}
+
+void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask)
+{
+    Wire__TrustAnswer answer = WIRE__TRUST_ANSWER__INIT;
+    add_directory(farm, &answer);
+    if (farm->root != NULL)
+        answer.newest_root = (uint64_t)farm->root->version;
+    if (ask->root_version < answer.newest_root)
+        answer_with_root(farm, worker, &answer, (int64_t)ask->root_version + 1);
+    else
+        farm_post(farm, worker, WIRE_TRUST_ANSWER, &answer.base);
+}

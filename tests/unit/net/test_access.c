@@ -69,11 +69,45 @@ static void test_as_long_as_any_of_them_lives(void **state)
     assert_true(access_may_get(access, "alder-1", &object));
 }
 
+/* The worker directory: everybody's, and the newest only. */
+static void test_what_is_published_is_everybodys_until_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    struct access *access = fixture->access;
+    struct digest first, second;
+    assert_int_equal(store_put(fixture->store, VIEW("directory 1"), &first, NULL), 0);
+    assert_int_equal(store_put(fixture->store, VIEW("directory 2"), &second, NULL), 0);
+    assert_false(access_may_get(access, "alder-1", &first));
+    assert_true(access_publish(access, &first));
+    assert_false(access_publish(access, &first));
+    assert_true(access_is_published(access, &first));
+    assert_true(access_may_get(access, "alder-1", &first) && access_may_get(access, "birch-1", &first));
+    assert_true(access_publish(access, &second));
+    assert_false(access_may_get(access, "alder-1", &first));
+    assert_true(access_may_get(access, "birch-1", &second));
+}
+
 static bool keep_nothing(void *context, const struct digest *name)
 {
     (void)context;
     (void)name;
     return false;
+}
+
+static void test_what_is_published_is_not_collected(void **state)
+{
+    struct fixture *fixture = *state;
+    struct digest first, second;
+    size_t removed;
+    uint64_t freed;
+    assert_int_equal(store_put(fixture->store, VIEW("directory 1"), &first, NULL), 0);
+    assert_int_equal(store_put(fixture->store, VIEW("directory 2"), &second, NULL), 0);
+    access_publish(fixture->access, &first);
+    access_publish(fixture->access, &second);
+    access_publish(fixture->access, &second);
+    assert_int_equal(store_collect(fixture->store, keep_nothing, NULL, 0, &removed, &freed, NULL), 0);
+    assert_false(store_has(fixture->store, &first));
+    assert_true(store_has(fixture->store, &second));
 }
 
 static void test_what_was_told_to_be_here_is_not_collected(void **state)
@@ -103,6 +137,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_worker_gets_what_its_own_leases_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_as_long_as_any_of_them_lives, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_published_is_everybodys_until_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_published_is_not_collected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_told_to_be_here_is_not_collected, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
