@@ -13,17 +13,19 @@
 static const char help[] =
     "Usage: farm-verify DIR --trust ROOT [--state FILE] [OPTION...]\n\n"
     "Checks a release directory from its bytes alone, offline: signatures of the release managers, the "
-    "worker directory, every\n"
-    "vote behind every package and dependency under the trust root's policy, and each archive byte for byte. "
-    "Nothing that a\n"
-    "coordinator claims is believed.\n\n"
+    "worker directory, the\n"
+    "whole transparency log, every lease and every vote behind every package and dependency under the trust "
+    "root's policy, and\n"
+    "each archive byte for byte. Nothing that a coordinator claims is believed.\n\n"
     "  -t, --trust ROOT    the root.json that you trust; it must have reached you by another way than DIR\n"
-    "  -s, --state FILE    remembers the newest root, release, directory and time accepted, so that an old "
-    "release is refused;\n"
-    "                      made if absent, written after a pass\n"
+    "  -s, --state FILE    remembers the newest root, release, directory, log and time accepted, so that an "
+    "old release and\n"
+    "                      another history are refused; made if absent, written after a pass\n"
+    "  -c, --cosignature FILE  a checkpoint that a witness cosigned, passed by hand; may be given more than "
+    "once\n"
     "  -p, --phase NAME    check for a phase: bootloader, image or ukis-verity; needs --state\n"
     "      --root CHROOT   compare an installed root with base and packages, in both directions\n"
-    "      --tree PATH     derive every job again from a checkout of the package tree\n"
+    "      --tree PATH     derive plan and jobs again from a checkout of the package tree\n"
     "  -j, --jobs N        threads (default: one per core)\n"
     "      --json          print the result as JSON\n"
     "  -v, --verbose       print every package, not only those with problems\n"
@@ -35,6 +37,7 @@ static const char help[] =
 struct arguments {
     struct verify_options options;
     const char *directory, *state;
+    const char **cosignatures; /* owned; the texts are argv's */
     struct verify_print print;
 };
 
@@ -63,6 +66,15 @@ static bool take_jobs(struct arguments *arguments, const char *text)
     return true;
 }
 
+static void take_cosignature(struct arguments *arguments, const char *path)
+{
+    size_t count = arguments->options.ncosignatures;
+    arguments->cosignatures = mem_grow(arguments->cosignatures, count + 1, sizeof *arguments->cosignatures);
+    arguments->cosignatures[count] = path;
+    arguments->options.cosignatures = arguments->cosignatures;
+    arguments->options.ncosignatures = count + 1;
+}
+
 /* Returns an exit status, or -1 to go on. */
 static int take_option(struct arguments *arguments, int option)
 {
@@ -72,6 +84,9 @@ static int take_option(struct arguments *arguments, int option)
         break;
     case 's':
         arguments->state = optarg;
+        break;
+    case 'c':
+        take_cosignature(arguments, optarg);
         break;
     case 'p':
         arguments->options.phase = optarg;
@@ -104,18 +119,14 @@ static int take_option(struct arguments *arguments, int option)
 
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
-    static const struct option options[] = {{"trust", required_argument, NULL, 't'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {"phase", required_argument, NULL, 'p'},
-                                            {"root", required_argument, NULL, OPT_ROOT},
-                                            {"tree", required_argument, NULL, OPT_TREE},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"json", no_argument, NULL, OPT_JSON},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, OPT_VERSION},
-                                            {0}};
-    for (int option; (option = getopt_long(argc, argv, "t:s:p:j:vh", options, NULL)) != -1;) {
+    static const struct option options[] = {
+        {"trust", required_argument, NULL, 't'},       {"state", required_argument, NULL, 's'},
+        {"cosignature", required_argument, NULL, 'c'}, {"phase", required_argument, NULL, 'p'},
+        {"root", required_argument, NULL, OPT_ROOT},   {"tree", required_argument, NULL, OPT_TREE},
+        {"jobs", required_argument, NULL, 'j'},        {"json", no_argument, NULL, OPT_JSON},
+        {"verbose", no_argument, NULL, 'v'},           {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, OPT_VERSION},   {0}};
+    for (int option; (option = getopt_long(argc, argv, "t:s:c:p:j:vh", options, NULL)) != -1;) {
         int status = take_option(arguments, option);
         if (status >= 0)
             return status;
@@ -169,5 +180,8 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     int status = parse_arguments(argc, argv, &arguments);
-    return status >= 0 ? status : run(&arguments);
+    if (status < 0)
+        status = run(&arguments);
+    free(arguments.cosignatures);
+    return status;
 }

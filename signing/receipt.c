@@ -53,8 +53,8 @@ void receipt_add_lease(struct receipt *receipt, const struct receipt_lease *leas
                                   sizeof *receipt->leases);
     struct receipt_lease *copy = &receipt->leases[receipt->nleases++];
     *copy = *lease;
-    copy->worker = mem_string(lease->worker);
-    copy->operator_name = mem_string(lease->operator_name);
+    copy->worker = lease->worker != NULL ? mem_string(lease->worker) : NULL;
+    copy->operator_name = lease->operator_name != NULL ? mem_string(lease->operator_name) : NULL;
 }
 
 int receipt_add_envelope(struct receipt *receipt, const struct digest *job, struct view bytes,
@@ -132,21 +132,31 @@ json_t *receipt_verdict_json(const struct receipt_verdict *verdict)
                      (json_int_t)verdict->operators, "dissent", (json_int_t)verdict->dissent);
 }
 
+void receipt_write_lease(const struct receipt_lease *lease, struct buf *ret)
+{
+    write_line(receipt_lease_json(lease), ret);
+}
+
 /* The envelope's own members between two of ours: "job" and "kind" sort before "payload". */
-static void write_envelope(const struct receipt_envelope *envelope, struct buf *ret)
+void receipt_write_envelope(const struct receipt_envelope *envelope, struct buf *ret)
 {
     buf_add_format(ret, "{\"job\":\"%s\",\"kind\":\"envelope\",", digest_hex(&envelope->job).text);
     buf_add(ret, envelope->bytes + 1, envelope->size - 1);
     buf_add_byte(ret, '\n');
 }
 
+void receipt_write_verdict(const struct receipt_verdict *verdict, struct buf *ret)
+{
+    write_line(receipt_verdict_json(verdict), ret);
+}
+
 void receipt_write(struct receipt *receipt, struct buf *ret)
 {
     receipt_sort(receipt);
     for (size_t i = 0; i < receipt->nleases; i++)
-        write_line(receipt_lease_json(&receipt->leases[i]), ret);
+        receipt_write_lease(&receipt->leases[i], ret);
     for (size_t i = 0; i < receipt->nenvelopes; i++)
-        write_envelope(&receipt->envelopes[i], ret);
+        receipt_write_envelope(&receipt->envelopes[i], ret);
     for (size_t i = 0; i < receipt->nverdicts; i++)
-        write_line(receipt_verdict_json(&receipt->verdicts[i]), ret);
+        receipt_write_verdict(&receipt->verdicts[i], ret);
 }

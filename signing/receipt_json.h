@@ -9,5 +9,9 @@
 json_t *receipt_lease_json(const struct receipt_lease *lease);
 json_t *receipt_verdict_json(const struct receipt_verdict *verdict);
 void receipt_sort(struct receipt *receipt);
+/* One line each, with its end. */
+void receipt_write_lease(const struct receipt_lease *lease, struct buf *ret);
+void receipt_write_envelope(const struct receipt_envelope *envelope, struct buf *ret);
+void receipt_write_verdict(const struct receipt_verdict *verdict, struct buf *ret);
 
 #endif

@@ -12,14 +12,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* What strangers wrote (file names, reasons) may hold what a terminal would obey: control bytes, also those of C1 in UTF-8. */
+static char *printable(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++)
+        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
+            *at = '?';
+    return text;
+}
+
 void verify_problem(struct verify_run *run, const char *file, const char *rule, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    CLEANUP_FREE char *text = mem_vformat(format, args);
+    CLEANUP_FREE char *text = printable(mem_vformat(format, args));
     va_end(args);
+    CLEANUP_FREE char *shown = printable(mem_string(file));
     pthread_mutex_lock(&run->lock);
-    problems_add(&run->result->problems, file, 0, rule, "%s", text);
+    problems_add(&run->result->problems, shown, 0, rule, "%s", text);
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -33,16 +43,35 @@ void verify_note(struct verify_run *run, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = mem_vformat(format, args);
+    char *text = printable(mem_vformat(format, args));
     va_end(args);
     struct verify_result *result = run->result;
     pthread_mutex_lock(&run->lock);
     if (result->nnotes < PROBLEMS_MAX) {
         result->notes = mem_grow(result->notes, result->nnotes + 1, sizeof *result->notes);
         result->notes[result->nnotes++] = STEAL(text);
+    } else {
+        run->notes_dropped++;
     }
     pthread_mutex_unlock(&run->lock);
     free(text);
+}
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* Threads found them in any order; the same release gives the same notes. */
+static void sort_notes(struct verify_run *run)
+{
+    struct verify_result *result = run->result;
+    if (result->nnotes > 0)
+        qsort(result->notes, result->nnotes, sizeof(char *), by_text);
+    if (run->notes_dropped == 0)
+        return;
+    free(result->notes[result->nnotes - 1]);
+    result->notes[result->nnotes - 1] = mem_format("%zu more notes are not shown.", run->notes_dropped + 1);
 }
 
 bool verify_read(struct verify_run *run, const char *file, size_t limit, struct buf *ret)
@@ -52,6 +81,11 @@ bool verify_read(struct verify_run *run, const char *file, size_t limit, struct 
     if (result < 0)
         verify_failure(run, file, result == -ENOENT ? "missing" : "unreadable", result, &diag);
     return result >= 0;
+}
+
+bool verify_exists(const struct verify_run *run, const char *file)
+{
+    return faccessat(run->options->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 bool verify_read_digest(struct verify_run *run, const char *file, size_t limit, const struct digest *digest,
@@ -114,15 +148,6 @@ struct verify_job *verify_find_job(struct verify_run *run, const struct digest *
     return NULL;
 }
 
-struct verify_job *verify_find_payload(struct verify_run *run, const char *name, const struct digest *payload)
-{
-    for (size_t i = 0; i < run->njobs; i++)
-        if (run->jobs[i].agreed && digest_equal(&run->jobs[i].payload, payload) &&
-            strcmp(run->jobs[i].spec->name, name) == 0)
-            return &run->jobs[i];
-    return NULL;
-}
-
 static int check_options(const struct verify_options *options, struct diag *diag)
 {
     static const char *const phases[] = {"bootloader", "image", "ukis-verity"};
@@ -160,8 +185,6 @@ static void add_standing_notes(struct verify_run *run)
     if (run->options->state == NULL)
         verify_note(run, "Freshness not checked: no state file (--state) was given, so an old release would "
                          "look the same.");
-    verify_note(run, "Transparency log: not part of this release, so evidence that a coordinator never "
-                     "exported is not missed.");
     for (size_t i = 0; run->release != NULL && i < run->release->nheld; i++)
         verify_note(run, "Held, not released: %s (%s).", run->release->held[i].name,
                     run->release->held[i].reason);
@@ -196,8 +219,11 @@ static int run_stages(struct verify_run *run, struct diag *diag)
         return result;
     describe_packages(run);
     if (verify_inputs(run)) {
+        verify_log(run);
         verify_receipts(run);
+        verify_waivers(run);
         verify_packages(run);
+        verify_summaries(run);
         verify_files(run);
         result = verify_extra(run, diag);
     }
@@ -205,18 +231,43 @@ static int run_stages(struct verify_run *run, struct diag *diag)
     return result;
 }
 
+static void job_done(struct verify_job *job)
+{
+    spec_free(job->spec);
+    free(job->file);
+    receipt_done(&job->evidence);
+    free(job->logged); /* the leases are the run's */
+    free(job->verdicts);
+    docjson_free_strings(job->operators, job->noperators);
+}
+
+static void leases_done(struct map *leases)
+{
+    size_t cursor = 0;
+    struct view nonce;
+    void *value;
+    while (leases != NULL && map_next(leases, &cursor, &nonce, &value)) {
+        struct logged_lease *lease = value;
+        free(lease->worker);
+        free(lease->operator_name);
+        free(lease->answers);
+        free(lease);
+    }
+    map_free(leases);
+}
+
 static void run_done(struct verify_run *run)
 {
-    for (size_t i = 0; run->receipts != NULL && i < run->release->npackages; i++)
-        receipt_done(&run->receipts[i]);
-    for (size_t i = 0; i < run->njobs; i++) {
-        spec_free(run->jobs[i].spec);
-        free(run->jobs[i].file);
-        docjson_free_strings(run->jobs[i].operators, run->jobs[i].noperators);
-    }
+    for (size_t i = 0; i < run->njobs; i++)
+        job_done(&run->jobs[i]);
+    leases_done(run->leases);
     free(run->jobs);
-    free(run->receipts);
-    free(run->receipt_read);
+    free(run->origins);
+    free(run->witnesses);
+    free(run->points);
+    free(run->waived);
+    map_free(run->payloads);
+    map_free(run->key_files);
     map_free(run->nodes);
     plan_free(run->plan);
     policy_free(run->policy);
@@ -236,8 +287,10 @@ int verify_release(const struct verify_options *options, struct verify_result *r
     pthread_mutex_init(&run.lock, NULL);
     if (options->state != NULL && options->state->time_ms > run.now_ms)
         run.now_ms = options->state->time_ms; /* C2: a clock set back does not make anything fresh */
+    run.clock_ms = run.now_ms;
     result = run_stages(&run, diag);
     add_standing_notes(&run);
+    sort_notes(&run);
     run_done(&run);
     problems_sort(&ret->problems);
     if (result < 0)
@@ -252,6 +305,7 @@ void verify_result_done(struct verify_result *result)
     for (size_t i = 0; i < result->npackages; i++) {
         free(result->packages[i].id);
         free(result->packages[i].version);
+        free(result->packages[i].weakest);
     }
     docjson_free_strings(result->notes, result->nnotes);
     free(result->packages);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What is checked only when asked for: --tree derives every spec again from a checkout, --root compares an installed root with the
+ * What is checked only when asked for: --tree derives plan and specs again from a checkout, --root compares an installed root with the
  * base and the payloads, in both directions.
  */
 #include "verify_private.h"
@@ -42,6 +42,28 @@ static void derive_spec(struct verify_run *run, const struct tree *tree, const s
                        digest_hex(&key).text);
 }
 
+/* K1, K6: order, closures, resources and rules too must be what the tree says, for the selection that the plan names. */
+static void derive_plan(struct verify_run *run, const struct tree *tree)
+{
+    const struct text_list *selection = &run->plan->selection;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct plan *plan = NULL;
+    struct diag diag = DIAG_INIT;
+    int result = plan_make(tree, &run->plan->tree, &run->plan->base, (const char *const *)selection->items,
+                           selection->count, &plan, &diag);
+    if (result < 0) {
+        verify_failure(run, RELEASE_PLAN, "tree-plan", result, &diag);
+        return;
+    }
+    plan_write(plan, &text);
+    struct digest digest = digest_of(buf_view(&text));
+    if (!digest_equal(&digest, &run->release->plan))
+        verify_problem(run, RELEASE_PLAN, "tree-plan",
+                       "the tree gives another plan for this selection: one with SHA-256 %s",
+                       digest_hex(&digest).text);
+    plan_free(plan);
+}
+
 static int check_tree(struct verify_run *run, struct diag *diag)
 {
     CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, run->options->tree, diag);
@@ -62,6 +84,7 @@ static int check_tree(struct verify_run *run, struct diag *diag)
     problems_done(&problems);
     if (result < 0)
         return result == FARM_E_REFUSED ? 0 : result;
+    derive_plan(run, tree);
     for (size_t i = 0; i < run->njobs; i++)
         derive_spec(run, tree, &run->jobs[i]);
     tree_free(tree);
@@ -167,7 +190,7 @@ int verify_extra(struct verify_run *run, struct diag *diag)
     if (run->options->tree != NULL)
         result = check_tree(run, diag);
     else
-        verify_note(run, "The specs were not derived again from the package tree (--tree).");
+        verify_note(run, "Plan and specs were not derived again from the package tree (--tree).");
     if (result >= 0 && run->options->root != NULL)
         result = check_root(run, diag);
     return result;

@@ -4,6 +4,8 @@
 
 #include "docjson.h"
 #include "file.h"
+#include "tiledir.h"
+#include "vsa.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* root/1.root.json.sig.d is the deepest. */
-enum { FILES_DEPTH_MAX = 4 };
+/* log/tile/entries/x001/... is the deepest: three digits of a bundle's number on each level, and one for the part. */
+enum { FILES_DEPTH_MAX = 12 };
 enum { HANDOFF_SIZE_MAX = 16 * 1024 }; /* six members */
 
 struct known {
@@ -31,9 +33,42 @@ static void know_package(struct known *known, const struct release_package *pack
     CLEANUP_FREE char *archive = release_path(RELEASE_ARTIFACTS, package, ".igos.tar.gz");
     CLEANUP_FREE char *manifest = release_path(RELEASE_MANIFESTS, package, ".mtree");
     CLEANUP_FREE char *receipt = release_path(RELEASE_RECEIPTS, package, ".intoto.jsonl");
+    CLEANUP_FREE char *summary = release_path(RELEASE_SUMMARIES, package, ".vsa.jsonl");
     know(known, archive);
     know(known, manifest);
     know(known, receipt);
+    know(known, summary);
+}
+
+static void know_bundle(struct known *known, uint64_t index, unsigned int width)
+{
+    struct tile_path tile = tiledir_path(TILEDIR_ENTRIES, index, width);
+    CLEANUP_FREE char *path = mem_format("%s/%s", RELEASE_LOG, tile.text);
+    know(known, path);
+}
+
+/* The checkpoint, and the bundles of exactly its size; hash tiles are derived, and not asked for. */
+static void know_log(struct known *known)
+{
+    uint64_t size = verify_log_size(known->run);
+    if (!known->run->has_log)
+        return;
+    know(known, VERIFY_CHECKPOINT);
+    for (uint64_t i = 0; i < size / TILE_WIDTH && known->run->replayed; i++)
+        know_bundle(known, i, TILE_WIDTH);
+    if (size % TILE_WIDTH > 0)
+        know_bundle(known, size / TILE_WIDTH, (unsigned int)(size % TILE_WIDTH));
+}
+
+static void know_keys(struct known *known)
+{
+    size_t cursor = 0;
+    struct view file;
+    void *key;
+    while (map_next(known->run->key_files, &cursor, &file, &key))
+        map_set(known->paths, file, known);
+    if (!known->run->has_log)
+        know(known, RELEASE_KEYS "/coordinator.pem"); /* a note was made of what it is worth */
 }
 
 static void know_all(struct known *known)
@@ -53,6 +88,8 @@ static void know_all(struct known *known)
         know(known, run->jobs[i].file);
     for (size_t i = 0; i < run->release->npackages; i++)
         know_package(known, &run->release->packages[i]);
+    know_log(known);
+    know_keys(known);
 }
 
 /* "<document>.sig.d/<anything>.sig", for a document that we know. */

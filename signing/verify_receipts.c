@@ -2,6 +2,9 @@
 /*
  * The evidence: every receipt is read, every job's evidence must be the same in each receipt that has it (so that none can leave a
  * dissent out alone), votes are judged once per job, and each closure must be covered.
+ *
+ * Receipts repeat each other: a library's evidence stands in the receipt of everything that was built with it. They are taken apart
+ * in parallel and merged in their order, each kept no longer than that; memory holds every job's evidence once.
  */
 #include "verify_private.h"
 
@@ -9,32 +12,38 @@
 
 #include <stdlib.h>
 
-static void read_receipt(void *context, size_t index)
-{
-    struct verify_run *run = context;
-    CLEANUP_FREE char *file = release_path(RELEASE_RECEIPTS, &run->release->packages[index], ".intoto.jsonl");
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    struct diag diag = DIAG_INIT;
-    if (!verify_read(run, file, RECEIPT_SIZE_MAX, &text))
-        return;
-    int result = receipt_parse(buf_view(&text), file, &run->receipts[index], &diag);
-    if (result < 0)
-        verify_failure(run, file, "receipt-malformed", result, &diag);
-    run->receipt_read[index] = result >= 0;
-}
+/* Of one receipt, after it was merged: which jobs it speaks of. */
+struct extent {
+    bool read;
+    size_t *jobs; /* indexes of run->jobs, rising */
+    size_t njobs;
+    size_t nsections; /* also of jobs that nobody knows */
+};
 
-/* One job's part of a receipt; lines are sorted by job. */
+struct reading {
+    struct verify_run *run;
+    char **files;
+    struct extent *extents;
+    struct receipt_lines *lines; /* that were read before, in any receipt */
+    pthread_mutex_t lock;
+    pthread_cond_t merged;
+    size_t turn; /* the receipt that is merged next */
+};
+
+/* ---- reading and merging ---- */
+
+/* One job's part of a receipt; lines are sorted by job. Borrowed, until it is taken. */
 struct section {
     struct digest job;
-    const struct receipt_lease *leases;
+    struct receipt_lease *leases;
     size_t nleases;
-    const struct receipt_envelope *envelopes;
+    struct receipt_envelope *envelopes;
     size_t nenvelopes;
-    const struct receipt_verdict *claimed;
+    struct receipt_verdict *claimed;
 };
 
 struct cursor {
-    const struct receipt *receipt;
+    struct receipt *receipt;
     size_t lease, envelope, verdict;
 };
 
@@ -45,7 +54,7 @@ static const struct digest *lesser(const struct digest *a, const struct digest *
 
 static bool next_section(struct cursor *at, struct section *ret)
 {
-    const struct receipt *r = at->receipt;
+    struct receipt *r = at->receipt;
     const struct digest *job = at->lease < r->nleases ? &r->leases[at->lease].job : NULL;
     job = lesser(job, at->envelope < r->nenvelopes ? &r->envelopes[at->envelope].job : NULL);
     job = lesser(job, at->verdict < r->nverdicts ? &r->verdicts[at->verdict].job : NULL);
@@ -63,148 +72,248 @@ static bool next_section(struct cursor *at, struct section *ret)
     return true;
 }
 
-static bool same_lease(const struct receipt_lease *a, const struct receipt_lease *b)
+/* Equal lines are equal evidence. */
+static bool same_evidence(const struct receipt *evidence, const struct section *section)
 {
-    return lease_nonce_equal(&a->nonce, &b->nonce) && a->round == b->round && a->open == b->open &&
-           a->outcome == b->outcome && a->granted_ms == b->granted_ms && strcmp(a->worker, b->worker) == 0 &&
-           strcmp(a->operator_name, b->operator_name) == 0;
+    bool same = evidence->nleases == section->nleases && evidence->nenvelopes == section->nenvelopes &&
+                evidence->nverdicts == (section->claimed != NULL);
+    for (size_t i = 0; same && i < evidence->nleases; i++)
+        same = digest_equal(&evidence->leases[i].line, &section->leases[i].line);
+    for (size_t i = 0; same && i < evidence->nenvelopes; i++)
+        same = digest_equal(&evidence->envelopes[i].line, &section->envelopes[i].line);
+    return same &&
+           (section->claimed == NULL || digest_equal(&evidence->verdicts[0].line, &section->claimed->line));
 }
 
-static bool same_claim(const struct receipt_verdict *a, const struct receipt_verdict *b)
+/* What the section borrowed belongs to the job from now on. */
+static void take_evidence(struct receipt *evidence, struct section *section)
 {
-    if (a == NULL || b == NULL)
-        return a == b;
-    return a->state == b->state && digest_equal(&a->payload, &b->payload) && a->operators == b->operators &&
-           a->dissent == b->dissent;
+    evidence->leases = mem_zero(section->nleases + 1, sizeof *evidence->leases);
+    evidence->envelopes = mem_zero(section->nenvelopes + 1, sizeof *evidence->envelopes);
+    for (size_t i = 0; i < section->nleases; i++) {
+        evidence->leases[evidence->nleases++] = section->leases[i];
+        section->leases[i].worker = section->leases[i].operator_name = NULL;
+    }
+    for (size_t i = 0; i < section->nenvelopes; i++) {
+        evidence->envelopes[evidence->nenvelopes++] = section->envelopes[i];
+        section->envelopes[i].bytes = NULL;
+    }
+    if (section->claimed != NULL)
+        receipt_add_verdict(evidence, section->claimed);
 }
 
-static bool same_evidence(const struct verify_job *job, const struct section *section)
-{
-    bool same = job->nleases == section->nleases && job->nenvelopes == section->nenvelopes &&
-                same_claim(job->claimed, section->claimed);
-    for (size_t i = 0; same && i < job->nleases; i++)
-        same = same_lease(&job->leases[i], &section->leases[i]);
-    for (size_t i = 0; same && i < job->nenvelopes; i++)
-        same = digest_equal(&job->envelopes[i].digest, &section->envelopes[i].digest);
-    return same;
-}
-
-static void take_section(struct verify_run *run, const char *file, const struct section *section)
+static void merge_section(struct verify_run *run, const char *file, struct section *section,
+                          struct extent *extent)
 {
     struct verify_job *job = verify_find_job(run, &section->job);
+    extent->nsections++;
     if (job == NULL) {
         verify_problem(run, file, "unknown-job", "evidence for job %s, which has no spec here",
                        digest_hex(&section->job).text);
         return;
     }
-    if (job->receipt != NULL) {
-        if (!same_evidence(job, section))
-            verify_problem(run, file, "evidence-differs",
-                           "the evidence for %s is not the same as in %s: something was left out of "
-                           "one of them",
-                           job->spec->name, job->receipt); /* K2 */
-        return;
+    extent->jobs = mem_grow(extent->jobs, extent->njobs + 1, sizeof *extent->jobs);
+    extent->jobs[extent->njobs++] = (size_t)(job - run->jobs);
+    if (job->receipt == NULL) {
+        job->receipt = file;
+        take_evidence(&job->evidence, section);
+    } else if (!same_evidence(&job->evidence, section)) {
+        verify_problem(run, file, "evidence-differs",
+                       "the evidence for %s is not the same as in %s: something was left out of one of them",
+                       job->spec->name, job->receipt); /* K2 */
     }
-    job->receipt = file;
-    job->leases = section->leases;
-    job->nleases = section->nleases;
-    job->envelopes = section->envelopes;
-    job->nenvelopes = section->nenvelopes;
-    job->claimed = section->claimed;
 }
 
-static void merge(struct verify_run *run, char *const *files)
+static void merge(struct reading *reading, size_t index, struct receipt *receipt)
 {
-    for (size_t i = 0; i < run->release->npackages; i++) {
-        struct cursor cursor = {.receipt = &run->receipts[i]};
-        struct section section;
-        while (run->receipt_read[i] && next_section(&cursor, &section))
-            take_section(run, files[i], &section);
-    }
+    struct cursor cursor = {.receipt = receipt};
+    struct section section;
+    receipt_lines_add(reading->lines,
+                      receipt); /* from here on nobody needs more of them than that they are the same */
+    while (next_section(&cursor, &section))
+        merge_section(reading->run, reading->files[index], &section, &reading->extents[index]);
 }
+
+static bool read_receipt(struct reading *reading, size_t index, struct receipt *ret)
+{
+    struct verify_run *run = reading->run;
+    const char *file = reading->files[index];
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    if (!verify_read(run, file, RECEIPT_SIZE_MAX, &text))
+        return false;
+    int result = receipt_parse_known(buf_view(&text), file, reading->lines, ret, &diag);
+    if (result < 0)
+        verify_failure(run, file, "receipt-malformed", result, &diag);
+    return result >= 0;
+}
+
+/* Parallel, but for the merging: who comes first decides what messages say, so it must not be chance. */
+static void read_and_merge(void *context, size_t index)
+{
+    struct reading *reading = context;
+    CLEANUP(receipt_done) struct receipt receipt = RECEIPT_INIT;
+    bool read = read_receipt(reading, index, &receipt);
+    pthread_mutex_lock(&reading->lock);
+    while (reading->turn != index) /* indexes are given out in order, so the one before is being read */
+        pthread_cond_wait(&reading->merged, &reading->lock);
+    reading->extents[index].read = read;
+    if (read)
+        merge(reading, index, &receipt);
+    reading->turn++;
+    pthread_cond_broadcast(&reading->merged);
+    pthread_mutex_unlock(&reading->lock);
+}
+
+/* ---- judging ---- */
 
 static void judge(void *context, size_t index)
 {
     struct verify_run *run = context;
-    if (run->jobs[index].receipt != NULL)
-        verify_job_votes(run, &run->jobs[index]);
+    struct verify_job *job = &run->jobs[index];
+    if (job->receipt == NULL)
+        return;
+    if (run->replayed)
+        verify_account(run, job);
+    verify_job_votes(run, job);
 }
 
-/* Does the receipt of this package hold evidence for the job? */
-static bool has_evidence(const struct receipt *receipt, const struct digest *job)
+static void know_payload(struct verify_run *run, struct verify_job *job)
 {
-    for (size_t i = 0; i < receipt->nverdicts; i++)
-        if (digest_equal(&receipt->verdicts[i].job, job))
-            return true;
-    return false;
+    CLEANUP_BUF struct buf key = BUF_INIT;
+    buf_add(&key, job->payload.bytes, DIGEST_SIZE);
+    buf_add_text(&key, job->spec->name);
+    if (map_get(run->payloads, buf_view(&key)) == NULL)
+        map_set(run->payloads, buf_view(&key), job);
 }
 
-static size_t count_sections(const struct receipt *receipt)
+struct verify_job *verify_find_payload(struct verify_run *run, const char *name, const struct digest *payload)
 {
-    struct cursor cursor = {.receipt = receipt};
-    struct section section;
-    size_t count = 0;
-    while (next_section(&cursor, &section))
-        count++;
-    return count;
+    CLEANUP_BUF struct buf key = BUF_INIT;
+    buf_add(&key, payload->bytes, DIGEST_SIZE);
+    buf_add_text(&key, name);
+    return map_get(run->payloads, buf_view(&key));
+}
+
+/* ---- closures ---- */
+
+static int by_number(const void *left, const void *right)
+{
+    const size_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b ? 1 : 0;
+}
+
+static bool speaks_of(const struct verify_run *run, const struct extent *extent, const struct verify_job *job)
+{
+    size_t index = (size_t)(job - run->jobs);
+    return extent->njobs > 0 && bsearch(&index, extent->jobs, extent->njobs, sizeof index, by_number) != NULL;
+}
+
+/* The one with the fewest operators behind it, then with the most dissent; of equals the first that is asked. */
+static void weigh(struct verify_package *package, const struct verify_job *job)
+{
+    uint32_t operators = job->agreed ? job->verdict.operators : 0, dissent = job->verdict.dissent;
+    if (package->weakest != NULL &&
+        (operators > package->weakest_operators ||
+         (operators == package->weakest_operators && dissent <= package->weakest_dissent)))
+        return;
+    free(package->weakest);
+    package->weakest = mem_format("%s/%s", job->spec->tier, job->spec->name);
+    package->weakest_operators = operators;
+    package->weakest_dissent = dissent;
 }
 
 /* S15: every dependency's payload has a verdict of its own, in this receipt. */
-static void check_dependencies(struct verify_run *run, const struct verify_job *job,
-                               const struct receipt *receipt, const char *file)
+static void check_dependency(struct verify_run *run, const struct verify_job *job,
+                             const struct spec_dependency *dependency, const struct extent *extent,
+                             const char *file, struct verify_package *shown)
 {
-    for (size_t i = 0; i < job->spec->ndependencies; i++) {
-        const struct spec_dependency *dependency = &job->spec->dependencies[i];
-        struct verify_job *other = verify_find_payload(run, dependency->name, &dependency->payload);
-        if (other == NULL)
-            verify_problem(run, file, "dependency-without-verdict",
-                           "%s was built with %s %s, for which there is no agreement here", job->spec->name,
-                           dependency->name, digest_hex(&dependency->payload).text);
-        else if (!has_evidence(receipt, &other->spec->key))
-            verify_problem(run, file, "dependency-without-receipt",
-                           "the receipt of %s has no evidence for its dependency %s", job->spec->name,
-                           dependency->name);
-        if (other != NULL)
-            other->used = true;
+    struct verify_job *other = verify_find_payload(run, dependency->name, &dependency->payload);
+    if (other == NULL) {
+        verify_problem(run, file, "dependency-without-verdict",
+                       "%s was built with %s %s, for which there is no agreement here", job->spec->name,
+                       dependency->name, digest_hex(&dependency->payload).text);
+        return;
     }
-    if (count_sections(receipt) != 1 + job->spec->ndependencies)
-        verify_problem(run, file, "receipt-extent",
-                       "the receipt speaks of %zu jobs; the package and its dependencies are %zu",
-                       count_sections(receipt), 1 + job->spec->ndependencies);
+    other->used = true;
+    weigh(shown, other);
+    if (!speaks_of(run, extent, other))
+        verify_problem(run, file, "dependency-without-receipt",
+                       "the receipt of %s has no evidence for its dependency %s", job->spec->name,
+                       dependency->name);
 }
 
-static void check_closure(struct verify_run *run, size_t index, const char *file)
+static void check_closure(struct verify_run *run, size_t index, const struct extent *extent, const char *file)
 {
     struct verify_job *job = verify_find_job(run, &run->release->packages[index].job);
-    if (job == NULL || !run->receipt_read[index])
+    struct verify_package *shown = &run->result->packages[index];
+    if (job == NULL || !extent->read)
         return;
     job->used = true;
-    if (!has_evidence(&run->receipts[index], &job->spec->key))
-        verify_problem(run, file, "receipt-other", "the receipt has no verdict for the package's own job");
-    check_dependencies(run, job, &run->receipts[index], file);
+    weigh(shown, job);
+    if (!speaks_of(run, extent, job))
+        verify_problem(run, file, "receipt-other", "the receipt has no evidence for the package's own job");
+    for (size_t i = 0; i < job->spec->ndependencies; i++)
+        check_dependency(run, job, &job->spec->dependencies[i], extent, file, shown);
+    if (extent->nsections != 1 + job->spec->ndependencies)
+        verify_problem(run, file, "receipt-extent",
+                       "the receipt speaks of %zu jobs; the package and its dependencies are %zu",
+                       extent->nsections, 1 + job->spec->ndependencies);
+}
+
+/* ---- */
+
+static void read_all(struct verify_run *run, char **files, struct extent *extents)
+{
+    struct reading reading = {.run = run,
+                              .files = files,
+                              .extents = extents,
+                              .lines = receipt_lines_new(),
+                              .lock = PTHREAD_MUTEX_INITIALIZER,
+                              .merged = PTHREAD_COND_INITIALIZER};
+    parallel_each(run->release->npackages, run->options->threads, read_and_merge, &reading);
+    receipt_lines_free(reading.lines);
+    pthread_mutex_destroy(&reading.lock);
+    pthread_cond_destroy(&reading.merged);
+}
+
+static void judge_all(struct verify_run *run)
+{
+    parallel_each(run->njobs, run->options->threads, judge, run);
+    run->payloads = map_new();
+    for (size_t i = 0; i < run->njobs; i++)
+        if (run->jobs[i].agreed)
+            know_payload(run, &run->jobs[i]);
+}
+
+static void finish_jobs(struct verify_run *run)
+{
+    for (size_t i = 0; i < run->njobs; i++) {
+        struct verify_job *job = &run->jobs[i];
+        run->result->jobs += job->receipt != NULL;
+        run->result->envelopes += job->evidence.nenvelopes;
+        job->receipt = NULL; /* the names end here */
+        if (!job->used)
+            verify_problem(run, job->file, "extra-file",
+                           "this job belongs to no released package and no dependency of one");
+    }
+    verify_account_notes(run);
 }
 
 void verify_receipts(struct verify_run *run)
 {
     size_t count = run->release->npackages;
-    run->receipts = mem_zero(count + 1, sizeof *run->receipts);
-    run->receipt_read = mem_zero(count + 1, sizeof *run->receipt_read);
+    CLEANUP_FREE struct extent *extents = mem_zero(count + 1, sizeof *extents);
     CLEANUP_FREE char **files = mem_zero(count + 1, sizeof *files);
     for (size_t i = 0; i < count; i++)
         files[i] = release_path(RELEASE_RECEIPTS, &run->release->packages[i], ".intoto.jsonl");
-    parallel_each(count, run->options->threads, read_receipt, run);
-    merge(run, files);
-    parallel_each(run->njobs, run->options->threads, judge, run);
+    read_all(run, files, extents);
+    judge_all(run);
     for (size_t i = 0; i < count; i++)
-        check_closure(run, i, files[i]);
-    for (size_t i = 0; i < run->njobs; i++) {
-        run->result->jobs += run->jobs[i].receipt != NULL;
-        run->result->envelopes += run->jobs[i].nenvelopes;
-        run->jobs[i].receipt = NULL; /* the names end here */
-        if (!run->jobs[i].used)
-            verify_problem(run, run->jobs[i].file, "extra-file",
-                           "this job belongs to no released package and no dependency of one");
-    }
-    for (size_t i = 0; i < count; i++)
+        check_closure(run, i, &extents[i], files[i]);
+    finish_jobs(run);
+    for (size_t i = 0; i < count; i++) {
+        free(extents[i].jobs);
         free(files[i]);
+    }
 }

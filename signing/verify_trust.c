@@ -17,7 +17,7 @@ static void check_expiry(struct verify_run *run, const char *file, int64_t expir
 {
     if (expires_ms <= run->now_ms)
         verify_problem(run, file, "expired",
-                       "the %s expired at %s (it is %s, by the highest time seen): get a newer one", what,
+                       "the %s expired at %s (it is %s, by the highest time known): get a newer one", what,
                        moment_format(expires_ms).text, moment_format(run->now_ms).text); /* S5, C2 */
 }
 
@@ -27,6 +27,18 @@ static int read_trust(const struct verify_options *options, struct root **ret, s
     int result = file_read(AT_FDCWD, options->trust, ROOT_SIZE_MAX, &text, diag);
     return result < 0 ? diag_wrap(diag, result, "trusted root")
                       : root_parse(buf_view(&text), options->trust, ret, diag);
+}
+
+/* Which logs the chain names; a version that goes on with the same one adds nothing. */
+static void note_origin(struct verify_run *run, const struct root_log *log)
+{
+    if (!log->present ||
+        (run->norigins > 0 && strcmp(run->origins[run->norigins - 1].origin, log->key.name) == 0))
+        return;
+    run->origins = mem_grow(run->origins, run->norigins + 1, sizeof *run->origins);
+    struct verify_origin *added = &run->origins[run->norigins++];
+    *added = (struct verify_origin){.previous = log->previous};
+    memcpy(added->origin, log->key.name, sizeof added->origin);
 }
 
 /* Is this link of the chain signed by its predecessor and by itself? Takes the place of *link if so. */
@@ -75,6 +87,7 @@ static bool walk_chain(struct verify_run *run, const struct root *trusted)
             break;
         if (!follow(run, file, trusted, &run->root))
             return false;
+        note_origin(run, &run->root->log);
         run->root_versions = version;
     }
     if (run->root->version < trusted->version) {
@@ -90,7 +103,6 @@ static void check_root(struct verify_run *run)
 {
     CLEANUP_FREE char *file = mem_format(RELEASE_ROOT_FORMAT, (long long)run->root_versions);
     const struct verify_state *state = run->options->state;
-    check_expiry(run, file, run->root->expires_ms, "trust root");
     if (state == NULL)
         return;
     if (run->root->version < state->root_version)
@@ -152,7 +164,6 @@ static void check_sequence(struct verify_run *run)
 static void check_release(struct verify_run *run, struct view text)
 {
     check_signatures(run, text);
-    check_expiry(run, RELEASE_FILE, run->release->expires_ms, "release");
     check_sequence(run);
     if (!digest_equal(&run->release->root, &run->root->digest))
         verify_problem(run, RELEASE_FILE, "root-digest",
@@ -183,7 +194,6 @@ static bool read_directory(struct verify_run *run)
         for (size_t i = 0; i < problems.count; i++)
             verify_problem(run, RELEASE_WORKERS, problems.items[i].rule, "%s", problems.items[i].text);
     problems_done(&problems);
-    check_expiry(run, RELEASE_WORKERS, run->directory->expires_ms, "worker directory");
     if (state != NULL && (run->directory->version < state->directory_version ||
                           (run->directory->version == state->directory_version &&
                            !digest_equal(&run->directory->digest, &state->directory))))
@@ -194,6 +204,17 @@ static bool read_directory(struct verify_run *run)
     return true;
 }
 
+/* By the highest time known: the state's, this machine's, and that of the log's witnesses. */
+static void check_expiries(struct verify_run *run)
+{
+    CLEANUP_FREE char *root = mem_format(RELEASE_ROOT_FORMAT, (long long)run->root_versions);
+    check_expiry(run, root, run->root->expires_ms, "trust root");
+    check_expiry(run, RELEASE_FILE, run->release->expires_ms, "release");
+    if (run->directory != NULL)
+        check_expiry(run, RELEASE_WORKERS, run->directory->expires_ms, "worker directory");
+}
+
+/* The log's part is verify_witness's. */
 static void remember(struct verify_run *run)
 {
     run->result->state = (struct verify_state){.root_version = run->root->version,
@@ -202,7 +223,20 @@ static void remember(struct verify_run *run)
                                                .directory = run->directory->digest,
                                                .sequence = run->release->sequence,
                                                .release = run->release->digest,
-                                               .time_ms = run->now_ms};
+                                               .time_ms = run->clock_ms};
+}
+
+static int judge_release(struct verify_run *run, struct view text, struct diag *diag)
+{
+    check_release(run, text);
+    int result = read_directory(run) ? 1 : 0;
+    if (result > 0) {
+        remember(run);
+        int witnessed = verify_witness(run, diag);
+        result = witnessed < 0 ? witnessed : result;
+    }
+    check_expiries(run);
+    return result;
 }
 
 int verify_trust(struct verify_run *run, struct diag *diag)
@@ -216,11 +250,5 @@ int verify_trust(struct verify_run *run, struct diag *diag)
     if (!walk_chain(run, trusted))
         return 0;
     check_root(run);
-    if (run->release == NULL)
-        return 0;
-    check_release(run, buf_view(&text));
-    if (!read_directory(run))
-        return 0;
-    remember(run);
-    return 1;
+    return run->release != NULL ? judge_release(run, buf_view(&text), diag) : 0;
 }

@@ -5,9 +5,14 @@
  * An envelope is tried with the keys of the workers that held a lease for the job, and read only once one of them verified. It must name
  * that worker, that lease's nonce and exactly this spec. Each round is judged by itself, under the root's policy; the job is
  * agreed if some round agreed and no round contradicts it.
+ *
+ * Where there is a log, it says when: an answer is open if it was logged behind the first verdict that settled the round, and one of a
+ * compromised worker counts if it was logged before the position that the directory names. Without one the receipt's word stands for
+ * the first, and nothing for the second.
  */
 #include "verify_private.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct cast_vote {
@@ -27,31 +32,46 @@ struct ballot_box {
     size_t nstatements;
 };
 
-static bool counts(struct verify_run *run, const struct verify_job *job, const struct receipt_lease *lease,
-                   const struct directory_entry *entry)
+/* W11. 'position' is that of the answer in the log; UINT64_MAX: there is none. */
+static bool was_compromised(const struct verify_run *run, const struct verify_job *job,
+                            const struct directory_entry *entry, uint64_t position)
 {
+    if (entry->compromised_from < 0 || position < (uint64_t)entry->compromised_from)
+        return false;
+    if (position == UINT64_MAX)
+        verify_note(
+            (struct verify_run *)run,
+            "%s: %s is marked compromised, and without a log nothing shows what it signed before; its "
+            "answer does not count.",
+            job->spec->name, entry->worker);
+    else
+        verify_note((struct verify_run *)run,
+                    "%s: %s is marked compromised from log entry %" PRId64
+                    " on, and its answer is entry %" PRIu64 ": it does not count.",
+                    job->spec->name, entry->worker, entry->compromised_from, position);
+    return true;
+}
+
+static bool counts(struct verify_run *run, const struct verify_job *job, const struct receipt_lease *lease,
+                   const struct directory_entry *entry, const struct logged_lease *logged, uint64_t position)
+{
+    int64_t granted_ms = logged != NULL ? logged->granted_ms : lease->granted_ms;
     if (strcmp(entry->operator_name, lease->operator_name) != 0)
         verify_problem(run, job->receipt, "lease-operator",
                        "%s: the lease says that %s belongs to %s, the directory says %s", job->spec->name,
                        lease->worker, lease->operator_name, entry->operator_name);
-    else if (lease->granted_ms < entry->admitted_ms || lease->granted_ms >= entry->expires_ms)
+    else if (granted_ms < entry->admitted_ms || granted_ms >= entry->expires_ms)
         verify_note(run, "%s: %s was not admitted when it got its lease; its answer does not count.",
                     job->spec->name, lease->worker);
-    else if (entry->compromised_from >= 0)
-        verify_note(run,
-                    "%s: %s is marked compromised, and without a log nothing shows what it signed before; "
-                    "its answer does "
-                    "not count.",
-                    job->spec->name, lease->worker); /* W11 */
     else
-        return true;
+        return !was_compromised(run, job, entry, position);
     return false;
 }
 
 static void find_workers(struct ballot_box *box)
 {
-    for (size_t i = 0; i < box->job->nleases; i++) {
-        const struct receipt_lease *lease = &box->job->leases[i];
+    for (size_t i = 0; i < box->job->evidence.nleases; i++) {
+        const struct receipt_lease *lease = &box->job->evidence.leases[i];
         const struct directory_entry *entry = directory_find(box->run->directory, lease->worker);
         if (entry == NULL)
             verify_note(box->run, "%s: %s is not in the worker directory; its answer does not count.",
@@ -65,21 +85,21 @@ static struct statement *open_envelope(struct ballot_box *box, const struct rece
                                        size_t *ret_lease, struct diag *diag)
 {
     const struct verify_job *job = box->job;
-    for (size_t i = 0; i < job->nleases; i++) {
+    for (size_t i = 0; i < job->evidence.nleases; i++) {
         struct statement *statement = NULL;
         struct diag trial = DIAG_INIT;
         if (box->workers[i] == NULL)
             continue;
         int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519,
                                     &statement, &trial);
-        if (result >= 0 && lease_nonce_equal(&statement->nonce, &job->leases[i].nonce)) {
+        if (result >= 0 && lease_nonce_equal(&statement->nonce, &job->evidence.leases[i].nonce)) {
             *ret_lease = i;
             return statement;
         }
         statement_free(statement);
         if (result >= 0) /* the same worker may hold another lease of this job */
             diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
-                     job->leases[i].worker);
+                     job->evidence.leases[i].worker);
         else if (result != FARM_E_SIGNATURE) /* signed by it, and malformed */
             *diag = trial;
     }
@@ -90,7 +110,7 @@ static int check_statement(const struct ballot_box *box, const struct statement 
                            struct diag *diag)
 {
     const struct directory_entry *entry = box->workers[lease];
-    enum lease_outcome outcome = box->job->leases[lease].outcome;
+    enum lease_outcome outcome = box->job->evidence.leases[lease].outcome;
     if (strcmp(statement->worker, entry->worker) != 0 ||
         strcmp(statement->operator_name, entry->operator_name) != 0)
         return diag_set(diag, FARM_E_REFUSED, "%s signed in the name of %s:%s", entry->worker,
@@ -101,29 +121,39 @@ static int check_statement(const struct ballot_box *box, const struct statement 
     return statement_check_spec(statement, box->job->spec, diag);
 }
 
-static void add_vote(struct ballot_box *box, const struct statement *statement, size_t at)
+static void add_vote(struct ballot_box *box, const struct statement *statement,
+                     const struct receipt_envelope *envelope, size_t at)
 {
-    const struct receipt_lease *lease = &box->job->leases[at];
+    const struct receipt_lease *lease = &box->job->evidence.leases[at];
     const struct directory_entry *entry = box->workers[at];
-    if (!counts(box->run, box->job, lease, entry))
+    const struct logged_lease *logged =
+        box->run->replayed ? verify_logged_lease(box->job, &lease->nonce) : NULL;
+    uint64_t position = verify_answer_position(logged, &envelope->digest);
+    if (box->run->replayed && position == UINT64_MAX) {
+        verify_problem(box->run, box->job->receipt, "answer-lease",
+                       "%s: the log does not show the answer %s for the lease of %s that it names",
+                       box->job->spec->name, digest_hex(&envelope->digest).text, lease->worker);
         return;
-    box->votes[box->nvotes++] =
-        (struct cast_vote){.vote = {.operator_name = entry->operator_name,
-                                    .anchor = directory_entry_is_anchor(entry, box->run->root),
-                                    .open = lease->open,
-                                    .failure = statement->failure,
-                                    .payload = statement->payload,
-                                    .cpu_vendor = entry->cpu_vendor,
-                                    .kernel = entry->kernel,
-                                    .site = entry->site},
-                           .round = lease->round,
-                           .tar = statement->tar};
+    }
+    if (!counts(box->run, box->job, lease, entry, logged, position))
+        return;
+    box->votes[box->nvotes++] = (struct cast_vote){
+        .vote = {.operator_name = entry->operator_name,
+                 .anchor = directory_entry_is_anchor(entry, box->run->root),
+                 .open = logged != NULL ? verify_came_open(box->job, logged->round, position) : lease->open,
+                 .failure = statement->failure,
+                 .payload = statement->payload,
+                 .cpu_vendor = entry->cpu_vendor,
+                 .kernel = entry->kernel,
+                 .site = entry->site},
+        .round = logged != NULL ? logged->round : lease->round,
+        .tar = statement->tar};
 }
 
 /* Whether it came from a worker that the directory does not know: then nothing can be said about it. */
 static bool has_unknown_worker(const struct ballot_box *box)
 {
-    for (size_t i = 0; i < box->job->nleases; i++)
+    for (size_t i = 0; i < box->job->evidence.nleases; i++)
         if (box->workers[i] == NULL)
             return true;
     return false;
@@ -150,14 +180,14 @@ static void read_envelope(struct ballot_box *box, const struct receipt_envelope 
         verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
                        digest_hex(&envelope->digest).text, diag_text(&diag, result));
     else
-        add_vote(box, statement, lease);
+        add_vote(box, statement, envelope, lease);
 }
 
 /* Absence is never assent: a lease that was answered has its answer here. */
 static void check_answers(const struct ballot_box *box)
 {
-    for (size_t i = 0; i < box->job->nleases; i++) {
-        const struct receipt_lease *lease = &box->job->leases[i];
+    for (size_t i = 0; i < box->job->evidence.nleases; i++) {
+        const struct receipt_lease *lease = &box->job->evidence.leases[i];
         bool expected = lease->outcome == OUTCOME_ANSWERED || lease->outcome == OUTCOME_LATE;
         if (expected && !box->answered[i] && box->workers[i] != NULL)
             verify_problem(box->run, box->job->receipt, "answer-missing",
@@ -274,7 +304,7 @@ static void check_tars(struct ballot_box *box)
 static void check_claim(const struct ballot_box *box)
 {
     const struct verify_job *job = box->job;
-    const struct receipt_verdict *claimed = job->claimed;
+    const struct receipt_verdict *claimed = job->evidence.nverdicts > 0 ? &job->evidence.verdicts[0] : NULL;
     if (claimed == NULL)
         verify_problem(box->run, job->receipt, "verdict-missing", "%s: the receipt claims no verdict",
                        job->spec->name);
@@ -316,13 +346,13 @@ static void judge_rounds(struct ballot_box *box)
 void verify_job_votes(struct verify_run *run, struct verify_job *job)
 {
     struct ballot_box box = {.run = run, .job = job};
-    box.votes = mem_zero(job->nenvelopes + 1, sizeof *box.votes);
-    box.statements = mem_zero(job->nenvelopes + 1, sizeof *box.statements);
-    box.answered = mem_zero(job->nleases + 1, sizeof *box.answered);
-    box.workers = mem_zero(job->nleases + 1, sizeof *box.workers);
+    box.votes = mem_zero(job->evidence.nenvelopes + 1, sizeof *box.votes);
+    box.statements = mem_zero(job->evidence.nenvelopes + 1, sizeof *box.statements);
+    box.answered = mem_zero(job->evidence.nleases + 1, sizeof *box.answered);
+    box.workers = mem_zero(job->evidence.nleases + 1, sizeof *box.workers);
     find_workers(&box);
-    for (size_t i = 0; i < job->nenvelopes; i++)
-        read_envelope(&box, &job->envelopes[i]);
+    for (size_t i = 0; i < job->evidence.nenvelopes; i++)
+        read_envelope(&box, &job->evidence.envelopes[i]);
     check_answers(&box);
     judge_rounds(&box);
     for (size_t i = 0; i < box.nstatements; i++)

@@ -85,7 +85,7 @@ static void test_good(void **state)
     bool says_stale = false, says_log = false;
     for (size_t i = 0; i < result.nnotes; i++) {
         says_stale |= strstr(result.notes[i], "Freshness not checked") != NULL;
-        says_log |= strstr(result.notes[i], "Transparency log") != NULL;
+        says_log |= strstr(result.notes[i], "NO TRANSPARENCY LOG") != NULL;
     }
     assert_true(says_stale && says_log);
 }
