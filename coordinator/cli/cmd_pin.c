@@ -53,11 +53,12 @@ static int pin_git(struct cli *cli, const struct pin_options *options, const cha
     struct gitpin_info info;
     CLEANUP_FREE char *fetched = mem_format("%s/git", scratch);
     const char *path = options->repository;
+    const struct gitfetch what = {.url = options->git, .ref = options->ref, .path = fetched};
     char commit[65];
     int result = gitpin_setup(diag);
     if (result >= 0 && path == NULL) {
         path = fetched;
-        result = gitrepo_fetch(options->git, options->ref, NULL, fetched, false, NULL, NULL, diag);
+        result = gitrepo_fetch(&what, diag);
     }
     if (result >= 0)
         result = gitrepo_open(path, &repo, diag);

@@ -57,7 +57,8 @@ static int open_repository(const char *tree, const char *revision, const char *s
     if (!is_url(tree))
         return gitrepo_open(tree, ret, diag);
     CLEANUP_FREE char *path = mem_format("%s/git", scratch);
-    int result = gitrepo_fetch(tree, revision, revision, path, false, NULL, NULL, diag);
+    const struct gitfetch what = {.url = tree, .ref = revision, .commit = revision, .path = path};
+    int result = gitrepo_fetch(&what, diag);
     return result < 0 ? result : gitrepo_open(path, ret, diag);
 }
 

@@ -59,7 +59,8 @@ int repository_open(const char *state_path, const char *location, const char *re
     CLEANUP_CLOSE int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
         return diag_errno(diag, "%s", lock_path);
-    int result = gitrepo_fetch(location, revision, revision, path, false, NULL, NULL, diag);
+    const struct gitfetch what = {.url = location, .ref = revision, .commit = revision, .path = path};
+    int result = gitrepo_fetch(&what, diag);
     return result < 0 ? result : gitrepo_open(path, ret, diag);
 }
 

@@ -5,21 +5,17 @@
 #include "download.h"
 
 #include "address.h"
+#include "curlpeer.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { CONNECT_TIMEOUT_MS = 30000, SLOW_BYTES_PER_S = 1024, SLOW_SECONDS = 60, REDIRECTS_MAX = 5 };
+enum { REDIRECTS_MAX = 5 };
 
 struct transfer {
     const struct download *what;
     struct store_writer *writer;
     uint64_t received, limit;
-    int error;        /* of ours: ends the transfer */
-    struct diag diag; /* what it was */
+    struct curlpeer peer;
     char curl_text[CURL_ERROR_SIZE];
 };
 
@@ -30,14 +26,14 @@ static size_t on_data(char *data, size_t size, size_t count, void *context)
     struct transfer *transfer = context;
     size_t bytes = size * count;
     if (bytes > transfer->limit - transfer->received) {
-        transfer->error = diag_set(&transfer->diag, FARM_E_LIMIT, "more than the expected %" PRIu64 " bytes",
-                                   transfer->limit);
+        transfer->peer.error = diag_set(&transfer->peer.diag, FARM_E_LIMIT,
+                                        "more than the expected %" PRIu64 " bytes", transfer->limit);
         return CURL_WRITEFUNC_ERROR;
     }
-    transfer->error = store_write(transfer->writer, data, bytes, &transfer->diag);
-    if (transfer->error < 0)
+    transfer->peer.error = store_write(transfer->writer, data, bytes, &transfer->peer.diag);
+    if (transfer->peer.error < 0)
         return CURL_WRITEFUNC_ERROR;
-    transfer->error = 0;
+    transfer->peer.error = 0;
     transfer->received += bytes;
     return bytes;
 }
@@ -53,38 +49,11 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
     return 0;
 }
 
-/* The one place that sees the address after the name was resolved: no second answer of the name server comes between. */
-static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct transfer *transfer = context;
-    (void)purpose;
-    if (!transfer->what->allow_private && !address_is_public(&address->addr)) {
-        transfer->error = diag_set(&transfer->diag, FARM_E_REFUSED,
-                                   "leads to a private or local address: only what the "
-                                   "owner of this machine configured may lead there");
-        return CURL_SOCKET_BAD;
-    }
-    transfer->error = 0; /* another address of the same host may be public */
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 /* ---- options ---- */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void set_up(void)
+static CURLcode set_limits(CURL *curl, struct transfer *transfer)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static CURLcode set_limits(CURL *curl, const struct transfer *transfer)
-{
-    int64_t timeout = transfer->what->timeout_ms > 0 ? transfer->what->timeout_ms : CONNECT_TIMEOUT_MS;
-    CURLcode r = curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout);
-    if (r == CURLE_OK)
-        r = curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
-    if (r == CURLE_OK)
-        r = curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)SLOW_SECONDS);
+    CURLcode r = curlpeer_apply(curl, &transfer->peer);
     if (r == CURLE_OK)
         r = curl_easy_setopt(curl, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->limit);
     if (r == CURLE_OK)
@@ -105,10 +74,6 @@ static CURLcode set_where(CURL *curl, const struct transfer *transfer)
     if (r == CURLE_OK)
         r = curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
     if (r == CURLE_OK)
-        r = curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    if (r == CURLE_OK && !transfer->what->allow_private)
-        r = curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    if (r == CURLE_OK)
         r = curl_easy_setopt(curl, CURLOPT_USERAGENT, "intergenos-farm/" FARM_VERSION);
     return r;
 }
@@ -125,10 +90,6 @@ static CURLcode set_callbacks(CURL *curl, struct transfer *transfer)
     if (r == CURLE_OK)
         r = curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     if (r == CURLE_OK)
-        r = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    if (r == CURLE_OK)
-        r = curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, transfer);
-    if (r == CURLE_OK)
         r = curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transfer->curl_text);
     return r;
 }
@@ -138,8 +99,9 @@ static CURLcode set_callbacks(CURL *curl, struct transfer *transfer)
 static int curl_failed(CURLcode code, const struct transfer *transfer, struct diag *diag)
 {
     const char *text = transfer->curl_text[0] != '\0' ? transfer->curl_text : curl_easy_strerror(code);
-    if (transfer->error < 0)
-        return diag_set(diag, transfer->error, "%s", diag_text(&transfer->diag, transfer->error));
+    if (transfer->peer.error < 0)
+        return diag_set(diag, transfer->peer.error, "%s",
+                        diag_text(&transfer->peer.diag, transfer->peer.error));
     if (code == CURLE_FILESIZE_EXCEEDED)
         return diag_set(diag, FARM_E_LIMIT, "longer than the expected %" PRIu64 " bytes", transfer->limit);
     if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_TOO_MANY_REDIRECTS || code == CURLE_URL_MALFORMAT)
@@ -178,8 +140,10 @@ static int check_url(const struct download *what, struct diag *diag)
 
 static int run(struct store *store, const struct download *what, struct diag *diag)
 {
-    struct transfer transfer = {.what = what,
-                                .limit = what->size_limit > 0 ? what->size_limit : STORE_OBJECT_MAX};
+    struct transfer transfer = {
+        .what = what,
+        .limit = what->size_limit > 0 ? what->size_limit : STORE_OBJECT_MAX,
+        .peer = {.allow_private = what->allow_private, .connect_ms = what->timeout_ms}};
     struct digest found;
     uint64_t size;
     int r = check_url(what, diag);
@@ -196,7 +160,7 @@ static int run(struct store *store, const struct download *what, struct diag *di
 
 int download_archive(struct store *store, const struct download *what, struct diag *diag)
 {
-    pthread_once(&once, set_up);
+    curlpeer_setup();
     int r = run(store, what, diag);
     return r < 0 ? diag_wrap(diag, r, "downloading %.300s", what->url) : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Download: archives over HTTPS, the only user of libcurl. What decides is the digest; the URL is only where to look.
+ * Download: archives over HTTPS. What decides is the digest; the URL is only where to look.
  *
  * Redirects are followed (forges send to their storage hosts), at most five, never to a weaker scheme; every address
  * that is connected to is looked at, so neither a redirect nor a name that resolves anew leads into a private

@@ -71,16 +71,24 @@ int gitrepo_pack(struct gitrepo *repo, const char *commit, int out_fd, struct di
  */
 int gitrepo_open_pack(const char *pack_path, const char *scratch_dir, struct gitrepo **ret,
                       struct diag *diag) MUST_USE;
+struct gitfetch {
+    const char *url;
+    const char *ref;    /* a hint; may be NULL */
+    const char *commit; /* or a revision, or NULL: then the ref has to be found, and is asked for anew */
+    const char *path;   /* of a bare repository; created if absent, with its parents */
+    bool allow_file;    /* for what the owner configured: "file://" and paths too, and private addresses */
+    uint64_t bytes_max; /* that may be received; 0: one large history (llvm-project's is 3 GB) */
+    void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes); /* may be NULL */
+    /* Asked a few times a second; a negative value ends the fetch with that error. May be NULL. */
+    int (*check)(void *context, struct diag *diag);
+    void *context;
+};
 /*
- * Fetches from a URL into a bare repository at 'path' (created if absent, with its parents): the ref (may be NULL) as a hint,
- * else all heads and tags, until the commit is there; without network if it is there already. 'commit' may also be a
- * revision, or NULL: then the ref has to be found, and is asked for anew. Only https to public addresses, unless 'allow_file', which
- * adds "file://" and paths, and private addresses, for what the owner configured. Redirects to other hosts or schemes are
- * refused (G9). 'progress' may be NULL. FARM_E_UNAVAILABLE: not reachable; FARM_E_MISSING: no such commit there;
- * FARM_E_REFUSED: the URL. libgit2 1.5 knows no time-out for a server that falls silent; callers run this where it may wait.
+ * Asks for the ref, else for all heads and tags, until the commit is there; without network if it is there already. Only https,
+ * to public addresses (looked at when the connection is made, K8), unless 'allow_file'. Redirects are refused (G9). A server that
+ * says nothing for a minute has failed. FARM_E_UNAVAILABLE: not reachable; FARM_E_MISSING: no such commit there; FARM_E_REFUSED: the URL;
+ * FARM_E_LIMIT.
  */
-int gitrepo_fetch(const char *url, const char *ref, const char *commit, const char *path, bool allow_file,
-                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes),
-                  void *context, struct diag *diag) MUST_USE;
+int gitrepo_fetch(const struct gitfetch *what, struct diag *diag) MUST_USE;
 
 #endif

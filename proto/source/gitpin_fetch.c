@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "file.h"
+#include "githttp.h"
 
 #include <fcntl.h>
 #include <git2/sys/repository.h>
@@ -17,10 +18,10 @@
 #define RECEIVED_MAX ((uint64_t)16 << 30)
 
 struct fetch {
-    const char *url, *ref, *commit;
-    void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes);
-    void *context;
-    bool too_much;
+    const struct gitfetch *what;
+    struct githttp http;
+    int error; /* of 'check', or the limit */
+    struct diag diag;
 };
 
 /* ---- where it may go (G9) ---- */
@@ -61,7 +62,7 @@ static bool has_commit(struct gitrepo *repo, const char *commit)
 }
 
 /* After fetching: is what was asked for there? */
-static bool is_satisfied(struct gitrepo *repo, const struct fetch *fetch)
+static bool is_satisfied(struct gitrepo *repo, const struct gitfetch *fetch)
 {
     char found[65];
     if (is_full_id(fetch->commit))
@@ -91,10 +92,21 @@ static int open_target(const char *path, struct gitrepo **ret, struct diag *diag
 static int on_progress(const git_indexer_progress *stats, void *context)
 {
     struct fetch *fetch = context;
-    fetch->too_much = stats->received_bytes > RECEIVED_MAX;
-    if (fetch->progress != NULL)
-        fetch->progress(fetch->context, stats->received_objects, stats->total_objects, stats->received_bytes);
-    return fetch->too_much ? -1 : 0;
+    const struct gitfetch *what = fetch->what;
+    if (stats->received_bytes > fetch->http.bytes_max)
+        fetch->error = diag_set(&fetch->diag, FARM_E_LIMIT, "more than %llu bytes",
+                                (unsigned long long)fetch->http.bytes_max);
+    else if (what->check != NULL)
+        fetch->error = what->check(what->context, &fetch->diag);
+    if (what->progress != NULL)
+        what->progress(what->context, stats->received_objects, stats->total_objects, stats->received_bytes);
+    return fetch->error < 0 ? -1 : 0;
+}
+
+static int new_transport(git_transport **ret, git_remote *remote, void *context)
+{
+    struct fetch *fetch = context;
+    return githttp_transport(ret, remote, &fetch->http);
 }
 
 static git_fetch_options fetch_options(struct fetch *fetch)
@@ -102,11 +114,24 @@ static git_fetch_options fetch_options(struct fetch *fetch)
     git_fetch_options options;
     git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
     options.callbacks.transfer_progress = on_progress;
+    if (strncmp(fetch->what->url, "https:", 6) == 0)
+        options.callbacks.transport = new_transport;
     options.callbacks.payload = fetch;
     options.update_fetchhead = 0;
     options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
     options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* none to another host */
     return options;
+}
+
+static int fetch_failed(const struct fetch *fetch, struct diag *diag)
+{
+    const char *url = fetch->what->url;
+    if (fetch->error < 0)
+        return diag_set(diag, fetch->error, "%s: %s", url, diag_text(&fetch->diag, fetch->error));
+    if (fetch->http.peer.error < 0)
+        return diag_set(diag, fetch->http.peer.error, "%s: %s", url,
+                        diag_text(&fetch->http.peer.diag, fetch->http.peer.error));
+    return diag_wrap(diag, gitpin_error(diag, FARM_E_UNAVAILABLE, "fetching"), "%s", url);
 }
 
 static int fetch_specs(struct gitrepo *repo, struct fetch *fetch, char **specs, size_t count,
@@ -115,28 +140,25 @@ static int fetch_specs(struct gitrepo *repo, struct fetch *fetch, char **specs, 
     const git_strarray list = {specs, count};
     const git_fetch_options options = fetch_options(fetch);
     git_remote *remote = NULL;
-    int r = git_remote_create_anonymous(&remote, repo->repo, fetch->url);
+    int r = git_remote_create_anonymous(&remote, repo->repo, fetch->what->url);
     if (r >= 0)
         r = git_remote_fetch(remote, &list, &options, NULL);
     git_remote_free(remote);
-    if (fetch->too_much)
-        return diag_set(diag, FARM_E_LIMIT, "%s: more than %llu bytes", fetch->url,
-                        (unsigned long long)RECEIVED_MAX);
-    return r < 0 ? diag_wrap(diag, gitpin_error(diag, FARM_E_UNAVAILABLE, "fetching"), "%s", fetch->url) : 0;
+    return r < 0 ? fetch_failed(fetch, diag) : 0;
 }
 
 /* A short name may be a tag or a branch. A ref that is not there is no error: then everything is asked for. */
 static int fetch_ref(struct gitrepo *repo, struct fetch *fetch, struct diag *diag)
 {
-    if (strncmp(fetch->ref, "refs/", 5) == 0) {
-        CLEANUP_FREE char *spec = mem_format("+%s:%s", fetch->ref, fetch->ref);
-        return git_reference_is_valid_name(fetch->ref) ? fetch_specs(repo, fetch, &spec, 1, diag) : 0;
+    if (strncmp(fetch->what->ref, "refs/", 5) == 0) {
+        CLEANUP_FREE char *spec = mem_format("+%s:%s", fetch->what->ref, fetch->what->ref);
+        return git_reference_is_valid_name(fetch->what->ref) ? fetch_specs(repo, fetch, &spec, 1, diag) : 0;
     }
-    for (size_t i = 0; i < 2 && !is_full_id(fetch->ref); i++) {
-        CLEANUP_FREE char *name = mem_format(i == 0 ? "refs/tags/%s" : "refs/heads/%s", fetch->ref);
+    for (size_t i = 0; i < 2 && !is_full_id(fetch->what->ref); i++) {
+        CLEANUP_FREE char *name = mem_format(i == 0 ? "refs/tags/%s" : "refs/heads/%s", fetch->what->ref);
         CLEANUP_FREE char *spec = mem_format("+%s:%s", name, name);
         int r = git_reference_is_valid_name(name) ? fetch_specs(repo, fetch, &spec, 1, diag) : 0;
-        if (r < 0 || is_satisfied(repo, fetch))
+        if (r < 0 || is_satisfied(repo, fetch->what))
             return r;
     }
     return 0;
@@ -152,33 +174,35 @@ static int fetch_all(struct gitrepo *repo, struct fetch *fetch, struct diag *dia
 static int run(struct gitrepo *repo, struct fetch *fetch, struct diag *diag)
 {
     int r = 0;
-    if (is_full_id(fetch->commit) && has_commit(repo, fetch->commit))
+    if (is_full_id(fetch->what->commit) && has_commit(repo, fetch->what->commit))
         return 0;
-    if (fetch->ref != NULL)
+    if (fetch->what->ref != NULL)
         r = fetch_ref(repo, fetch, diag);
-    if (r < 0 || (fetch->ref != NULL && is_satisfied(repo, fetch)))
+    if (r < 0 || (fetch->what->ref != NULL && is_satisfied(repo, fetch->what)))
         return r;
     if ((r = fetch_all(repo, fetch, diag)) < 0)
         return r;
-    if (is_satisfied(repo, fetch))
+    if (is_satisfied(repo, fetch->what))
         return 0;
     return diag_set(diag, FARM_E_MISSING,
                     "%s: \"%s\" is on no branch or tag there: was the ref moved or the history "
                     "rewritten?",
-                    fetch->url, fetch->commit != NULL ? fetch->commit : fetch->ref);
+                    fetch->what->url, fetch->what->commit != NULL ? fetch->what->commit : fetch->what->ref);
 }
 
-int gitrepo_fetch(const char *url, const char *ref, const char *commit, const char *path, bool allow_file,
-                  void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes),
-                  void *context, struct diag *diag)
+int gitrepo_fetch(const struct gitfetch *what, struct diag *diag)
 {
-    struct fetch fetch = {.url = url, .ref = ref, .commit = commit, .progress = progress, .context = context};
+    struct fetch fetch = {.what = what,
+                          .http = {.bytes_max = what->bytes_max > 0 ? what->bytes_max : RECEIVED_MAX,
+                                   .check = what->check,
+                                   .context = what->context,
+                                   .peer = {.allow_private = what->allow_file}}};
     struct gitrepo *repo = NULL;
     int r = gitpin_setup(diag);
     if (r >= 0)
-        r = check_url(url, allow_file, diag);
+        r = check_url(what->url, what->allow_file, diag);
     if (r >= 0)
-        r = open_target(path, &repo, diag);
+        r = open_target(what->path, &repo, diag);
     if (r >= 0)
         r = run(repo, &fetch, diag);
     gitrepo_close(repo);

@@ -114,6 +114,14 @@ static void commit_of_entry(struct place *place, const char *mode, const char *n
     buf_done(&tree);
 }
 
+static int fetch(const char *url, const char *ref, const char *commit, const char *path, bool allow_file,
+                 struct diag *diag)
+{
+    const struct gitfetch what = {
+        .url = url, .ref = ref, .commit = commit, .path = path, .allow_file = allow_file};
+    return gitrepo_fetch(&what, diag);
+}
+
 static struct gitrepo *opened(const struct place *place)
 {
     struct gitrepo *repo = NULL;
@@ -666,7 +674,7 @@ static void g7_hooks_and_configured_programs_never_run(void **state)
     git_oid_fromstr(&id, commit);
     assert_int_equal(git_reference_create(&ref, place->raw, "refs/heads/main", &id, 1, NULL), 0);
     git_reference_free(ref);
-    must(gitrepo_fetch(place->path, "main", commit, copy, true, NULL, NULL, &diag), &diag);
+    must(fetch(place->path, "main", commit, copy, true, &diag), &diag);
     assert_true(stat(marker, &status) < 0);
 }
 
@@ -736,11 +744,11 @@ static void g9_urls_are_refused_unless_configured(void **state)
     struct stat status;
     for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
         struct diag diag = DIAG_INIT;
-        int r = gitrepo_fetch(urls[i], NULL, NULL, copy, false, NULL, NULL, &diag);
+        int r = fetch(urls[i], NULL, NULL, copy, false, &diag);
         if (r != FARM_E_REFUSED)
             fail_msg("%s: %d %s", urls[i], r, diag.text);
     }
-    assert_int_equal(gitrepo_fetch("ext::sh", NULL, NULL, copy, true, NULL, NULL, NULL), FARM_E_REFUSED);
+    assert_int_equal(fetch("ext::sh", NULL, NULL, copy, true, NULL), FARM_E_REFUSED);
     assert_true(stat(copy, &status) < 0);
 }
 
@@ -760,19 +768,17 @@ static void fetching_finds_the_commit_by_ref_or_without(void **state)
     assert_int_equal(git_reference_create(&ref, place->raw, "refs/heads/topic", &id, 1, NULL), 0);
     git_reference_free(ref);
     /* The ref of the pin is gone; the commit is on another one. */
-    must(gitrepo_fetch(url, "refs/tags/gone", commit, copy, true, NULL, NULL, &diag), &diag);
+    must(fetch(url, "refs/tags/gone", commit, copy, true, &diag), &diag);
     must(gitrepo_open(copy, &repo, &diag), &diag);
     must(gitrepo_inspect(repo, commit, GITPIN_LIMITS, &info, &diag), &diag);
     gitrepo_close(repo);
-    must(gitrepo_fetch(url, "topic", "topic", copy, true, NULL, NULL, &diag), &diag);
+    must(fetch(url, "topic", "topic", copy, true, &diag), &diag);
     /* It is there: no network, so a dead URL does not matter. */
-    must(gitrepo_fetch("file:///nowhere", NULL, commit, copy, true, NULL, NULL, &diag), &diag);
-    assert_int_equal(
-        gitrepo_fetch(url, NULL, "1111111111111111111111111111111111111111", copy, true, NULL, NULL, &diag),
-        FARM_E_MISSING);
+    must(fetch("file:///nowhere", NULL, commit, copy, true, &diag), &diag);
+    assert_int_equal(fetch(url, NULL, "1111111111111111111111111111111111111111", copy, true, &diag),
+                     FARM_E_MISSING);
     assert_non_null(strstr(diag.text, "on no branch or tag"));
-    assert_int_equal(gitrepo_fetch("file:///nowhere", NULL, NULL, copy, true, NULL, NULL, &diag),
-                     FARM_E_UNAVAILABLE);
+    assert_int_equal(fetch("file:///nowhere", NULL, NULL, copy, true, &diag), FARM_E_UNAVAILABLE);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
