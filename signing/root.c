@@ -146,6 +146,8 @@ static int check_role(const struct root *root, enum role_name which, struct map 
         return 0;
     if (role->nkeys > ROOT_KEYS_MAX)
         return refuse(diag, name, "too many keys in role", text);
+    if (role->nkeys == 0)
+        return refuse(diag, name, "somebody must hold the role", text);
     if (role->threshold < 1)
         return refuse(diag, name, "a threshold below 1 lets anybody sign; role", text); /* S10 */
     for (size_t i = 0; i < role->nkeys; i++) {

@@ -56,7 +56,7 @@ static int check_signed_by(const struct farm_fixture *farm, const struct key_pai
     return directory_entry_check(&entry, farm->root, NULL);
 }
 
-static void test_signatures(void **state)
+static void test_K5_operator_and_enrolment_both_sign(void **state)
 {
     struct farm_fixture *farm = *state;
     assert_int_equal(check_signed_by(farm, farm->operators[3], farm->enrolment), 0);
@@ -68,7 +68,7 @@ static void test_signatures(void **state)
 }
 
 /* K5: with a stolen enrolment key and an own operator key one may write "alpha", but is no anchor. */
-static void test_stolen_enrolment(void **state)
+static void test_K5_a_stolen_enrolment_key_makes_no_anchor(void **state)
 {
     struct farm_fixture *farm = *state;
     CLEANUP_KEYS struct key_pair *thief = keys_generate();
@@ -93,7 +93,7 @@ static void test_changed_after_signing(void **state)
     problems_done(&problems);
 }
 
-static void test_unique(void **state)
+static void test_W5_a_key_belongs_to_one_entry(void **state)
 {
     struct farm_fixture *farm = *state;
     struct identity *fresh = identity_generate("gamma-2", true);
@@ -137,15 +137,34 @@ static void refuse_changed(const struct directory *directory, const char *old, c
         fail_msg("accepted: %s -> %s", old, new_text);
 }
 
+/* Small order (libsodium verifies with it), mixed order, not canonical, not on the curve: as a worker's key and as an operator's. */
+static void test_W4_small_and_mixed_order_keys_are_refused(void **state)
+{
+    struct farm_fixture *farm = *state;
+    static const char *const points[] = {"0000000000000000000000000000000000000000000000000000000000000000",
+                                         "0100000000000000000000000000000000000000000000000000000000000000",
+                                         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+                                         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+                                         "10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f",
+                                         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+                                         "0200000000000000000000000000000000000000000000000000000000000000"};
+    CLEANUP_BUF struct buf line = BUF_INIT;
+    char hex[65];
+    hex_encode(farm->directory->entries[0].ed25519.bytes, 32, hex);
+    ssh_public_key_write(&farm->directory->entries[0].operator_key, &line);
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+        CLEANUP_BUF struct buf bad = BUF_INIT;
+        struct ssh_public_key key = {.type = SSH_KEY_ED25519};
+        assert_true(hex_decode(view_text(points[i]), key.key.bytes, 32));
+        ssh_public_key_write(&key, &bad);
+        refuse_changed(farm->directory, hex, points[i]);
+        refuse_changed(farm->directory, line.data, bad.data);
+    }
+}
+
 static void test_strict(void **state)
 {
     struct farm_fixture *farm = *state;
-    char hex[65];
-    hex_encode(farm->directory->entries[0].ed25519.bytes, 32, hex);
-    refuse_changed(farm->directory, hex,
-                   "0100000000000000000000000000000000000000000000000000000000000000"); /* W4 */
-    refuse_changed(farm->directory, hex,
-                   "10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f"); /* W4 */
     refuse_changed(farm->directory, "\"compromised_from\":-1", "\"compromised_from\":-2");
     refuse_changed(farm->directory, "\"facts\":{", "\"facts\":{\"moon\":\"full\",");
     refuse_changed(farm->directory, "\"worker\":\"alpha-1\"", "\"worker\":\"Alpha\"");
@@ -176,10 +195,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_signatures, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_stolen_enrolment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_K5_operator_and_enrolment_both_sign, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_K5_a_stolen_enrolment_key_makes_no_anchor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_after_signing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_W5_a_key_belongs_to_one_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_W4_small_and_mixed_order_keys_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
         cmocka_unit_test_setup_teardown(test_entry_alone, setup, teardown),
     };

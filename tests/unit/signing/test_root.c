@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The trust root: S1, S2, S3, S9, S10, S14, and its strict form. */
+/* The trust root: S1, S2, S3, S9, S10, S14, the log that it names (L8), and its strict form. */
 #include "farm_fixture.h"
 
 #include <setjmp.h>
@@ -58,7 +58,7 @@ static int parse_again(const struct root *root)
     return result;
 }
 
-static void test_thresholds(void **state)
+static void test_S10_thresholds(void **state)
 {
     struct farm_fixture *farm = *state;
     struct role *release = &farm->root->roles[ROLE_RELEASE];
@@ -75,7 +75,7 @@ static void test_thresholds(void **state)
     assert_int_equal(root_check_rules(farm->root, "root.json", NULL), FARM_E_REFUSED);
 }
 
-static void test_shared_keys(void **state)
+static void test_S2_one_key_has_one_name(void **state)
 {
     struct farm_fixture *farm = *state;
     struct role *release = &farm->root->roles[ROLE_RELEASE];
@@ -90,6 +90,144 @@ static void test_shared_keys(void **state)
     assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
     farm->root->anchors[1].keys[0] =
         ssh_public_key_of(farm->people[1]); /* an operator with a manager's key */
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+}
+
+/* Under one name a person may hold several roles with one key; under two names nobody may, in whichever roles. */
+static void test_S2_one_key_across_roles(void **state)
+{
+    struct farm_fixture *farm = *state;
+    struct role *enrolment = &farm->root->roles[ROLE_ENROLMENT];
+    farm_fixture_add_role_key(enrolment, "ann", farm->people[0]);
+    assert_int_equal(parse_again(farm->root), 0);
+    free(enrolment->keys[1].person);
+    enrolment->keys[1].person = mem_string("anne");
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    free(enrolment->keys[1].person);
+    enrolment->keys[1].person = mem_string("ann");
+    enrolment->keys[1].key.type =
+        SSH_KEY_SK_ED25519; /* the same bytes in another wrapping are the same key */
+    strcpy(enrolment->keys[1].key.application, "ssh:");
+    assert_int_equal(parse_again(farm->root), 0);
+    free(enrolment->keys[1].person);
+    enrolment->keys[1].person = mem_string("dan");
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+}
+
+/* A person who could never sign must not be counted on. */
+static void test_S10_verification_is_for_tokens(void **state)
+{
+    struct farm_fixture *farm = *state;
+    struct role_key *key = &farm->root->roles[ROLE_RELEASE].keys[0];
+    key->verify_required = true;
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    key->key.type = SSH_KEY_SK_ED25519;
+    strcpy(key->key.application, "ssh:");
+    assert_int_equal(parse_again(farm->root), 0);
+}
+
+/* --- the log --- */
+
+static void give_log(struct root *root, const char *origin, const struct key_pair *pair)
+{
+    struct root_log *log = &root->log;
+    *log = (struct root_log){
+        .present = true, .threshold = 2, .key = {.type = NOTE_ED25519, .key = *keys_public(pair)}};
+    snprintf(log->key.name, sizeof log->key.name, "%s", origin);
+    log->witnesses = mem_zero(4, sizeof *log->witnesses);
+    log->witnesses[log->nwitnesses++] = mem_string("alpha");
+    log->witnesses[log->nwitnesses++] = mem_string("beta");
+}
+
+static void drop_log(struct root *root)
+{
+    for (size_t i = 0; i < root->log.nwitnesses; i++)
+        free(root->log.witnesses[i]);
+    free(root->log.witnesses);
+    root->log = (struct root_log){.present = false};
+}
+
+static void test_log_round_trip(void **state)
+{
+    struct farm_fixture *farm = *state;
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_ROOT struct root *back = NULL;
+    struct diag diag = DIAG_INIT;
+    give_log(farm->root, "intergenos-farm/one", pair);
+    farm->root->log.previous =
+        (struct checkpoint){.origin = "intergenos-farm/zero", .size = 77, .root = digest_of(VIEW("x"))};
+    root_write(farm->root, &text);
+    if (root_parse(buf_view(&text), "root.json", &back, &diag) < 0)
+        fail_msg("%s", diag.text);
+    assert_true(back->log.present);
+    assert_string_equal(back->log.key.name, "intergenos-farm/one");
+    assert_true(keys_public_equal(&back->log.key.key, keys_public(pair)));
+    assert_int_equal(back->log.threshold, 2);
+    assert_string_equal(back->log.previous.origin, "intergenos-farm/zero");
+    assert_int_equal(back->log.previous.size, 77);
+    assert_true(digest_equal(&back->log.previous.root, &farm->root->log.previous.root));
+    assert_true(root_is_witness(back, "beta"));
+    assert_false(root_is_witness(back, "gamma"));
+    drop_log(farm->root);
+    assert_false(root_is_witness(farm->root, "beta"));
+}
+
+/* Two histories, each shown to half of the witnesses, must not both have enough. */
+static void test_L8_more_than_half_of_the_witnesses(void **state)
+{
+    struct farm_fixture *farm = *state;
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    give_log(farm->root, "intergenos-farm/one", pair);
+    struct root_log *log = &farm->root->log;
+    assert_int_equal(parse_again(farm->root), 0);
+    log->threshold = 1; /* of two */
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    log->threshold = 3; /* more than there are */
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    log->threshold = 0;
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    free(log->witnesses[--log->nwitnesses]);
+    log->threshold = 1;
+    assert_int_equal(parse_again(farm->root), 0);
+    free(log->witnesses[--log->nwitnesses]);
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED); /* no witness at all */
+}
+
+static void test_L8_witnesses_are_anchors_each_once(void **state)
+{
+    struct farm_fixture *farm = *state;
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    give_log(farm->root, "intergenos-farm/one", pair);
+    char **witnesses = farm->root->log.witnesses;
+    free(witnesses[1]);
+    witnesses[1] = mem_string("gamma"); /* an operator, but no anchor */
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    free(witnesses[1]);
+    witnesses[1] = mem_string("alpha");
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    free(witnesses[0]);
+    witnesses[0] = mem_string("beta");
+    assert_int_equal(parse_again(farm->root),
+                     FARM_E_REFUSED); /* not sorted: one root would have several forms */
+}
+
+static void test_the_logs_key_is_nobody_elses(void **state)
+{
+    struct farm_fixture *farm = *state;
+    give_log(farm->root, "intergenos-farm/one", farm->people[0]);
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+    drop_log(farm->root);
+    give_log(farm->root, "alpha", farm->operators[0]); /* nor under the holder's own name */
+    assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
+}
+
+static void test_a_log_does_not_follow_itself(void **state)
+{
+    struct farm_fixture *farm = *state;
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    give_log(farm->root, "intergenos-farm/one", pair);
+    farm->root->log.previous = (struct checkpoint){.origin = "intergenos-farm/one", .size = 1};
     assert_int_equal(parse_again(farm->root), FARM_E_REFUSED);
 }
 
@@ -114,7 +252,7 @@ static void signing_done(struct signing *signing)
     *signing = (struct signing){0};
 }
 
-static void test_signatures(void **state)
+static void test_S1_S3_who_signed_a_root(void **state)
 {
     struct farm_fixture *farm = *state;
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -139,7 +277,7 @@ static void test_signatures(void **state)
 }
 
 /* S14 */
-static void test_one_person_two_keys(void **state)
+static void test_S14_two_keys_of_one_person(void **state)
 {
     struct farm_fixture *farm = *state;
     struct signing signing = {0};
@@ -157,10 +295,6 @@ static void test_one_person_two_keys(void **state)
         role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL),
         0);
     assert_int_equal(persons, 2);
-    release->keys[2].verify_required = true; /* a plain key cannot have asked for a PIN */
-    assert_int_equal(
-        role_verify(release, "release", "release@intergenos", VIEW("x"), signing.views, 3, &persons, NULL),
-        FARM_E_SIGNATURE);
     signing_done(&signing);
 }
 
@@ -180,7 +314,7 @@ static int check_next(const struct root *old, int64_t version, const struct root
 }
 
 /* S9 */
-static void test_succession(void **state)
+static void test_S9_succession(void **state)
 {
     struct farm_fixture *farm = *state;
     struct farm_fixture *heirs = farm_fixture_new();
@@ -193,6 +327,38 @@ static void test_succession(void **state)
     assert_int_equal(check_next(farm->root, 2, heirs->root, new_keys, 2), FARM_E_SIGNATURE);
     assert_int_equal(check_next(farm->root, 2, heirs->root, old_keys, 2), FARM_E_SIGNATURE);
     farm_fixture_free(heirs);
+}
+
+/* What may follow without a word, and what needs "previous". */
+static void test_S9_another_log_needs_previous(void **state)
+{
+    struct farm_fixture *old = *state, *next = farm_fixture_new();
+    CLEANUP_KEYS struct key_pair *one = keys_generate();
+    CLEANUP_KEYS struct key_pair *two = keys_generate();
+    const struct checkpoint end = {.origin = "log/one", .size = 9, .root = digest_of(VIEW("end"))};
+    struct diag diag = DIAG_INIT;
+    next->root->version = 2;
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), 0); /* no log in either */
+    give_log(next->root, "log/one", one);
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), 0); /* a first one */
+    give_log(old->root, "log/one", one);
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), 0);
+    next->root->log.previous = (struct checkpoint){.origin = "log/zero", .size = 1};
+    assert_int_equal(root_check_follows(old->root, next->root, NULL),
+                     FARM_E_REFUSED); /* a past made up later */
+    drop_log(next->root);
+    give_log(next->root, "log/two", two);
+    assert_int_equal(root_check_follows(old->root, next->root, &diag), FARM_E_REFUSED);
+    assert_non_null(strstr(diag.text, "log/one"));
+    next->root->log.previous = (struct checkpoint){.origin = "log/other", .size = 9};
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), FARM_E_REFUSED);
+    next->root->log.previous = end;
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), 0);
+    drop_log(next->root);
+    give_log(next->root, "log/one", two); /* another key under the old origin: the fork itself */
+    next->root->log.previous = end;
+    assert_int_equal(root_check_follows(old->root, next->root, NULL), FARM_E_REFUSED);
+    farm_fixture_free(next);
 }
 
 static void refuse_changed(const struct root *root, const char *old, const char *new_text)
@@ -230,16 +396,59 @@ static void test_strict(void **state)
     refuse_changed(farm->root, "}", "}}");
 }
 
+static void test_strict_log(void **state)
+{
+    struct farm_fixture *farm = *state;
+    CLEANUP_KEYS struct key_pair *pair = keys_generate();
+    give_log(farm->root, "log/one", pair);
+    farm->root->log.previous = (struct checkpoint){.origin = "log/zero", .size = 5};
+    refuse_changed(farm->root, "\"witnesses\":[\"alpha\",\"beta\"]", "\"witnesses\":[\"alpha\",7]");
+    refuse_changed(farm->root, "\"vkey\":\"log/one+", "\"vkey\":\"log/two+"); /* the id is not this name's */
+    refuse_changed(farm->root, "\"vkey\":\"log/one+", "\"vkey\":\"log/one");
+    refuse_changed(farm->root, "\"size\":5", "\"size\":0");
+    refuse_changed(farm->root, "\"size\":5", "\"size\":-1");
+    refuse_changed(farm->root, "\"size\":5", "\"size\":5,\"time\":1");
+    refuse_changed(farm->root, "\"origin\":\"log/zero\"", "\"origin\":\"log zero\"");
+    refuse_changed(farm->root, "\"log\":{", "\"log\":{\"url\":\"x\",");
+    refuse_changed(farm->root, "\"log\":{", "\"log\":false,\"x\":{");
+}
+
+/* It travels in one message with its signatures. */
+static void test_a_root_is_limited_in_size(void **state)
+{
+    struct farm_fixture *farm = *state;
+    struct root *root = farm->root;
+    root->unverified = mem_zero(ROOT_UNVERIFIED_MAX, sizeof(char *));
+    for (size_t i = 0; i < ROOT_UNVERIFIED_MAX; i++)
+        root->unverified[root->nunverified++] = mem_format("a-package-with-a-rather-long-name-%zu", i);
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_ROOT struct root *back = NULL;
+    root_write(root, &text);
+    assert_int_equal(root_parse(buf_view(&text), "root.json", &back, NULL), FARM_E_LIMIT);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_thresholds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_shared_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_signatures, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_one_person_two_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_succession, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
+        CASE(test_round_trip),
+        CASE(test_S10_thresholds),
+        CASE(test_S2_one_key_has_one_name),
+        CASE(test_S1_S3_who_signed_a_root),
+        CASE(test_S14_two_keys_of_one_person),
+        CASE(test_S9_succession),
+        CASE(test_S2_one_key_across_roles),
+        CASE(test_S10_verification_is_for_tokens),
+        CASE(test_log_round_trip),
+        CASE(test_L8_more_than_half_of_the_witnesses),
+        CASE(test_L8_witnesses_are_anchors_each_once),
+        CASE(test_the_logs_key_is_nobody_elses),
+        CASE(test_a_log_does_not_follow_itself),
+        CASE(test_S9_another_log_needs_previous),
+        CASE(test_strict),
+        CASE(test_strict_log),
+        CASE(test_a_root_is_limited_in_size),
     };
     return cmocka_run_group_tests_name("root", tests, NULL, NULL);
 }

@@ -3,9 +3,7 @@
 #include "file.h"
 #include "identity.h"
 #include "sshsig.h"
-#include "sshwire.h"
-
-#include "base64.h"
+#include "token_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -235,66 +233,53 @@ static void test_machine_key_signs(void **state)
     identity_free(identity);
 }
 
-/* A token in software: what it signs is built here by hand. */
-static void token_sign(const struct key_pair *pair, unsigned char flags, const char *application,
-                       struct buf *ret)
-{
-    CLEANUP_BUF struct buf tosign = BUF_INIT, body = BUF_INIT, blob = BUF_INIT, inner = BUF_INIT,
-                           text = BUF_INIT;
-    struct digest message = digest_of(VIEW("message")), app = digest_of(view_text(application));
-    const unsigned char state[5] = {flags, 0, 0, 0, 7};
-    buf_add_text(&body, "SSHSIG");
-    sshwire_add_string(&body, VIEW("release@intergenos"));
-    sshwire_add_string(&body, VIEW_NONE);
-    sshwire_add_string(&body, VIEW("sha256"));
-    sshwire_add_string(&body, view_of(message.bytes, DIGEST_SIZE));
-    struct digest body_digest = digest_of(buf_view(&body));
-    buf_add(&tosign, app.bytes, DIGEST_SIZE);
-    buf_add(&tosign, state, sizeof state);
-    buf_add(&tosign, body_digest.bytes, DIGEST_SIZE);
-    struct signature signature;
-    assert_int_equal(keys_sign(pair, buf_view(&tosign), &signature, NULL), 0);
-    sshwire_add_string(&inner, VIEW("sk-ssh-ed25519@openssh.com"));
-    sshwire_add_string(&inner, view_of(keys_public(pair)->bytes, 32));
-    sshwire_add_string(&inner, VIEW("ssh:"));
-    buf_add_text(&blob, "SSHSIG");
-    sshwire_add_number(&blob, 1);
-    sshwire_add_string(&blob, buf_view(&inner));
-    sshwire_add_string(&blob, VIEW("release@intergenos"));
-    sshwire_add_string(&blob, VIEW_NONE);
-    sshwire_add_string(&blob, VIEW("sha256"));
-    buf_clear(&inner);
-    sshwire_add_string(&inner, VIEW("sk-ssh-ed25519@openssh.com"));
-    sshwire_add_string(&inner, view_of(signature.bytes, sizeof signature.bytes));
-    buf_add(&inner, state, sizeof state);
-    sshwire_add_string(&blob, buf_view(&inner));
-    base64_encode(buf_view(&blob), &text);
-    sshwire_add_armor(ret, "SSH SIGNATURE", buf_view(&text), 70);
-}
-
-static void test_token(void **state)
+static void test_S4_tokens(void **state)
 {
     (void)state;
     CLEANUP_KEYS struct key_pair *pair = keys_generate();
     static const struct {
-        unsigned char flags;
-        const char *application;
+        struct token_act act;
         int result;
         bool verified;
-    } cases[] = {{0x01, "ssh:", 0, false},
-                 {0x05, "ssh:", 0, true},
-                 {0x00, "ssh:", FARM_E_SIGNATURE, false}, /* S4 */
-                 {0x04, "ssh:", FARM_E_SIGNATURE, false},
-                 {0x01, "ssh:other", FARM_E_SIGNATURE, false}};
+    } cases[] = {
+        {{.flags = TOKEN_TOUCHED}, 0, false},
+        {{.flags = TOKEN_TOUCHED, .counter = UINT32_MAX}, 0, false},
+        {{.flags = TOKEN_TOUCHED | TOKEN_VERIFIED}, 0, true},
+        {{.flags = TOKEN_TOUCHED, .application = "ssh:farm"}, 0, false},
+        {{.flags = 0}, FARM_E_SIGNATURE, false},
+        {{.flags = TOKEN_VERIFIED}, FARM_E_SIGNATURE, false},
+        {{.flags = TOKEN_TOUCHED, .signed_application = "ssh:other"}, FARM_E_SIGNATURE, false},
+        {{.flags = TOKEN_TOUCHED, .application = "https://example.org"}, FARM_E_SYNTAX, false},
+        {{.flags = TOKEN_TOUCHED, .application = "ssh"}, FARM_E_SYNTAX, false},
+        {{.flags = TOKEN_TOUCHED, .application = ""}, FARM_E_SYNTAX, false},
+    };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP_BUF struct buf armored = BUF_INIT;
         struct sshsig found = {.user_verified = false};
-        token_sign(pair, cases[i].flags, cases[i].application, &armored);
+        struct token_act act = cases[i].act;
+        act.name_space = "release@intergenos";
+        token_fixture_sign(pair, &act, VIEW("message"), &armored);
         assert_int_equal(
             sshsig_verify(buf_view(&armored), "release@intergenos", VIEW("message"), &found, NULL),
             cases[i].result);
         assert_int_equal(found.user_verified, cases[i].verified);
+        assert_true(sshsig_verify(buf_view(&armored), "root@intergenos", VIEW("message"), &found, NULL) < 0);
     }
+}
+
+/* What "ssh-keygen -l" shows. */
+static void test_fingerprint(void **state)
+{
+    (void)state;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct ssh_public_key key;
+    assert_int_equal(
+        ssh_public_key_parse(
+            VIEW("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"), "key",
+            &key, NULL),
+        0);
+    ssh_public_key_fingerprint(&key, &text);
+    assert_string_equal(text.data, "SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8");
 }
 
 /* Every flipped bit is refused. */
@@ -324,7 +309,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_we_sign, setup, teardown),
         cmocka_unit_test_setup_teardown(test_they_make_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_machine_key_signs, setup, teardown),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_S4_tokens),
+        cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests_name("sshsig", tests, NULL, NULL);
