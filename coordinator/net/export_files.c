@@ -73,7 +73,8 @@ static int add_tree_file(struct farm *farm, struct export *export, const struct 
     return result;
 }
 
-static int add_root(struct farm *farm, struct export *export, int64_t version, struct diag *diag)
+static int add_root(struct farm *farm, struct export *export, int64_t version, struct digest *ret_digest,
+                    struct diag *diag)
 {
     CLEANUP_FREE char *path = mem_format(RELEASE_ROOT_FORMAT, (long long)version);
     struct buf text = BUF_INIT;
@@ -89,17 +90,30 @@ static int add_root(struct farm *farm, struct export *export, int64_t version, s
     }
     free(signatures);
     buf_done(&export->root);
-    export->root = text; /* the newest stays */
+    export->root = text; /* the last one stays */
+    *ret_digest = digest_of(buf_view(&text));
     return 0;
 }
 
-/* From the first on: who trusts any version can follow the chain to the newest. */
+/*
+ * From the first on, so that who trusts any of them can follow; and to the release's own and no further, since by a later one people must
+ * sign anew.
+ */
 static int add_roots(struct farm *farm, struct export *export, struct diag *diag)
 {
-    int result = trust_check_root(farm, diag);
-    for (int64_t version = 1; result >= 0 && version <= farm->root->version; version++)
-        result = add_root(farm, export, version, diag);
-    return result;
+    struct digest digest = {{0}};
+    int64_t newest = farm->root != NULL ? farm->root->version : 0;
+    int result = 0;
+    for (int64_t version = 1; result >= 0 && version <= newest; version++) {
+        result = add_root(farm, export, version, &digest, diag);
+        if (result >= 0 && digest_equal(&digest, &export->release->root))
+            return 0;
+    }
+    return result < 0
+               ? result
+               : diag_set(diag, FARM_E_MISSING,
+                          "release %s was drafted under a trust root (%s) that was never installed here",
+                          export->release->name, digest_hex(&export->release->root).text);
 }
 
 static int add_inputs(struct farm *farm, struct export *export, const struct farm_plan *plan,

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A directory is published, and the log with it, within a second; this often in a row is somebody at work. */
+enum { PUBLISH_TRIES = 5 };
 /* A release that nobody renews stops being installable; managers choose another span with --expires. */
 enum { EXPIRES_DAYS = 90, EXPIRES_DAYS_MAX = 3650 };
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
@@ -41,6 +43,8 @@ struct draft {
     struct evidence evidence;
     struct digest digest;
     struct buf text, workers, root; /* release.json; the directory and the root that it names */
+    struct digest root_digest, workers_digest;
+    int tries;
     int result;
     struct diag diag;
 };
@@ -309,9 +313,17 @@ static void fill_header(const struct farm *farm, struct draft *draft, const stru
     release->plan = plan->id;
     release->policy = plan->policy;
     release->base = plan->base;
-    release->root = farm->root->digest;
-    release->workers = farm->directory->digest;
+    release->root = draft->root_digest;
+    release->workers = draft->workers_digest;
     release->planned = plan->nnodes;
+    release->has_log = farm->root->log.present;
+}
+
+/* The checkpoint shows root and directory of the moment when it was asked for; others may have come since. */
+static bool is_overtaken(const struct farm *farm, const struct draft *draft)
+{
+    return !digest_equal(&farm->root->digest, &draft->root_digest) ||
+           !digest_equal(&farm->directory->digest, &draft->workers_digest);
 }
 
 static int gather(struct farm *farm, struct draft *draft, struct diag *diag)
@@ -319,34 +331,51 @@ static int gather(struct farm *farm, struct draft *draft, struct diag *diag)
     struct checkpoint checkpoint;
     struct previous previous = {.name = draft->name};
     int result = find_previous(farm, &previous, diag);
-    if (result >= 0)
-        result = trust_check_root(farm, diag); /* installed roots may have changed since the verb began */
-    if (result >= 0)
-        result = trust_directory_text(farm, &draft->workers, diag);
     if (result >= 0 && !journal_checkpoint(farm, &checkpoint))
         result = diag_set(diag, FARM_E_STATE, "the transparency log has no checkpoint yet; try again");
     if (result < 0)
         return result;
-    root_write(farm->root, &draft->root);
     fill_header(farm, draft, &previous);
-    draft->release->has_log = farm->root->log.present;
     if (draft->release->has_log)
         draft->release->log = checkpoint;
     return evidence_collect(farm, draft->plan, checkpoint.size, &draft->evidence, diag);
 }
 
+static int publish(struct farm *farm, struct draft *draft);
+
 static void on_published(struct farm *farm, void *context, int result)
 {
     struct draft *draft = context;
+    bool again = result >= 0 && is_overtaken(farm, draft);
     if (result < 0)
         diag_set(&draft->diag, result, "the transparency log cannot be published: %s",
                  diag_text(NULL, result));
     else
-        result = gather(farm, draft, &draft->diag);
+        result = again ? publish(farm, draft) : gather(farm, draft, &draft->diag);
     if (result < 0)
         draft_fail(draft, result);
-    else
+    else if (!again)
         pool_submit(farm->pool, &draft->task);
+}
+
+/* Takes what the release will name, and then a checkpoint that shows it. 0: on_published() goes on. */
+static int publish(struct farm *farm, struct draft *draft)
+{
+    if (draft->tries++ == PUBLISH_TRIES)
+        return diag_set(&draft->diag, FARM_E_STATE,
+                        "the worker directory changes all the time; draft when nobody is being admitted");
+    int result = trust_check_root(farm, &draft->diag);
+    buf_clear(&draft->root);
+    buf_clear(&draft->workers);
+    if (result >= 0)
+        result = trust_directory_text(farm, &draft->workers, &draft->diag);
+    if (result < 0)
+        return result;
+    root_write(farm->root, &draft->root);
+    draft->root_digest = farm->root->digest;
+    draft->workers_digest = farm->directory->digest;
+    journal_publish(farm, on_published, draft);
+    return 0;
 }
 
 /* ---- what was asked for ---- */
@@ -437,8 +466,8 @@ void verb_release_draft(struct farm *farm, struct ctl_request *request)
     draft->state_dirfd = farm->state_dirfd;
     draft->release = release_new();
     int result = begin(farm, draft, &draft->diag);
+    if (result >= 0)
+        result = publish(farm, draft);
     if (result < 0)
         draft_fail(draft, result);
-    else
-        journal_publish(farm, on_published, draft);
 }
