@@ -532,20 +532,41 @@ static void past_of(struct sim *sim, const struct model_lease *lease, const stru
     ret->counted = counts(answer) || sim->options.plant == PLANT_IGNORE_VOID;
 }
 
+/* The leases, each once; then the answers, each with its lease again, in order of arrival. */
+static size_t collect_past(struct sim *sim, const struct model_job *job, struct core_past_lease **ret)
+{
+    struct core_past_lease *past = NULL;
+    uint64_t *positions = NULL; /* of what stands in past[] */
+    size_t n = 0, capacity = 0, more = 0;
+    for (size_t i = 0; i < job->nleases; i++) {
+        past = mem_reserve(past, &capacity, n + 1, sizeof *past);
+        past_of(sim, job->leases[i], NULL, &past[n++]);
+    }
+    for (size_t i = 0; i < job->nleases; i++)
+        for (size_t k = 0; k < job->leases[i]->nanswers; k++) {
+            const struct model_answer *answer = &job->leases[i]->answers[k];
+            if (sim->options.plant == PLANT_LOSE_VOTE && sim_chance(sim, 30))
+                continue;
+            past = mem_reserve(past, &capacity, n + 1, sizeof *past);
+            positions = mem_reserve(positions, &more, n + 1, sizeof *positions);
+            size_t at = n++;
+            for (; at > job->nleases && positions[at - 1] > answer->position; at--) {
+                past[at] = past[at - 1];
+                positions[at] = positions[at - 1];
+            }
+            past_of(sim, job->leases[i], answer, &past[at]);
+            positions[at] = answer->position;
+        }
+    free(positions);
+    *ret = past;
+    return n;
+}
+
 bool model_feed(struct sim *sim, const struct digest *key)
 {
     const struct model_job *job = model_job(sim, key);
     struct core_past_lease *past = NULL;
-    size_t n = 0, capacity = 0;
-    for (size_t i = 0; i < job->nleases; i++) {
-        const struct model_lease *lease = job->leases[i];
-        size_t k = 0;
-        do {
-            bool lost = sim->options.plant == PLANT_LOSE_VOTE && lease->nanswers > 0 && sim_chance(sim, 30);
-            past = mem_reserve(past, &capacity, n + 1, sizeof *past);
-            past_of(sim, lease, k < lease->nanswers && !lost ? &lease->answers[k] : NULL, &past[n++]);
-        } while (++k < lease->nanswers);
-    }
+    size_t n = collect_past(sim, job, &past);
     struct core_event event = {
         .type = CORE_JOB_HISTORY, .key = *key, .past = past, .npast = n, .settled_rounds = job->settled};
     bool alive = n == 0 || world_step(sim, &event);

@@ -74,6 +74,26 @@ static void note_lease(struct rig *rig, const struct core_lease *lease)
     snprintf(own->node, sizeof own->node, "%s", rig->nodes[lease->node].id);
 }
 
+/* Everything that the driver could tell a worker with its lease, but for the names, which are pointers. */
+static struct digest print_of(const struct core_effect *effect)
+{
+    const struct core_lease lease = effect->lease;
+    struct hasher *hasher = hasher_new();
+    hasher_add(hasher, lease.worker, strlen(lease.worker));
+    hasher_add(hasher, &lease.nonce, sizeof lease.nonce);
+    hasher_add(hasher, &lease.key, sizeof lease.key);
+    hasher_add(hasher, &lease.plan, sizeof lease.plan);
+    hasher_add(hasher, &lease.node, sizeof lease.node);
+    hasher_add(hasher, &lease.round, sizeof lease.round);
+    hasher_add(hasher, &lease.granted_ms, sizeof lease.granted_ms);
+    hasher_add(hasher, &lease.deadline_ms, sizeof lease.deadline_ms);
+    hasher_add(hasher, effect->payloads, effect->npayloads * sizeof *effect->payloads);
+    hasher_add(hasher, &effect->answer.payload, sizeof effect->answer.payload);
+    struct digest print = hasher_finish(hasher);
+    hasher_free(hasher);
+    return print;
+}
+
 static void note(struct rig *rig, const struct core_effect *effect)
 {
     assert_true(rig->nseen < RIG_EFFECTS_MAX);
@@ -86,7 +106,12 @@ static void note(struct rig *rig, const struct core_effect *effect)
         .plan_state = effect->plan_state,
         .verdict = effect->verdict != NULL ? effect->verdict->state : VERDICT_PENDING,
         .node = effect->node,
+        .round = effect->type == CORE_LEASE_GRANTED ? effect->lease.round : effect->round,
+        .open = effect->open,
+        .envelope = effect->answer.envelope,
     };
+    if (effect->type == CORE_LEASE_GRANTED)
+        seen->print = print_of(effect);
     snprintf(seen->name, sizeof seen->name, "%s", effect->name != NULL ? effect->name : "");
     snprintf(seen->text, sizeof seen->text, "%s", effect->text != NULL ? effect->text : "");
     if (effect->type == CORE_LEASE_GRANTED || effect->type == CORE_LEASE_ENDED)
@@ -327,7 +352,10 @@ enum answer_fate rig_answer_as(struct rig *rig, const char *worker, const struct
     struct core_event event = {.type = CORE_ANSWER, .name = worker};
     event.answer.nonce = *nonce;
     event.answer.failure = failure;
-    event.answer.envelope = digest_of(view_of(&envelope, sizeof envelope));
+    event.answer.envelope = rig_envelope(envelope);
+    for (size_t i = 0; i < rig->nleases; i++)
+        if (memcmp(&rig->leases[i].nonce, nonce, sizeof *nonce) == 0)
+            rig->leases[i].envelope = envelope;
     if (failure == FAILURE_NONE)
         event.answer.payload = rig_payload(letter);
     size_t before = rig->nseen;
@@ -344,6 +372,28 @@ enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char
 {
     assert_non_null(lease);
     return rig_answer_as(rig, lease->worker, &lease->nonce, letter, failure, ++rig->envelopes);
+}
+
+struct digest rig_envelope(uint64_t number)
+{
+    return digest_of(view_of(&number, sizeof number));
+}
+
+void rig_void(struct rig *rig, const struct rig_lease *lease)
+{
+    struct core_event event = {.type = CORE_VOTE_VOID};
+    event.answer.nonce = lease->nonce;
+    event.answer.envelope = rig_envelope(lease->envelope);
+    assert_int_equal(rig_step(rig, &event), 0);
+}
+
+void rig_revoke(struct rig *rig, const char *worker)
+{
+    struct core_event event = {.type = CORE_WORKER_REVOKED, .name = worker};
+    for (size_t i = 0; i < ARRAY_SIZE(rig->online); i++)
+        if (strcmp(rig->online[i], worker) == 0)
+            rig->online[i][0] = '\0';
+    assert_int_equal(rig_step(rig, &event), 0);
 }
 
 void rig_answer_all(struct rig *rig, const char *node, char letter)
@@ -379,7 +429,10 @@ enum plan_state rig_plan_state(struct rig *rig)
     struct digest plan;
     enum plan_state state;
     size_t n;
-    assert_true(core_plan_at(rig->core, 0, &plan, &state, &n));
+    for (size_t i = 0; core_plan_at(rig->core, i, &plan, &state, &n); i++)
+        if (digest_equal(&plan, &rig->plan))
+            return state;
+    fail_msg("no such plan");
     return state;
 }
 

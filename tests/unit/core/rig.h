@@ -26,6 +26,7 @@ struct rig_lease {
     char worker[32], node[32], operator_name[32];
     enum lease_state state;
     uint32_t round;
+    uint64_t envelope; /* the last one that answered it; 0: none */
 };
 
 /* What a test looks at of an effect. */
@@ -38,6 +39,10 @@ struct rig_seen {
     enum verdict_state verdict;
     size_t node;
     char name[32], text[200];
+    uint32_t round;
+    bool open;
+    struct digest envelope; /* of answers and votes */
+    struct digest print;    /* of all that a granted lease says */
 };
 
 struct rig_node {
@@ -90,7 +95,7 @@ void rig_worker_facts(struct rig *rig, const char *name, const char *cpu_vendor,
 int rig_online(struct rig *rig, const char *name, uint32_t slots, const struct core_nonce *nonces, size_t n);
 int rig_offline(struct rig *rig, const char *name);
 
-/* rig->nodes and rig->rules make the plan. */
+/* rig->nodes and rig->rules make the plan. The one that rig->plan names is meant everywhere. */
 int rig_start(struct rig *rig);
 int rig_start_again(struct rig *rig, bool from_scratch);
 void rig_add(struct rig *rig, const char *id, const char *need1, const char *need2);
@@ -100,6 +105,11 @@ struct rig_lease *rig_lease(struct rig *rig, const char *node, const char *worke
 size_t rig_live(struct rig *rig, const char *node);
 /* The payload named by a letter. */
 struct digest rig_payload(char letter);
+/* The digest that stands for the envelope of this number. */
+struct digest rig_envelope(uint64_t number);
+/* The last answer of the lease counts no longer. */
+void rig_void(struct rig *rig, const struct rig_lease *lease);
+void rig_revoke(struct rig *rig, const char *worker);
 /* Answers the lease; gives the fate. 'letter' 0: failure. */
 enum answer_fate rig_answer(struct rig *rig, const struct rig_lease *lease, char letter,
                             enum failure_kind failure);

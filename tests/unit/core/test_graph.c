@@ -155,7 +155,7 @@ static void cancelling_withdraws(void **state)
 }
 
 /* Two plans, one key: built once; stricter rules ask for more of the same job. */
-static void plans_share_jobs(void **state)
+static void k6_a_stricter_plan_asks_for_more_of_the_same_job(void **state)
 {
     (void)state;
     struct rig *rig = open_diamond();
@@ -176,7 +176,7 @@ static void plans_share_jobs(void **state)
     rig_close(rig);
 }
 
-static void open_votes_that_do_not_count_halt(void **state)
+static void k6_open_votes_that_do_not_count_halt(void **state)
 {
     (void)state;
     struct rig *rig = open_diamond();
@@ -235,8 +235,8 @@ int main(void)
         cmocka_unit_test(keys_nobody_asked_for_are_illegal),
         cmocka_unit_test(the_most_urgent_first),
         cmocka_unit_test(cancelling_withdraws),
-        cmocka_unit_test(plans_share_jobs),
-        cmocka_unit_test(open_votes_that_do_not_count_halt),
+        cmocka_unit_test(k6_a_stricter_plan_asks_for_more_of_the_same_job),
+        cmocka_unit_test(k6_open_votes_that_do_not_count_halt),
         cmocka_unit_test(stale_derivations_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static struct rig *open_with(const char *workers, uint32_t quorum)
 }
 
 /* W13: silence. First the session, then, after the grace, the lease. */
-static void silence_passes_the_lease_on(void **state)
+static void w13_silence_passes_the_lease_on(void **state)
 {
     (void)state;
     struct rig *rig = open_with("a", 1);
@@ -79,7 +79,7 @@ static void expired_leases_linger(void **state)
     rig_close(rig);
 }
 
-static void over_the_deadline(void **state)
+static void w13_over_the_deadline_however_it_trickles(void **state)
 {
     (void)state;
     struct rig *rig = open_with("a", 1);
@@ -113,7 +113,7 @@ static void trouble_retries_then_halts(void **state)
 }
 
 /* Distinct operators are counted: one bad machine halts nobody's job. */
-static void one_broken_operator_halts_nothing(void **state)
+static void w17_one_broken_operator_halts_nothing(void **state)
 {
     (void)state;
     struct rig *rig = open_with("abcd", 2);
@@ -234,7 +234,7 @@ static void not_presented_after_a_restart(void **state)
     rig_close(rig);
 }
 
-static void open_votes_stay_open_after_a_restart(void **state)
+static void w10_open_votes_stay_open_after_a_restart(void **state)
 {
     (void)state;
     struct rig *before = open_with("ab", 1);
@@ -265,19 +265,19 @@ static void open_votes_stay_open_after_a_restart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(silence_passes_the_lease_on),
+        cmocka_unit_test(w13_silence_passes_the_lease_on),
         cmocka_unit_test(a_short_absence_is_forgiven),
         cmocka_unit_test(a_forgotten_lease_ends_at_once),
         cmocka_unit_test(expired_leases_linger),
-        cmocka_unit_test(over_the_deadline),
+        cmocka_unit_test(w13_over_the_deadline_however_it_trickles),
         cmocka_unit_test(trouble_retries_then_halts),
-        cmocka_unit_test(one_broken_operator_halts_nothing),
+        cmocka_unit_test(w17_one_broken_operator_halts_nothing),
         cmocka_unit_test(three_operators_halt_a_job),
         cmocka_unit_test(refusing_what_is_not_ones_own),
         cmocka_unit_test(a_restart_keeps_votes_and_leases),
         cmocka_unit_test(presented_before_the_plan_is_back),
         cmocka_unit_test(not_presented_after_a_restart),
-        cmocka_unit_test(open_votes_stay_open_after_a_restart),
+        cmocka_unit_test(w10_open_votes_stay_open_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

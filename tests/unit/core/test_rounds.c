@@ -43,7 +43,7 @@ static void quorum_of_one(void **state)
 }
 
 /* W2, W7: the same envelope again, and another envelope with the same answer. */
-static void one_lease_one_vote(void **state)
+static void w2_w7_one_lease_one_vote(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -57,7 +57,7 @@ static void one_lease_one_vote(void **state)
 }
 
 /* A worker that signs without end is not recorded without end. */
-static void answers_to_one_lease_are_limited(void **state)
+static void w2_answers_to_one_lease_are_limited(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -72,7 +72,7 @@ static void answers_to_one_lease_are_limited(void **state)
 }
 
 /* W3: several workers, one operator. */
-static void operators_are_counted_not_workers(void **state)
+static void w3_operators_are_counted_not_workers(void **state)
 {
     (void)state;
     struct rig *rig = open_with("a", 2);
@@ -89,7 +89,7 @@ static void operators_are_counted_not_workers(void **state)
 }
 
 /* W6, and a nonce nobody was given. */
-static void answers_for_others_are_rejected(void **state)
+static void w6_answers_for_others_are_rejected(void **state)
 {
     (void)state;
     struct rig *rig = open_with("abc", 2);
@@ -106,7 +106,7 @@ static void answers_for_others_are_rejected(void **state)
 }
 
 /* W1: a rival digest; a third is asked, and settles it. The dissent stays listed. */
-static void a_dispute_is_settled_by_a_third(void **state)
+static void w1_a_dispute_is_settled_by_a_third(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -145,7 +145,7 @@ static void quorum_failures_fail_and_block(void **state)
 }
 
 /* W17: one word fails nobody's job. */
-static void one_failure_is_outvoted(void **state)
+static void w17_one_failure_is_outvoted(void **state)
 {
     (void)state;
     struct rig *rig = open_with("abc", 2);
@@ -163,7 +163,7 @@ static void expire(struct rig *rig, const char *worker)
 }
 
 /* A late answer is a vote if its operator has none; here it comes before the verdict. */
-static void late_answers_count(void **state)
+static void w7_late_answers_count(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -178,7 +178,7 @@ static void late_answers_count(void **state)
 }
 
 /* After its late answer, the operator's second lease on the job is pointless and ends. */
-static void late_answer_ends_the_second_lease(void **state)
+static void w7_late_answer_ends_the_second_lease(void **state)
 {
     (void)state;
     struct rig *rig = open_with("a", 2);
@@ -214,7 +214,7 @@ static struct rig *reopened(struct rig_lease *ret_late)
 }
 
 /* It settles as before: what was built upon it stands, its key was not asked for again, leases ran on. */
-static void late_dissent_reopens_and_settles_as_before(void **state)
+static void w10_late_dissent_reopens_and_settles_as_before(void **state)
 {
     (void)state;
     struct rig_lease late;
@@ -236,7 +236,7 @@ static void late_dissent_reopens_and_settles_as_before(void **state)
 }
 
 /* It settles otherwise: the dependents get another key. */
-static void late_dissent_may_win(void **state)
+static void w10_late_dissent_may_win(void **state)
 {
     (void)state;
     struct rig_lease late;
@@ -254,7 +254,7 @@ static void late_dissent_may_win(void **state)
 }
 
 /* W9: two digests: no vote any more, dissent, and no further leases until cleared. */
-static void equivocation_flags_the_operator(void **state)
+static void w9_equivocation_flags_the_operator(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -276,7 +276,7 @@ static void equivocation_flags_the_operator(void **state)
     rig_close(rig);
 }
 
-static void outvoted_repeatedly_flags_the_operator(void **state)
+static void w17_outvoted_repeatedly_flags_the_operator(void **state)
 {
     (void)state;
     static char names[6][16];
@@ -355,7 +355,7 @@ static void starting_again(void **state)
 }
 
 /* W11 */
-static void revoked_while_building(void **state)
+static void w11_revoked_while_building(void **state)
 {
     (void)state;
     struct rig *rig = open_with("ab", 2);
@@ -366,6 +366,53 @@ static void revoked_while_building(void **state)
     assert_int_equal(rig_lease(rig, "base/zlib", "a1")->state, LEASE_WITHDRAWN);
     assert_int_equal(rig_answer(rig, &lease, 'x', FAILURE_NONE), ANSWER_EXTRA);
     assert_int_equal(rig_node(rig, "base/zlib").verdict.operators, 0);
+    rig_close(rig);
+}
+
+/* What b and c are told with their leases, after a has answered with this letter (0: not at all). */
+static void leases_after(char letter, struct digest ret_print[2])
+{
+    struct rig *rig = open_with("a", 3);
+    rig_start(rig);
+    struct rig_lease lease = *rig_lease(rig, "base/zlib", "a1");
+    if (letter != 0)
+        rig_answer(rig, &lease, letter, FAILURE_NONE);
+    rig_worker(rig, "b1");
+    rig_worker(rig, "c1");
+    size_t n = 0;
+    for (size_t i = 0; i < rig->nseen; i++)
+        if (rig->seen[i].type == CORE_LEASE_GRANTED && n++ > 0)
+            ret_print[n - 2] = rig->seen[i].print;
+    assert_int_equal(n, 3);
+    rig_close(rig);
+}
+
+/* W10: whatever a peer has answered, or nothing yet, the lease is the same to the last bit. */
+static void w10_a_lease_says_nothing_of_answers(void **state)
+{
+    (void)state;
+    struct digest x[2], z[2], none[2];
+    leases_after('x', x);
+    leases_after('z', z);
+    leases_after(0, none);
+    assert_memory_equal(x, z, sizeof x);
+    assert_memory_equal(x, none, sizeof x);
+}
+
+/* W10: only after the verdict could it be copied; from there on it is marked, and counts only where the rules say so. */
+static void w10_copies_after_the_verdict_are_open(void **state)
+{
+    (void)state;
+    struct rig *rig = open_with("a", 2);
+    rig_start(rig);
+    struct rig_lease copied = *rig_lease(rig, "base/zlib", "a1");
+    rig_offline(rig, "a1");
+    rig_worker(rig, "b1");
+    rig_worker(rig, "c1");
+    rig_advance(rig, rig_config.lease_grace_ms);
+    rig_answer_all(rig, "base/zlib", 'x');
+    assert_int_equal(rig_answer(rig, &copied, 'x', FAILURE_NONE), ANSWER_OPEN);
+    assert_true(rig_last(rig, CORE_VOTE)->open);
     rig_close(rig);
 }
 
@@ -386,23 +433,25 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_agree),
         cmocka_unit_test(quorum_of_one),
-        cmocka_unit_test(one_lease_one_vote),
-        cmocka_unit_test(answers_to_one_lease_are_limited),
-        cmocka_unit_test(operators_are_counted_not_workers),
-        cmocka_unit_test(answers_for_others_are_rejected),
-        cmocka_unit_test(a_dispute_is_settled_by_a_third),
+        cmocka_unit_test(w2_w7_one_lease_one_vote),
+        cmocka_unit_test(w2_answers_to_one_lease_are_limited),
+        cmocka_unit_test(w3_operators_are_counted_not_workers),
+        cmocka_unit_test(w6_answers_for_others_are_rejected),
+        cmocka_unit_test(w1_a_dispute_is_settled_by_a_third),
         cmocka_unit_test(quorum_failures_fail_and_block),
-        cmocka_unit_test(one_failure_is_outvoted),
-        cmocka_unit_test(late_answers_count),
-        cmocka_unit_test(late_answer_ends_the_second_lease),
-        cmocka_unit_test(late_dissent_reopens_and_settles_as_before),
-        cmocka_unit_test(late_dissent_may_win),
-        cmocka_unit_test(equivocation_flags_the_operator),
-        cmocka_unit_test(outvoted_repeatedly_flags_the_operator),
+        cmocka_unit_test(w17_one_failure_is_outvoted),
+        cmocka_unit_test(w7_late_answers_count),
+        cmocka_unit_test(w7_late_answer_ends_the_second_lease),
+        cmocka_unit_test(w10_late_dissent_reopens_and_settles_as_before),
+        cmocka_unit_test(w10_late_dissent_may_win),
+        cmocka_unit_test(w9_equivocation_flags_the_operator),
+        cmocka_unit_test(w17_outvoted_repeatedly_flags_the_operator),
         cmocka_unit_test(from_scratch_confirms),
         cmocka_unit_test(from_scratch_contradicts),
         cmocka_unit_test(starting_again),
-        cmocka_unit_test(revoked_while_building),
+        cmocka_unit_test(w11_revoked_while_building),
+        cmocka_unit_test(w10_a_lease_says_nothing_of_answers),
+        cmocka_unit_test(w10_copies_after_the_verdict_are_open),
         cmocka_unit_test(held_packages_are_built),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
