@@ -27,7 +27,7 @@ static void system_random(void *context, void *ret, size_t size)
         abort();
 }
 
-/* One coordinator a state directory; the lock dies with the process. */
+/* One coordinator a state directory; the lock dies with the process, if not before. */
 static int lock_state(struct farm *farm, struct diag *diag)
 {
     int fd = openat(farm->state_dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -38,7 +38,8 @@ static int lock_state(struct farm *farm, struct diag *diag)
         return diag_set(diag, FARM_E_UNAVAILABLE, "%s: another coordinator runs on this state directory",
                         farm->state_path);
     }
-    return 0; /* held, on purpose, until the process ends */
+    farm->lock_fd = fd; /* held until the end */
+    return 0;
 }
 
 static int open_state(struct farm *farm, struct diag *diag)
@@ -144,7 +145,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     struct farm *farm = mem_zero(1, sizeof *farm);
     farm->config = *config;
     memset(config, 0, sizeof *config);
-    farm->state_dirfd = -1;
+    farm->state_dirfd = farm->lock_fd = -1;
     farm->started_ms = moment_wall_ms();
     farm->trees = map_new();
     farm->plans = map_new();
@@ -255,6 +256,7 @@ struct farm *farm_close(struct farm *farm)
     store_close(farm->store);
     db_close(farm->db);
     identity_free(farm->identity);
+    mem_close_p(&farm->lock_fd);
     mem_close_p(&farm->state_dirfd);
     free(farm->state_path);
     config_done(&farm->config);

@@ -75,7 +75,7 @@ struct journal;
 
 struct farm {
     struct coordinator_config config;
-    int state_dirfd;
+    int state_dirfd, lock_fd;
     char *state_path;
     struct identity *identity;
     struct db *db;
@@ -241,6 +241,8 @@ void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *a
 int revocation_void(struct farm *farm, const char *worker, uint64_t from, const char *reason,
                     struct diag *diag) MUST_USE;
 
+/* startup_audit.c: what the rows claim, against what workers signed. */
+int startup_audit(struct farm *farm, struct diag *diag) MUST_USE;
 /* startup_log.c: the database against the log: every lease and answer that the log shows is a row, and the other way round. */
 int startup_check_log(struct farm *farm, struct diag *diag) MUST_USE;
 
