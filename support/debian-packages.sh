@@ -12,6 +12,7 @@ FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certi
 # To test.
 FARM_TEST_PACKAGES=(
     libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
+    golang-go golang-golang-x-mod-dev
 )
 
 missing_packages() { # NAME...: those that are not installed
