@@ -101,7 +101,8 @@ enum lease_fate lease_prepare(struct lease *lease, struct workshop *shop, struct
  */
 enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *shop,
                                     struct diag *diag) MUST_USE;
-enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct diag *diag) MUST_USE;
+enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
+                             struct diag *diag) MUST_USE;
 enum lease_fate lease_furnish(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
                               struct diag *diag) MUST_USE;
 

@@ -10,6 +10,7 @@
 #include "file.h"
 #include "lease_sources.h"
 #include "unpack.h"
+#include "upstream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,13 +38,8 @@ enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *
     }
     if (trust_check_base(shop->trust, base, diag) < 0)
         return give_back(lease, WIRE_REFUSE_BASE);
-    if (!worker_conf_allows_tree(&shop->conf, view_text(lease->tree_pin.url))) {
-        diag_set(diag, FARM_E_REFUSED,
-                 "the package tree %.300s is not one that this worker builds ([allow] trees in "
-                 "worker.conf)",
-                 lease->tree_pin.url);
+    if (worker_conf_check_tree(&shop->conf, view_text(lease->tree_pin.url), diag) < 0)
         return give_back(lease, WIRE_REFUSE_TREE);
-    }
     return LEASE_GOES_ON;
 }
 
@@ -51,35 +47,55 @@ enum lease_fate lease_check_allowed(struct lease *lease, const struct workshop *
 
 struct tree_errand {
     struct lease *lease;
-    int state_dirfd;
+    const struct workshop *shop;
+    const struct lease_watch *watch;
+    bool refused_by_url; /* what is wrong is what the lease says about its URL */
 };
+
+static int fetch_pack(const struct tree_errand *errand, const char *path, struct diag *diag)
+{
+    struct lease *lease = errand->lease;
+    if (digest_is_zero(&lease->tree_pack))
+        return diag_set(
+            diag, FARM_E_MISSING,
+            "the lease offers no pack of the package tree, and this worker does not fetch it from its URL "
+            "([allow] verify_upstream in worker.conf): the farm's operator plans the tree again (farmctl "
+            "plan), which stores it");
+    return fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree",
+                      errand->shop->state_dirfd, path, diag);
+}
 
 static int fetch_tree(void *context, char **ret_path, struct diag *diag)
 {
     struct tree_errand *errand = context;
     struct lease *lease = errand->lease;
-    if (digest_is_zero(&lease->tree_pack))
-        return diag_set(
-            diag, FARM_E_MISSING,
-            "the lease offers no pack of the package tree, and a worker fetches none from upstream: the "
-            "farm's operator plans the tree again (farmctl plan), which stores it");
     CLEANUP_FREE char *path = mem_format("%s/tree.pack", lease->dir);
-    int error = fetch_file(&lease->fetch, &lease->tree_pack, STORE_OBJECT_MAX, "the package tree",
-                           errand->state_dirfd, path, diag);
+    int error;
+    if (errand->shop->conf.verify_upstream) {
+        error = upstream_fetch(&errand->shop->conf, &lease->tree_pin, errand->shop->state_dirfd, lease->dir,
+                               path, errand->watch, diag);
+        errand->refused_by_url = error == FARM_E_REFUSED || error == FARM_E_DIGEST;
+    } else {
+        error = fetch_pack(errand, path, diag);
+    }
     if (error >= 0)
         *ret_path = STEAL(path);
     return error;
 }
 
-static enum lease_fate get_tree(struct lease *lease, struct workshop *shop, struct diag *diag)
+static enum lease_fate get_tree(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
+                                struct diag *diag)
 {
-    struct tree_errand errand = {lease, shop->state_dirfd};
-    int error = trees_get(shop->trees, &lease->tree_pin, lease->dir, fetch_tree, &errand, &lease->tree, diag);
+    struct tree_errand errand = {lease, shop, watch, false};
+    int error = trees_get(shop->trees, &lease->tree_pin, shop->conf.verify_upstream, lease->dir, fetch_tree,
+                          &errand, &lease->tree, diag);
     if (error >= 0)
         return LEASE_GOES_ON;
     if (error == -ECANCELED)
         return LEASE_ABANDONED;
     diag_wrap(diag, error, "package tree %.200s at %.12s", lease->tree_pin.url, lease->tree_pin.commit);
+    if (errand.refused_by_url)
+        return give_back(lease, WIRE_REFUSE_TREE);
     return give_back(lease, error == FARM_E_REFUSED || error == FARM_E_DIGEST ? WIRE_REFUSE_SPEC
                                                                               : WIRE_REFUSE_INPUT);
 }
@@ -141,11 +157,12 @@ static bool is_no_ones_lie(int error)
            error == FARM_E_UNAVAILABLE || error == FARM_E_STATE || error == FARM_E_CORRUPT;
 }
 
-enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, struct diag *diag)
+enum lease_fate lease_derive(struct lease *lease, struct workshop *shop, const struct lease_watch *watch,
+                             struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct digest key;
-    enum lease_fate fate = get_tree(lease, shop, diag);
+    enum lease_fate fate = get_tree(lease, shop, watch, diag);
     if (fate != LEASE_GOES_ON)
         return fate;
     int error = write_spec(lease, shop, &text, &key, diag);
@@ -279,7 +296,7 @@ enum lease_fate lease_prepare(struct lease *lease, struct workshop *shop, struct
         return give_back(lease, WIRE_REFUSE_INPUT);
     if (watch->progress != NULL)
         watch->progress(watch->context, WIRE_PHASE_PREPARE, 0, VIEW_NONE);
-    fate = lease_derive(lease, shop, diag);
+    fate = lease_derive(lease, shop, watch, diag);
     if (fate == LEASE_GOES_ON && lease_is_cancelled(watch))
         fate = LEASE_ABANDONED;
     return fate == LEASE_GOES_ON ? lease_furnish(lease, shop, watch, diag) : fate;

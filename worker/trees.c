@@ -133,10 +133,10 @@ static void drop_oldest(struct trees *trees)
     once_failed(trees->once, oldest);
 }
 
-static int make(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
-                void *context, struct loaded **ret, struct diag *diag)
+static int make(struct trees *trees, const struct tree_pin *pin, const char *key, const char *scratch,
+                trees_fetch *fetch, void *context, struct loaded **ret, struct diag *diag)
 {
-    CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s-%s", pin->commit, digest_hex(&pin->sha256).text);
+    CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s", key);
     struct tree *tree = NULL;
     int there = is_there(trees, pin, path, diag);
     int error = there == 0 ? make_directory(trees, pin, path, scratch, fetch, context, diag) : there;
@@ -151,15 +151,22 @@ static int make(struct trees *trees, const struct tree_pin *pin, const char *scr
     return 0;
 }
 
-int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
-              void *context, struct trees_use *ret, struct diag *diag)
+static char *key_of(const struct tree_pin *pin, bool by_url)
 {
-    CLEANUP_FREE char *key = mem_format("%s-%s", pin->commit, digest_hex(&pin->sha256).text);
+    struct digest url = digest_of(view_text(pin->url));
+    return mem_format("%s-%s%s%s", pin->commit, digest_hex(&pin->sha256).text, by_url ? "-" : "",
+                      by_url ? digest_hex(&url).text : "");
+}
+
+int trees_get(struct trees *trees, const struct tree_pin *pin, bool by_url, const char *scratch,
+              trees_fetch *fetch, void *context, struct trees_use *ret, struct diag *diag)
+{
+    CLEANUP_FREE char *key = key_of(pin, by_url);
     bool mine;
     struct once_entry *entry = once_enter(trees->once, key, &mine);
     if (mine) {
         struct loaded *loaded;
-        int error = make(trees, pin, scratch, fetch, context, &loaded, diag);
+        int error = make(trees, pin, key, scratch, fetch, context, &loaded, diag);
         if (error < 0) {
             once_failed(trees->once, entry);
             return error;

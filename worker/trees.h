@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Trees: package trees, checked out as trees/<commit>-<tree_sha256>/ and loaded into memory once, shared by
- * all slots.
+ * Trees: package trees, checked out as trees/<commit>-<tree_sha256>/ and loaded into memory once for each commit, not
+ * for each lease; shared by all slots.
  *
  * A tree gets in only if commit id and SHA-256 tree digest are those of the pin; it is made under another
  * name and renamed. What is found on disk after a restart is hashed again before it is believed: from it the
@@ -38,12 +38,15 @@ struct trees_use {
 typedef int trees_fetch(void *context, char **ret_path, struct diag *diag);
 
 /*
+ * 'by_url': what 'fetch' brings comes from the pin's own URL. Such trees are kept apart, by URL, as trees/<commit>-<tree_sha256>-<SHA-256
+ * of the URL>/: that a tree is here says then that this URL had it, and what the coordinator brought never stands in for it.
+ *
  * FARM_E_DIGEST: the pack holds another commit or another tree; FARM_E_REFUSED: the tree has problems (the
  * first is in the diag); else what the fetch said. 'scratch': a directory below the state directory that is
  * the caller's alone.
  */
-int trees_get(struct trees *trees, const struct tree_pin *pin, const char *scratch, trees_fetch *fetch,
-              void *context, struct trees_use *ret, struct diag *diag) MUST_USE;
+int trees_get(struct trees *trees, const struct tree_pin *pin, bool by_url, const char *scratch,
+              trees_fetch *fetch, void *context, struct trees_use *ret, struct diag *diag) MUST_USE;
 void trees_leave(struct trees *trees, struct trees_use *use); /* accepts an empty one */
 
 #endif

@@ -5,6 +5,7 @@
 #include "identity.h"
 
 #include <stddef.h>
+#include <strings.h>
 
 #define AT(field) offsetof(struct worker_conf, field)
 #define EXBIBYTE  ((uint64_t)1 << 60)
@@ -23,6 +24,8 @@ static const struct conf_key keys[] = {
     {"limits", "reserve", CONF_BYTES, AT(reserve_bytes), "1G", 0, EXBIBYTE},
     {"allow", "bases", CONF_LIST, AT(bases), "", 0, 0},
     {"allow", "trees", CONF_LIST, AT(trees), "", 0, 0},
+    {"allow", "hosts", CONF_LIST, AT(hosts), "", 0, 0},
+    {"allow", "verify_upstream", CONF_FLAG, AT(verify_upstream), "no", 0, 0},
 };
 
 static uint64_t or_else(uint64_t said, uint64_t otherwise)
@@ -60,6 +63,11 @@ static void write_limits(const struct worker_wish *wish, const struct worker_mac
         (unsigned long long)memory, (unsigned long long)disk, (unsigned long long)cache);
 }
 
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
 void worker_conf_write(const struct worker_wish *wish, const struct worker_machine *machine, struct buf *ret)
 {
     char curve[2 * JOIN_CURVE_SIZE + 1];
@@ -75,11 +83,18 @@ void worker_conf_write(const struct worker_wish *wish, const struct worker_machi
     buf_add_format(
         ret,
         "\n[allow]\n"
-        "# Digests of the base systems that builds may start from. Empty: those that the farm's root.json\n"
-        "# allows, or any if you did not give a root.json to \"farm-worker init\".\nbases = %s\n"
+        "# Digests of the base systems that builds may start from. Empty: those that the farm's trust root\n"
+        "# allows.\nbases = %s\n"
         "# Package trees that this worker builds: URL prefixes, comma separated. Empty: any https "
-        "URL.\ntrees = %s\n",
-        wish->bases != NULL ? wish->bases : "", wish->trees != NULL ? wish->trees : "");
+        "URL.\ntrees = %s\n"
+        "# Hosts that those URLs may name, comma separated; *.example.org is all below it. Empty: "
+        "any.\nhosts = %s\n"
+        "# yes: fetch each commit of a package tree from its URL, so that the coordinator cannot pass off "
+        "another\n"
+        "# tree under that name. Needs a way to that host; private addresses are refused.\nverify_upstream = "
+        "%s\n",
+        or_empty(wish->bases), or_empty(wish->trees), or_empty(wish->hosts),
+        wish->verify_upstream ? "yes" : "no");
 }
 
 static int check_bases(const struct worker_conf *conf, const char *file, struct diag *diag)
@@ -90,6 +105,35 @@ static int check_bases(const struct worker_conf *conf, const char *file, struct 
         if (!digest_parse(one, &digest))
             return diag_set(diag, FARM_E_CONFIG, "%s: [allow] bases: \"%.*s\" is no digest (64 hex digits)",
                             file, one.size < 80 ? (int)one.size : 80, one.data);
+    return 0;
+}
+
+/* Letters, digits, '-' and dots, perhaps below "*.", perhaps with a port. */
+static bool host_entry_is_valid(struct view entry)
+{
+    struct view rest = entry, name;
+    uint64_t port;
+    if (view_starts(rest, VIEW("*.")))
+        rest = view_of(rest.data + 2, rest.size - 2);
+    if (!view_split(&rest, ':', &name) || name.size == 0 || name.size > 253)
+        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-.", name.data[i]) == NULL)
+            return false;
+    bool has_port = name.size < entry.size && memchr(entry.data, ':', entry.size) != NULL;
+    return !has_port || (view_decimal(rest, &port) && port > 0 && port < 65536);
+}
+
+static int check_hosts(const struct worker_conf *conf, const char *file, struct diag *diag)
+{
+    struct view rest = view_text(conf->hosts), one;
+    while (rest.size > 0 && view_split(&rest, ',', &one))
+        if (!host_entry_is_valid(one))
+            return diag_set(
+                diag, FARM_E_CONFIG,
+                "%s: [allow] hosts: \"%.*s\" is no host (git.example.org, git.example.org:8443 or "
+                "*.example.org, in small letters)",
+                file, one.size < 80 ? (int)one.size : 80, one.data);
     return 0;
 }
 
@@ -112,7 +156,8 @@ static int decode(struct worker_conf *conf, const char *file, struct diag *diag)
     if (!digest_parse(view_text(conf->root_text), &conf->root))
         return diag_set(diag, FARM_E_CONFIG, "%s: [worker] root: 64 hex digits are expected (zeros: none)",
                         file);
-    return check_bases(conf, file, diag);
+    int error = check_bases(conf, file, diag);
+    return error < 0 ? error : check_hosts(conf, file, diag);
 }
 
 int worker_conf_parse(struct view text, const char *file, struct worker_conf *ret, struct diag *diag)
@@ -172,6 +217,10 @@ int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish 
         differ(&list, "the list of trees", conf->trees, wish->trees);
     if (wish->bases != NULL && strcmp(conf->bases, wish->bases) != 0)
         differ(&list, "the list of bases", conf->bases, wish->bases);
+    if (wish->hosts != NULL && strcmp(conf->hosts, wish->hosts) != 0)
+        differ(&list, "the list of hosts", conf->hosts, wish->hosts);
+    if (wish->verify_upstream && !conf->verify_upstream)
+        differ(&list, "verify_upstream", "no", "yes");
     if (list.size == 0)
         return 0;
     return diag_set(diag, FARM_E_EXISTS,
@@ -198,41 +247,109 @@ static bool prefix_allows(struct view prefix, struct view url)
     return url.size == prefix.size || prefix.data[prefix.size - 1] == '/' || url.data[prefix.size] == '/';
 }
 
-/* Something like "https://host/a/../b" or "https://allowed@other/" must not slip through a prefix. */
+/* "host" or "host:port" of an https URL; the port that https has anyway is left out. Empty for everything else. */
+static struct view authority_of(struct view url)
+{
+    struct view scheme = VIEW("https://");
+    if (!view_starts(url, scheme))
+        return VIEW_NONE;
+    struct view rest = view_of(url.data + scheme.size, url.size - scheme.size), authority = VIEW_NONE;
+    (void)view_split(&rest, '/', &authority);
+    if (view_ends(authority, VIEW(":443")))
+        authority.size -= strlen(":443");
+    return authority;
+}
+
+/*
+ * Something like "https://host/a/../b" or "https://allowed@other/" must not slip through a prefix, nor "https://other?.allowed/"
+ * through "*.allowed".
+ */
 static bool url_is_plain(struct view url)
 {
-    if (!view_is_token(url) || memchr(url.data, '@', url.size) != NULL ||
-        memchr(url.data, '\\', url.size) != NULL)
+    struct view rest = url, part, authority = authority_of(url);
+    if (!view_is_token(url))
         return false;
-    struct view rest = url, part;
+    for (size_t i = 0; i < url.size; i++)
+        if (strchr("@\\?#", url.data[i]) != NULL)
+            return false;
+    for (size_t i = 0; i < authority.size; i++)
+        if (strchr("%!$&'()*+,;=~_\"<>^`{|}", authority.data[i]) != NULL)
+            return false;
     while (view_split(&rest, '/', &part))
         if (view_equal(part, VIEW("..")) || view_equal(part, VIEW(".")))
             return false;
-    return true;
+    return authority.size > 0 || !view_starts(url, VIEW("https:"));
 }
 
-bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url)
+static bool same_host(struct view a, struct view b)
+{
+    return a.size == b.size && strncasecmp(a.data, b.data, a.size) == 0;
+}
+
+/* "*.a.org" allows "x.a.org" and not "a.org". */
+static bool host_allows(struct view entry, struct view authority)
+{
+    if (!view_starts(entry, VIEW("*.")))
+        return same_host(entry, authority);
+    struct view suffix = view_of(entry.data + 1, entry.size - 1);
+    return authority.size > suffix.size &&
+           same_host(suffix, view_of(authority.data + authority.size - suffix.size, suffix.size));
+}
+
+static bool is_on_hosts(const struct worker_conf *conf, struct view url)
+{
+    struct view rest = view_text(conf->hosts), one, authority = authority_of(url);
+    if (rest.size == 0 || authority.size == 0)
+        return true;
+    while (view_split(&rest, ',', &one))
+        if (host_allows(one, authority))
+            return true;
+    return false;
+}
+
+static bool is_on_trees(const struct worker_conf *conf, struct view url)
 {
     struct view rest = view_text(conf->trees), one;
-    if (!url_is_plain(url))
-        return false;
     if (rest.size == 0)
-        return view_starts(url, VIEW("https://"));
+        return authority_of(url).size > 0;
     while (view_split(&rest, ',', &one))
         if (prefix_allows(one, url))
             return true;
     return false;
 }
 
+int worker_conf_check_tree(const struct worker_conf *conf, struct view url, struct diag *diag)
+{
+    int shown = url.size < 300 ? (int)url.size : 300;
+    if (!url_is_plain(url))
+        return diag_set(diag, FARM_E_REFUSED, "the package tree's URL \"%.*s\" is not a plain one", shown,
+                        url.data);
+    if (!is_on_trees(conf, url))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the package tree %.*s is not one that this worker builds ([allow] trees in worker.conf)", shown,
+            url.data);
+    if (!is_on_hosts(conf, url))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the package tree %.*s is on a host that this worker's owner did not allow ([allow] hosts in "
+            "worker.conf)",
+            shown, url.data);
+    return 0;
+}
+
 void worker_conf_describe(const struct worker_conf *conf, struct buf *ret)
 {
     buf_add_format(ret, "package trees allowed: %s\n",
                    conf->trees[0] != '\0' ? conf->trees : "any https URL");
+    if (conf->hosts[0] != '\0')
+        buf_add_format(ret, "hosts allowed: %s\n", conf->hosts);
+    buf_add_format(ret, "package trees come from: %s\n",
+                   conf->verify_upstream ? "their own URL" : "the coordinator, by commit and digest");
     buf_add_format(ret, "bases allowed: %s\n",
-                   conf->bases[0] != '\0' ? conf->bases
-                   : digest_is_zero(&conf->root)
-                       ? "any"
-                       : "those of root.json, if it is in the state directory; else any");
+                   conf->bases[0] != '\0'        ? conf->bases
+                   : digest_is_zero(&conf->root) ? "any"
+                                                 : "those that the farm's trust root allows");
     buf_add_format(
         ret, "limits: %llu at a time, %llu cores, %llu MiB memory, %llu MiB disk, %llu MiB cache\n",
         (unsigned long long)conf->slots, (unsigned long long)conf->cores,

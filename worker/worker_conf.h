@@ -17,8 +17,10 @@
  *     cache = 20G        downloaded objects, unpacked roots and package trees
  *     reserve = 2G       builds stop when the disk has less than this left
  *     [allow]
- *     bases =            digests; empty: any that the trust root allows (any at all without root.json)
+ *     bases =            digests; empty: any that the trust root allows (any at all if the join string pins no root)
  *     trees =            URL prefixes; empty: any https URL
+ *     hosts =            host names; empty: any that is not private
+ *     verify_upstream = no   fetch the package tree from its URL, not from the coordinator
  *
  * What the allow lists decide is in here too, as pure functions.
  */
@@ -42,7 +44,8 @@ struct worker_conf {
     struct digest root;
     uint64_t slots, cores;
     uint64_t memory_bytes, disk_bytes, cache_bytes, reserve_bytes;
-    char *bases, *trees; /* "a,b,c"; "" */
+    char *bases, *trees, *hosts; /* "a,b,c"; "" */
+    bool verify_upstream;
 };
 
 /* What init was told; 0 and NULL are "not said". */
@@ -50,7 +53,8 @@ struct worker_wish {
     struct join join;
     const char *name, *operator_name;
     uint64_t slots, cores, memory_bytes, disk_bytes, cache_bytes;
-    const char *trees, *bases;
+    const char *trees, *bases, *hosts;
+    bool verify_upstream;
 };
 /* What this machine could give, for the defaults of a new worker.conf. */
 struct worker_machine {
@@ -69,11 +73,12 @@ int worker_conf_agrees(const struct worker_conf *conf, const struct worker_wish 
 /* K7: the owner's list; an empty one allows every base. */
 bool worker_conf_allows_base(const struct worker_conf *conf, const struct digest *base);
 /*
- * K8: is this URL of a package tree or source one that the owner allows? An entry of 'trees' is a prefix that
- * ends at the end of the URL or before a '/', so that "https://a.org/x" does not allow "https://a.org/xy" nor
- * "https://a.org.evil/".
+ * K8: is this URL of a package tree one that the owner allows? FARM_E_REFUSED names the list that it is not on. An entry of 'trees' is
+ * a prefix that ends at the end of the URL or before a '/', so that "https://a.org/x" does not allow "https://a.org/xy" nor
+ * "https://a.org.evil/". An entry of 'hosts' is a host ("a.org", with ":port" if it is not 443), or "*.a.org" for all below it;
+ * both lists must allow the URL. Paths and file:// URLs have no host, and are possible only if 'trees' names them.
  */
-bool worker_conf_allows_tree(const struct worker_conf *conf, struct view url);
+int worker_conf_check_tree(const struct worker_conf *conf, struct view url, struct diag *diag) MUST_USE;
 /* For people: what may be built here, one line each. */
 void worker_conf_describe(const struct worker_conf *conf, struct buf *ret);
 

@@ -69,6 +69,8 @@ static const char help[] =
     "  --cache SIZE        disk space for downloads and unpacked roots (a quarter of what is free)\n"
     "  --allow-tree URL    a package tree to build, and everything below that URL; may be repeated (any "
     "https URL)\n"
+    "  --allow-host HOST   a host that such a URL may name, *.example.org: all below it; may be repeated (any)\n"
+    "  --verify-upstream   fetch package trees from their URLs, not from the coordinator\n"
     "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root "
     "allows)\n"
     "\n"
@@ -91,6 +93,8 @@ enum option_code {
     OPTION_DISK,
     OPTION_CACHE,
     OPTION_TREE,
+    OPTION_HOST,
+    OPTION_UPSTREAM,
     OPTION_BASE,
     OPTION_FORGET,
     OPTION_VERBOSE,
@@ -111,6 +115,8 @@ static const struct option options[] = {
     {"disk", required_argument, NULL, OPTION_DISK},
     {"cache", required_argument, NULL, OPTION_CACHE},
     {"allow-tree", required_argument, NULL, OPTION_TREE},
+    {"allow-host", required_argument, NULL, OPTION_HOST},
+    {"verify-upstream", no_argument, NULL, OPTION_UPSTREAM},
     {"allow-base", required_argument, NULL, OPTION_BASE},
     {"forget", no_argument, NULL, OPTION_FORGET},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
@@ -122,7 +128,7 @@ static const struct option options[] = {
 struct arguments {
     const char *join;
     struct enrol enrol;
-    struct buf trees, bases;
+    struct buf trees, hosts, bases;
     bool for_init; /* an option that only init has was given */
     bool forget;
     const char *what; /* the word behind the command; NULL: none */
@@ -191,6 +197,11 @@ static int take_option(struct arguments *arguments, int code, const char *value,
         return take_size("cache", value, &wish->cache_bytes, diag);
     case OPTION_TREE:
         return take_item("allow-tree", value, &arguments->trees, diag);
+    case OPTION_HOST:
+        return take_item("allow-host", value, &arguments->hosts, diag);
+    case OPTION_UPSTREAM:
+        wish->verify_upstream = true;
+        return 0;
     case OPTION_BASE:
         return take_item("allow-base", value, &arguments->bases, diag);
     case OPTION_FORGET:
@@ -233,6 +244,7 @@ static int command_init(struct arguments *arguments, struct diag *diag)
     if (error < 0)
         return error;
     enrol->wish.trees = arguments->trees.size > 0 ? arguments->trees.data : NULL;
+    enrol->wish.hosts = arguments->hosts.size > 0 ? arguments->hosts.data : NULL;
     enrol->wish.bases = arguments->bases.size > 0 ? arguments->bases.data : NULL;
     return enrol_run(enrol, stdout, diag);
 }
@@ -405,6 +417,7 @@ static int run(int argc, char **argv, struct diag *diag)
     if (error >= 0)
         error = run_command(argv[optind], &arguments, diag);
     buf_done(&arguments.trees);
+    buf_done(&arguments.hosts);
     buf_done(&arguments.bases);
     return error;
 }

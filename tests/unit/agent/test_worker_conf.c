@@ -48,12 +48,16 @@ static void other_values_are_refused(void **state)
     struct diag diag = DIAG_INIT;
     parse(&wish, &conf);
     wish.operator_name = "bob";
+    wish.hosts = "a.org";
+    wish.verify_upstream = true;
     wish.cores = 3;
     wish.join.curve[0] = 2;
     assert_int_equal(worker_conf_agrees(&conf, &wish, &diag), FARM_E_EXISTS);
     assert_non_null(strstr(diag.text, "the operator is alice and not bob"));
     assert_non_null(strstr(diag.text, "cores is 8 and not 3"));
     assert_non_null(strstr(diag.text, "key is another one"));
+    assert_non_null(strstr(diag.text, "the list of hosts is  and not a.org"));
+    assert_non_null(strstr(diag.text, "verify_upstream is no and not yes"));
     worker_conf_done(&conf);
 }
 
@@ -71,6 +75,13 @@ static void bad_files(void **state)
         {"server_key = 01", "server_key = 0", "server_key"},
         {"bases = ", "bases = 12", "bases"},
         {"root = 00", "root = zz", "root"},
+        {"hosts = ", "hosts = https://a.org", "hosts"},
+        {"hosts = ", "hosts = a.org, *b.org", "hosts"},
+        {"hosts = ", "hosts = a.org:0", "hosts"},
+        {"hosts = ", "hosts = a.org:", "hosts"},
+        {"hosts = ", "hosts = *.", "hosts"},
+        {"hosts = ", "hosts = A.org", "hosts"},
+        {"verify_upstream = no", "verify_upstream = maybe", "verify_upstream"},
     };
     struct worker_wish wish = wish_of();
     CLEANUP_BUF struct buf good = BUF_INIT;
@@ -89,43 +100,98 @@ static void bad_files(void **state)
     }
 }
 
-/* K8 */
-static void trees(void **state)
+struct url_case {
+    const char *trees, *hosts, *url;
+    const char *refused; /* a word of the reason; NULL: allowed */
+};
+
+static void check_urls(const struct url_case *cases, size_t count)
 {
-    (void)state;
-    static const struct {
-        const char *list, *url;
-        bool allowed;
-    } cases[] = {
-        {NULL, "https://example.org/tree", true},
-        {NULL, "http://example.org/tree", false},
-        {NULL, "file:///etc", false},
-        {NULL, "/srv/tree", false},
-        {NULL, "https://user@example.org/tree", false},
-        {NULL, "https://example.org/../tree", false},
-        {"https://a.org/x", "https://a.org/x", true},
-        {"https://a.org/x", "https://a.org/x/y", true},
-        {"https://a.org/x", "https://a.org/xy", false},
-        {"https://a.org", "https://a.org.evil/x", false},
-        {"https://a.org", "https://a.org@evil/x", false},
-        {"https://a.org/x", "https://a.org/x/../y", false},
-        {"https://a.org/x,/srv/tree", "/srv/tree", true},
-        {"https://a.org/x,/srv/tree", "https://b.org/x", false},
-        {"https://a.org/", "https://a.org/x", true},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+    for (size_t i = 0; i < count; i++) {
         struct worker_wish wish = wish_of();
         struct worker_conf conf;
-        wish.trees = cases[i].list;
+        struct diag diag = DIAG_INIT;
+        wish.trees = cases[i].trees;
+        wish.hosts = cases[i].hosts;
         parse(&wish, &conf);
-        if (worker_conf_allows_tree(&conf, view_text(cases[i].url)) != cases[i].allowed)
-            fail_msg("%s with list %s", cases[i].url, cases[i].list != NULL ? cases[i].list : "(any)");
+        int r = worker_conf_check_tree(&conf, view_text(cases[i].url), &diag);
+        if (r != (cases[i].refused == NULL ? 0 : FARM_E_REFUSED) ||
+            (r < 0 && strstr(diag.text, cases[i].refused) == NULL))
+            fail_msg("%s with trees %s, hosts %s: %d %s", cases[i].url,
+                     cases[i].trees != NULL ? cases[i].trees : "(any)",
+                     cases[i].hosts != NULL ? cases[i].hosts : "(any)", r, diag.text);
         worker_conf_done(&conf);
     }
 }
 
-/* K7 */
-static void bases(void **state)
+static void k8_unlisted_trees_are_refused(void **state)
+{
+    (void)state;
+    static const char list[] = "[allow] trees", plain[] = "not a plain one";
+    static const struct url_case cases[] = {
+        {NULL, NULL, "https://example.org/tree", NULL},
+        {NULL, NULL, "https://example.org:8443/tree", NULL},
+        {NULL, NULL, "http://example.org/tree", list},
+        {NULL, NULL, "file:///etc", list},
+        {NULL, NULL, "/srv/tree", list},
+        {NULL, NULL, "ssh://git@example.org/x", plain},
+        {NULL, NULL, "https://user@example.org/tree", plain},
+        {NULL, NULL, "https://example.org/../tree", plain},
+        {NULL, NULL, "https:///tree", plain},
+        {NULL, NULL, "https:/example.org/tree", plain},
+        {NULL, NULL, "https://example.org/tree#x", plain},
+        {NULL, NULL, "https://example.org/ tree", plain},
+        {NULL, NULL, "", plain},
+        {"https://a.org/x", NULL, "https://a.org/x", NULL},
+        {"https://a.org/x", NULL, "https://a.org/x/y", NULL},
+        {"https://a.org/x", NULL, "https://a.org/xy", list},
+        {"https://a.org", NULL, "https://a.org.evil/x", list},
+        {"https://a.org", NULL, "https://a.org@evil/x", plain},
+        {"https://a.org/x", NULL, "https://a.org/x/../y", plain},
+        {"https://a.org/x,/srv/tree", NULL, "/srv/tree", NULL},
+        {"https://a.org/x,/srv/tree", NULL, "https://b.org/x", list},
+        {"https://a.org/", NULL, "https://a.org/x", NULL},
+    };
+    check_urls(cases, ARRAY_SIZE(cases));
+}
+
+static void k8_unlisted_hosts_are_refused(void **state)
+{
+    (void)state;
+    static const char list[] = "[allow] hosts", plain[] = "not a plain one";
+    static const struct url_case cases[] = {
+        {NULL, "a.org", "https://a.org/x", NULL},
+        {NULL, "a.org", "https://A.Org/x", NULL},
+        {NULL, "a.org", "https://a.org:443/x", NULL},
+        {NULL, "a.org", "https://a.org:22/x", list},
+        {NULL, "a.org:8443", "https://a.org:8443/x", NULL},
+        {NULL, "a.org:8443", "https://a.org/x", list},
+        {NULL, "a.org", "https://b.a.org/x", list},
+        {NULL, "a.org", "https://a.org.evil/x", list},
+        {NULL, "a.org", "https://xa.org/x", list},
+        {NULL, "a.org", "https://a.org./x", list},
+        {NULL, "b.org,*.a.org", "https://git.a.org/x", NULL},
+        {NULL, "b.org,*.a.org", "https://b.org/x", NULL},
+        {NULL, "*.a.org", "https://a.org/x", list},
+        {NULL, "*.a.org", "https://.a.org/x", list},
+        {NULL, "*.a.org", "https://evila.org/x", list},
+        {NULL, "*.a.org", "https://evil.org?.a.org/x", plain},
+        {NULL, "*.a.org", "https://evil.org#.a.org/x", plain},
+        {NULL, "*.a.org", "https://evil.org%2f.a.org/x", plain},
+        {NULL, "*.a.org", "https://evil.org\\.a.org/x", plain},
+        {NULL, "*.a.org", "https://git.a.org:22/x", list},
+        {NULL, "a.org", "https://127.0.0.1/x", list},
+        {NULL, "a.org", "https://[::1]/x", list},
+        /* Both lists have to allow it. */
+        {"https://a.org/x", "b.org", "https://a.org/x", list},
+        {"https://a.org/x", "b.org", "https://b.org/x", "[allow] trees"},
+        /* What has no host leads to none. */
+        {"/srv/tree", "a.org", "/srv/tree", NULL},
+    };
+    check_urls(cases, ARRAY_SIZE(cases));
+}
+
+static void k7_unlisted_bases_are_refused(void **state)
 {
     (void)state;
     struct digest one = digest_of(VIEW("1")), two = digest_of(VIEW("2")), three = digest_of(VIEW("3"));
@@ -143,8 +209,7 @@ static void bases(void **state)
     worker_conf_done(&conf);
 }
 
-/* K8 */
-static void bulk_stays_on_the_coordinators_host(void **state)
+static void k8_bulk_stays_on_the_coordinators_host(void **state)
 {
     static const struct {
         const char *coordinator, *offered, *endpoint;
@@ -178,8 +243,9 @@ int suite_worker_conf(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_written_is_read),
                                        cmocka_unit_test(other_values_are_refused),
                                        cmocka_unit_test(bad_files),
-                                       cmocka_unit_test(trees),
-                                       cmocka_unit_test(bases),
-                                       cmocka_unit_test(bulk_stays_on_the_coordinators_host)};
+                                       cmocka_unit_test(k8_unlisted_trees_are_refused),
+                                       cmocka_unit_test(k8_unlisted_hosts_are_refused),
+                                       cmocka_unit_test(k7_unlisted_bases_are_refused),
+                                       cmocka_unit_test(k8_bulk_stays_on_the_coordinators_host)};
     return cmocka_run_group_tests_name("worker_conf", tests, NULL, NULL);
 }
