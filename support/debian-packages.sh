@@ -12,8 +12,10 @@ FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certi
 # To test.
 FARM_TEST_PACKAGES=(
     libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
-    golang-go golang-golang-x-mod-dev
+    golang-go golang-golang-x-mod-dev jq
 )
+# For one interoperability test; who has npm from elsewhere keeps it, since such packages of Node.js exclude Debian's.
+command -v npm >/dev/null || FARM_TEST_PACKAGES+=(nodejs npm)
 
 missing_packages() { # NAME...: those that are not installed
     local name

@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# @sigstore/verify, from npm at pinned versions, verifies every DSSE envelope of a release with the PEM file beside it.
+. "$(dirname "$0")/lib.sh"
+needs node nodejs
+needs npm npm
+needs jq jq
+
+unpack_envelopes
+cp "$(dirname "$0")"/sigstore/{package.json,package-lock.json,check.js} "$scratch/"
+cd "$scratch"
+npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1 || {
+    cat npm.log
+    skip "npm cannot bring @sigstore/verify (no network?)"
+}
+node check.js envelopes
