@@ -216,8 +216,9 @@ static void act(struct agent *agent, struct witness_finding *finding, int64_t no
         agent_raise(agent, &finding->alarm);
         return;
     case WITNESS_WAIT:
-        log_info("the log at %llu entries is not cosigned: it does not prove an answer of this worker yet",
-                 (unsigned long long)agent->log.witness.kept.size);
+        if (!finding->more)
+            log_info("the log at %llu entries is not cosigned: it does not prove an answer of this worker yet",
+                     (unsigned long long)agent->log.witness.kept.size);
         break;
     case WITNESS_COSIGN:
         if (kept)

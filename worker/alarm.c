@@ -196,16 +196,35 @@ bool alarm_stands(int state_dirfd)
     return faccessat(state_dirfd, STATEDIR_ALARM, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
+/* A second name; none that was given before is taken. */
+static int keep_aside(int state_dirfd, int64_t now_ms, char **ret_name, struct diag *diag)
+{
+    enum { TRIES = 100 };
+    for (int i = 0; i < TRIES; i++) {
+        CLEANUP_FREE char *name = i == 0 ? mem_format("alarm-%s.json", moment_format(now_ms).text)
+                                         : mem_format("alarm-%s.%d.json", moment_format(now_ms).text, i);
+        if (linkat(state_dirfd, STATEDIR_ALARM, state_dirfd, name, 0) == 0) {
+            *ret_name = STEAL(name);
+            return 0;
+        }
+        if (errno != EEXIST)
+            break;
+    }
+    return errno == ENOENT ? diag_set(diag, FARM_E_MISSING, "no alarm stands")
+                           : diag_errno(diag, STATEDIR_ALARM ": put aside");
+}
+
 /* It is evidence: put aside, never removed. */
 int alarm_clear(int state_dirfd, int64_t now_ms, char **ret_name, struct diag *diag)
 {
-    CLEANUP_FREE char *name = mem_format("alarm-%s.json", moment_format(now_ms).text);
-    if (renameat(state_dirfd, STATEDIR_ALARM, state_dirfd, name) < 0)
-        return errno == ENOENT ? diag_set(diag, FARM_E_MISSING, "no alarm stands")
-                               : diag_errno(diag, STATEDIR_ALARM ": put aside as %s", name);
-    int error = file_sync_parent(state_dirfd, name, diag);
+    CLEANUP_FREE char *name = NULL;
+    int error = keep_aside(state_dirfd, now_ms, &name, diag);
     if (error < 0)
         return error;
-    *ret_name = STEAL(name);
-    return 0;
+    if (unlinkat(state_dirfd, STATEDIR_ALARM, 0) < 0)
+        return diag_errno(diag, STATEDIR_ALARM ": remove");
+    error = file_sync_parent(state_dirfd, name, diag);
+    if (error >= 0)
+        *ret_name = STEAL(name);
+    return error;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "enrol.h"
 
+#include "base64.h"
 #include "file.h"
 #include "json.h"
 #include "root.h"
@@ -33,6 +34,14 @@ void enrol_write_request(const struct identity *identity, const char *operator_n
     buf_add_byte(ret, '\n');
 }
 
+void enrol_write_code(struct view request, struct buf *ret)
+{
+    if (view_ends(request, VIEW("\n")))
+        request.size--;
+    buf_add_text(ret, ENROL_CODE);
+    base64_encode(request, ret);
+}
+
 char *enrol_default_name(const char *operator_name, const char *hostname)
 {
     CLEANUP_BUF struct buf name = BUF_INIT;
@@ -48,23 +57,23 @@ char *enrol_default_name(const char *operator_name, const char *hostname)
 
 /* ---- making one ---- */
 
-static int read_root_file(const char *path, const struct digest *pinned, struct buf *ret, struct diag *diag)
+/* A join string of before the farm had a root pins nothing; then the owner's word does: it came another way. */
+static int read_root_file(const char *path, struct digest *pinned, struct buf *ret, struct diag *diag)
 {
     CLEANUP_ROOT struct root *root = NULL;
     int error = file_read(AT_FDCWD, path, ROOT_SIZE_MAX, ret, diag);
     if (error < 0)
         return error;
     struct digest digest = digest_of(buf_view(ret));
-    if (digest_is_zero(pinned))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "%s: the join string names no trust root (the farm had none yet); ask its "
-                        "operator for a new join string, or leave --root out",
-                        path);
-    if (!digest_equal(&digest, pinned))
+    if (!digest_is_zero(pinned) && !digest_equal(&digest, pinned))
         return diag_set(diag, FARM_E_DIGEST,
-                        "%s: its digest is %s, the join string names %s: it is another root.json", path,
-                        digest_hex(&digest).text, digest_hex(pinned).text);
-    return root_parse(buf_view(ret), path, &root, diag);
+                        "%s: its digest is %s, the join string names %s: it is another root.json, or another version of "
+                        "it. Leave --root out: the worker fetches the one that is named, and follows it to the newest",
+                        path, digest_hex(&digest).text, digest_hex(pinned).text);
+    error = root_parse(buf_view(ret), path, &root, diag);
+    if (error >= 0)
+        *pinned = digest;
+    return error;
 }
 
 /* Keys of an init that was interrupted are used again, if they were made under the same name. */
@@ -89,15 +98,13 @@ static int get_identity(int fd, const char *name, struct identity **ret, struct 
     return 0;
 }
 
-static int write_all(const struct enrol *enrol, int fd, const struct identity *identity, struct diag *diag)
+static int write_all(const struct enrol *enrol, struct view root, int fd, const struct identity *identity,
+                     struct diag *diag)
 {
     CLEANUP_BUF struct buf request = BUF_INIT;
     CLEANUP_BUF struct buf conf = BUF_INIT;
-    CLEANUP_BUF struct buf root = BUF_INIT;
     struct facts facts;
     int error = facts_read(fd, &facts, diag);
-    if (error >= 0 && enrol->root_file != NULL)
-        error = read_root_file(enrol->root_file, &enrol->wish.join.root, &root, diag);
     if (error < 0)
         return error;
     const struct worker_machine machine = {facts.cores, facts.memory_bytes, facts.disk_free_bytes};
@@ -110,28 +117,44 @@ static int write_all(const struct enrol *enrol, int fd, const struct identity *i
     if (error >= 0)
         error = file_write(fd, STATEDIR_REQUEST, buf_view(&request), 0600, diag);
     if (error >= 0 && root.size > 0)
-        error = file_write(fd, STATEDIR_ROOT, buf_view(&root), 0600, diag);
+        error = file_write(fd, STATEDIR_ROOT, root, 0600, diag);
     if (error >= 0)
         error = statedir_fill(fd, diag);
     return error >= 0 ? file_create(fd, STATEDIR_CONF, buf_view(&conf), 0600, diag) : error;
 }
 
-static int make(const struct enrol *enrol, int fd, struct diag *diag)
+static int make(const struct enrol *enrol, struct view root, int fd, struct diag *diag)
 {
     struct identity *identity = NULL;
     int error = get_identity(fd, enrol->wish.name, &identity, diag);
     if (error >= 0)
-        error = write_all(enrol, fd, identity, diag);
+        error = write_all(enrol, root, fd, identity, diag);
     identity_free(identity);
     return error >= 0 ? statedir_hand_over(fd, true, diag) : error;
 }
 
 /* ---- telling ---- */
 
+static void tell_next(const struct enrol *enrol, const char *code, FILE *out)
+{
+    fprintf(out,
+            "\nWhat comes next. On the computer that has your own key (any OpenSSH ed25519 key, also one on a token), make a "
+            "directory entry of the request and sign it:\n\n"
+            "    farm-sign entry init --request %s --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
+            "    farm-sign entry entry.json --key YOUR-KEY\n\n"
+            "Send entry.json and entry.json.sig.d to the farm's operator. They sign it too, with the enrolment role's key, "
+            "and admit it:\n\n"
+            "    farm-sign entry entry.json --key ENROLMENT-KEY\n"
+            "    farmctl worker admit entry.json\n\n"
+            "Then, or now (it waits until it is admitted), start it, and see what it does:\n\n"
+            "    farm-worker run --state %s\n"
+            "    farm-worker status --state %s\n",
+            code, enrol->state, enrol->state);
+}
+
 static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, struct diag *diag)
 {
-    CLEANUP_BUF struct buf request = BUF_INIT;
-    CLEANUP_BUF struct buf allowed = BUF_INIT;
+    CLEANUP_BUF struct buf request = BUF_INIT, allowed = BUF_INIT, code = BUF_INIT;
     struct worker_conf conf = {0};
     int error = file_read(fd, STATEDIR_REQUEST, WORKER_CONF_MAX, &request, diag);
     if (error >= 0)
@@ -139,22 +162,17 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
     if (error < 0)
         return error;
     worker_conf_describe(&conf, &allowed);
-    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state,
-            allowed.data);
-    fprintf(out, "\nIts enrolment request is %s/" STATEDIR_REQUEST ":\n\n    %s\n", enrol->state,
-            request.data);
-    fprintf(out,
-            "Make a directory entry of it, sign that with your own key, and send entry.json and "
-            "entry.json.sig.d to "
-            "the farm's operator:\n\n"
-            "    farm-sign entry init --request %s/" STATEDIR_REQUEST
-            " --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
-            "    farm-sign entry entry.json --key YOUR-KEY\n\n"
-            "They sign it too, with the enrolment role's key, and admit it:\n\n"
-            "    farm-sign entry entry.json --key ENROLMENT-KEY\n"
-            "    farmctl worker admit entry.json\n\n"
-            "Then, or now (it waits until it is admitted), start it:\n\n    farm-worker run --state %s\n",
-            enrol->state, enrol->state);
+    enrol_write_code(buf_view(&request), &code);
+    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state, allowed.data);
+    if (digest_is_zero(&conf.root))
+        fputs("trust root: none is pinned, so neither the farm's bases nor its log are checked; a join string of today "
+              "may name one\n",
+              out);
+    else
+        fprintf(out, "trust root pinned: %s\n", digest_hex(&conf.root).text);
+    fprintf(out, "\nIts enrolment request is the file %s/" STATEDIR_REQUEST ", or, to paste:\n\n%s\n", enrol->state,
+            code.data);
+    tell_next(enrol, code.data, out);
     worker_conf_done(&conf);
     return 0;
 }
@@ -169,11 +187,13 @@ static int compare(const struct enrol *enrol, int fd, struct diag *diag)
     return error;
 }
 
-int enrol_run(const struct enrol *enrol, FILE *out, struct diag *diag)
+static int make_or_compare(struct enrol *enrol, int fd, FILE *out, struct diag *diag)
 {
     char hostname[256] = "";
-    CLEANUP_CLOSE int fd = -1;
-    int error = statedir_create(enrol->state, &fd, diag);
+    CLEANUP_BUF struct buf root = BUF_INIT;
+    int error = 0;
+    if (enrol->root_file != NULL)
+        error = read_root_file(enrol->root_file, &enrol->wish.join.root, &root, diag);
     if (error < 0)
         return error;
     if (faccessat(fd, STATEDIR_CONF, F_OK, AT_EACCESS) == 0) {
@@ -183,9 +203,16 @@ int enrol_run(const struct enrol *enrol, FILE *out, struct diag *diag)
     if (gethostname(hostname, sizeof hostname - 1) < 0)
         return diag_errno(diag, "gethostname");
     CLEANUP_FREE char *made = enrol_default_name(enrol->wish.operator_name, hostname);
+    if (enrol->wish.name == NULL)
+        enrol->wish.name = made;
+    error = make(enrol, buf_view(&root), fd, diag);
+    return error >= 0 ? tell(enrol, fd, "made", out, diag) : error;
+}
+
+int enrol_run(const struct enrol *enrol, FILE *out, struct diag *diag)
+{
+    CLEANUP_CLOSE int fd = -1;
     struct enrol whole = *enrol;
-    if (whole.wish.name == NULL)
-        whole.wish.name = made;
-    error = make(&whole, fd, diag);
-    return error >= 0 ? tell(&whole, fd, "made", out, diag) : error;
+    int error = statedir_create(enrol->state, &fd, diag);
+    return error >= 0 ? make_or_compare(&whole, fd, out, diag) : error;
 }

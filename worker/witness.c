@@ -286,7 +286,7 @@ void witness_on_answer(struct witness *witness, const struct root_log *log, cons
     bool wait = judge_answers(witness, ask, answer, &shown, ret);
     keep(witness, &shown, answer->note, ret);
     if (ret->move != WITNESS_ALARM)
-        ret->move = wait ? WITNESS_WAIT : WITNESS_COSIGN;
+        ret->move = wait || ret->more ? WITNESS_WAIT : WITNESS_COSIGN;
 }
 
 bool witness_is_late(const struct checkpoint *known, const struct root_log *log,

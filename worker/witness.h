@@ -17,7 +17,7 @@
  *   - An answer that the coordinator says it took has an entry "envelope" with its nonce and digest at the position that was named, one
  *     that it refused may also have a "refusal". Another entry there, no position at all, or no proof by the third checkpoint that
  *     covers it, is an alarm (K3).
- *   - A checkpoint is cosigned if it is consistent and every answer that was asked about, and that it covers, was proven.
+ *   - A checkpoint is cosigned if it is consistent and proves every answer of this worker that it covers.
  *   - Another origin is accepted if the trust root's log.previous says where the old one ended, at or after what was kept.
  *
  * The file is durable: an answer is in it before it leaves the spool, a checkpoint before it is cosigned. One that is damaged is refused,
@@ -68,7 +68,7 @@ void witness_done(struct witness *witness);
 /* What follows. */
 enum witness_move {
     WITNESS_NOTHING, /* as it was */
-    WITNESS_WAIT,    /* the checkpoint is kept, but not cosigned: a proof is still due */
+    WITNESS_WAIT,    /* the checkpoint is kept, but not cosigned: a proof is still due, or was not asked for yet */
     WITNESS_COSIGN,  /* the checkpoint is kept (also if it is the same as before), and may be cosigned */
     WITNESS_DOUBT,   /* what was shown proves nothing; why says what was wrong */
     WITNESS_ALARM    /* .alarm; its time is the caller's to set */

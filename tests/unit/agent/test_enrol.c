@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "suites.h"
 
+#include "base64.h"
 #include "enrol.h"
 #include "file.h"
 #include "json.h"
@@ -81,6 +82,44 @@ static void makes_a_worker(void **state)
     assert_string_equal(key.data, again.data);
 }
 
+/* One line to paste, and the request itself again. */
+static void code_is_the_request(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    CLEANUP_BUF struct buf request = BUF_INIT, code = BUF_INIT, back = BUF_INIT;
+    run(&enrol);
+    read_file(STATEDIR_REQUEST, &request);
+    enrol_write_code(buf_view(&request), &code);
+    assert_true(view_starts(buf_view(&code), VIEW(ENROL_CODE)));
+    assert_true(view_is_token(buf_view(&code)));
+    assert_true(base64_decode_standard(view_text(code.data + strlen(ENROL_CODE)), &back));
+    buf_add_byte(&back, '\n');
+    assert_string_equal(back.data, request.data);
+}
+
+/* What the owner is told holds everything that the next step needs. */
+static void tells_the_code(void **state)
+{
+    (void)state;
+    struct enrol enrol = enrol_of();
+    struct diag diag = DIAG_INIT;
+    CLEANUP_BUF struct buf request = BUF_INIT, code = BUF_INIT;
+    CLEANUP_FREE char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    int error = enrol_run(&enrol, stream, &diag);
+    fclose(stream);
+    assert_int_equal(error, 0);
+    read_file(STATEDIR_REQUEST, &request);
+    enrol_write_code(buf_view(&request), &code);
+    CLEANUP_FREE char *command = mem_format("farm-sign entry init --request %s --operator-key", code.data);
+    assert_non_null(strstr(text, command));
+    assert_non_null(strstr(text, state_path));
+    assert_non_null(strstr(text, "trust root: none is pinned"));
+}
+
 static void never_overwrites(void **state)
 {
     (void)state;
@@ -129,7 +168,7 @@ static void root_must_be_the_pinned_one(void **state)
     CLEANUP_FREE char *file = mem_format("%s/root.json", path);
     assert_int_equal(file_write(AT_FDCWD, file, VIEW("{}"), 0600, NULL), 0);
     enrol.root_file = file;
-    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_REFUSED); /* the join string names none */
+    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_SYNTAX); /* the join string names none, and this is none */
     enrol.wish.join.root = digest_of(VIEW("{ }"));
     assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_DIGEST);
     enrol.wish.join.root = digest_of(VIEW("{}"));
@@ -231,6 +270,8 @@ int suite_enrol(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(makes_a_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(code_is_the_request, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_the_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(never_overwrites, set_up, tear_down),
         cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(root_must_be_the_pinned_one, set_up, tear_down),

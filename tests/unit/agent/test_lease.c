@@ -24,6 +24,8 @@
 #include <cmocka.h>
 
 static char top[64];
+static char upstream
+    [64]; /* holds repositories that the build user can read: "good" has the tree, "other" another one */
 static int state_fd = -1;
 static struct workshop shop;
 static struct fixture fixture;
@@ -71,11 +73,24 @@ static int enter(struct diag *diag)
     return error < 0 ? error : sandbox_probe(state_fd, diag);
 }
 
+static int make_upstream(struct diag *diag)
+{
+    CLEANUP_FREE char *command = mem_format(
+        "set -e; export HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1; chmod 755 '%s'; cd '%s'; umask 022\n"
+        "git -c safe.directory='*' clone -q --bare --no-hardlinks '%s/tree' good\n"
+        "git init -q other; cd other; echo x >file; git add file\n"
+        "git -c user.name=t -c user.email=t@example.org commit -q -m t",
+        upstream, upstream, top);
+    return system(command) != 0 ? diag_set(diag, FARM_E_UNAVAILABLE, "git is needed: %s", command) : 0;
+}
+
 static int set_up(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
     int error = fixture_make(top, &fixture, &diag);
+    if (error >= 0)
+        error = make_upstream(&diag);
     if (error >= 0)
         error = fixture_give_away(&diag);
     if (error >= 0)
@@ -156,7 +171,7 @@ static void expect_built(const struct lease *lease)
 /* ---- tests ---- */
 
 /* Runs first: it is what brings the tree in. */
-static void wrong_key(void **state)
+static void k1_another_spec_is_refused(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
@@ -172,30 +187,130 @@ static void wrong_key(void **state)
     assert_int_equal(faccessat(state_fd, dir, F_OK, 0), -1);
 }
 
-static void not_allowed(void **state)
+/* A lease about this URL comes back for this reason, in these words. */
+static void expect_returned(const char *url, enum wire_refuse_reason reason, const char *says)
+{
+    struct diag diag = DIAG_INIT;
+    struct digest key = digest_of(VIEW("x"));
+    char *good = fixture.pin.url;
+    fixture.pin.url = (char *)(uintptr_t)url;
+    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
+    fixture.pin.url = good;
+    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
+    if (lease->reason != reason || strstr(diag.text, says) == NULL || strstr(diag.text, url) == NULL)
+        fail_msg("%s: reason %d: %s", url, (int)lease->reason, diag.text);
+    lease_free(lease, &shop);
+}
+
+static void k8_unlisted_trees_are_given_back(void **state)
+{
+    (void)state;
+    expect_returned("https://example.org/other", WIRE_REFUSE_TREE, "[allow] trees");
+    expect_returned("http://example.org/tree", WIRE_REFUSE_TREE, "[allow] trees");
+}
+
+static void k8_unlisted_hosts_are_given_back(void **state)
+{
+    (void)state;
+    char *any = shop.conf.hosts, only[] = "git.example.net";
+    shop.conf.hosts = only;
+    expect_returned("https://example.org/tree", WIRE_REFUSE_TREE, "[allow] hosts");
+    shop.conf.hosts = any;
+}
+
+static void k7_unlisted_bases_are_given_back(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
     struct digest key = digest_of(VIEW("x"));
-    char *good = fixture.pin.url;
-    fixture.pin.url = (char *)"https://example.org/other";
-    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
-    fixture.pin.url = good;
-    assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
-    assert_int_equal(lease->reason, WIRE_REFUSE_TREE);
-    lease_free(lease, &shop);
-
     char *any = shop.conf.bases;
     CLEANUP_FREE char *only = mem_string(digest_hex(&key).text);
     shop.conf.bases = only;
-    lease = lease_of("extra/hello", &key, NULL, 0);
+    struct lease *lease = lease_of("extra/hello", &key, NULL, 0);
     assert_int_equal(lease_prepare(lease, &shop, NULL, &quiet, &diag), LEASE_RETURNED);
     assert_int_equal(lease->reason, WIRE_REFUSE_BASE);
     shop.conf.bases = any;
     lease_free(lease, &shop);
 }
 
-static void other_tree_in_the_pack(void **state)
+/* ---- package trees from their own URL ---- */
+
+struct lists {
+    char *trees, *hosts;
+};
+
+static struct lists verify_with(char *trees)
+{
+    static char none[] = "";
+    struct lists before = {shop.conf.trees, shop.conf.hosts};
+    shop.conf.trees = trees;
+    shop.conf.hosts = none;
+    shop.conf.verify_upstream = true;
+    return before;
+}
+
+static void verify_no_more(struct lists before)
+{
+    shop.conf.trees = before.trees;
+    shop.conf.hosts = before.hosts;
+    shop.conf.verify_upstream = false;
+}
+
+/* The coordinator offers no pack at all: what the URL has is enough. */
+static void k8_a_verified_tree_comes_from_its_url(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    CLEANUP_FREE char *url = mem_format("file://%s/good", upstream),
+                      *list = mem_format("file://%s", upstream);
+    struct digest key = key_of("extra/fails", NULL, 0), pack = fixture.pack;
+    char *listed = fixture.pin.url;
+    struct lists before = verify_with(list);
+    fixture.pin.url = url;
+    memset(&fixture.pack, 0, sizeof fixture.pack);
+    struct lease *lease = lease_of("extra/fails", &key, NULL, 0);
+    fixture.pin.url = listed;
+    fixture.pack = pack;
+    if (lease_prepare(lease, &shop, NULL, &quiet, &diag) != LEASE_GOES_ON)
+        fail_msg("%s", diag.text);
+    lease_free(lease, &shop);
+    verify_no_more(before);
+}
+
+/* The coordinator has the bytes, and has brought them before; but this URL never had them. */
+static void k8_another_tree_under_a_trusted_name_is_refused(void **state)
+{
+    (void)state;
+    CLEANUP_FREE char *list = mem_format("file://%s,%s", upstream, upstream);
+    CLEANUP_FREE char *url = mem_format("file://%s/other", upstream),
+                      *path = mem_format("%s/other", upstream);
+    struct lists before = verify_with(list);
+    expect_returned(url, WIRE_REFUSE_TREE, "is not there, on any branch or tag");
+    expect_returned(path, WIRE_REFUSE_TREE, "is not there, on any branch or tag");
+    struct digest good = fixture.pin.sha256;
+    CLEANUP_FREE char *with_commit = mem_format("file://%s/good", upstream);
+    fixture.pin.sha256 = digest_of(VIEW("another tree"));
+    expect_returned(with_commit, WIRE_REFUSE_TREE, "the lease says");
+    fixture.pin.sha256 = good;
+    verify_no_more(before);
+}
+
+static void k8_private_addresses_are_given_back(void **state)
+{
+    static const char *const urls[] = {"https://127.0.0.1/tree",     "https://localhost/tree",
+                                       "https://10.0.0.1:8443/tree", "https://192.168.1.1/tree",
+                                       "https://[::1]/tree",         "https://169.254.169.254/tree"};
+    (void)state;
+    char any[] = "";
+    struct lists before = verify_with(any);
+    for (size_t i = 0; i < ARRAY_SIZE(urls); i++)
+        expect_returned(urls[i], WIRE_REFUSE_TREE, "private or local address");
+    verify_no_more(before);
+}
+
+/* ---- K1: the job is the tree's ---- */
+
+static void k1_another_tree_in_the_pack_is_refused(void **state)
 {
     (void)state;
     struct diag diag = DIAG_INIT;
@@ -376,9 +491,14 @@ static void reopened(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_key),
-        cmocka_unit_test(not_allowed),
-        cmocka_unit_test(other_tree_in_the_pack),
+        cmocka_unit_test(k1_another_spec_is_refused),
+        cmocka_unit_test(k8_unlisted_trees_are_given_back),
+        cmocka_unit_test(k8_unlisted_hosts_are_given_back),
+        cmocka_unit_test(k7_unlisted_bases_are_given_back),
+        cmocka_unit_test(k8_a_verified_tree_comes_from_its_url),
+        cmocka_unit_test(k8_another_tree_under_a_trusted_name_is_refused),
+        cmocka_unit_test(k8_private_addresses_are_given_back),
+        cmocka_unit_test(k1_another_tree_in_the_pack_is_refused),
         cmocka_unit_test(over_the_limits),
         cmocka_unit_test(builds),
         cmocka_unit_test(failures),
@@ -397,12 +517,14 @@ int main(int argc, char **argv)
     if (sandbox_is_launcher(argc, argv))
         return sandbox_main(argc, argv);
     strcpy(top, "/var/tmp/farm-lease-XXXXXX"); /* not /tmp: it may be a small tmpfs */
-    if (mkdtemp(top) == NULL)
+    strcpy(upstream, "/var/tmp/farm-upstream-XXXXXX");
+    if (mkdtemp(top) == NULL || mkdtemp(upstream) == NULL)
         return 1;
     pid_t child = fork();
     if (child == 0)
         exit(run());
-    if (child < 0 || waitpid(child, &status, 0) < 0 || file_remove_tree(AT_FDCWD, top, NULL) < 0)
+    if (child < 0 || waitpid(child, &status, 0) < 0 || file_remove_tree(AT_FDCWD, top, NULL) < 0 ||
+        file_remove_tree(AT_FDCWD, upstream, NULL) < 0)
         return 1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
