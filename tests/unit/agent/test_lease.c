@@ -323,6 +323,45 @@ static void k1_another_tree_in_the_pack_is_refused(void **state)
     lease_free(lease, &shop);
 }
 
+/* Once per commit, not per lease: the second lease could not even fetch it. */
+static void k1_a_tree_is_loaded_once(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct digest key = key_of("extra/fails", NULL, 0), pack = fixture.pack;
+    struct lease *first = lease_of("extra/fails", &key, NULL, 0);
+    fixture.pack = digest_of(VIEW("no such object"));
+    struct lease *second = lease_of("extra/fails", &key, NULL, 0);
+    fixture.pack = pack;
+    assert_int_equal(lease_prepare(first, &shop, NULL, &quiet, &diag), LEASE_GOES_ON);
+    const struct tree *tree = first->tree.tree;
+    lease_free(first, &shop);
+    assert_int_equal(lease_prepare(second, &shop, NULL, &quiet, &diag), LEASE_GOES_ON);
+    assert_ptr_equal(second->tree.tree, tree);
+    lease_free(second, &shop);
+}
+
+/* From it the worker derives what it signs; so what lies on the disk is hashed again after a restart. */
+static void k1_a_tree_changed_on_disk_is_made_anew(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    struct digest key = key_of("extra/fails", NULL, 0);
+    CLEANUP_FREE char *path = mem_format(STATEDIR_TREES "/%s-%s/packages/extra/fails/build.sh",
+                                         fixture.pin.commit, digest_hex(&fixture.pin.sha256).text);
+    CLEANUP_BUF struct buf before = BUF_INIT, after = BUF_INIT;
+    must(file_read(state_fd, path, 4096, &before, &diag), &diag);
+    workshop_close(&shop);
+    must(file_write(state_fd, path, VIEW("do_install() { :; }\n"), 0644, &diag), &diag);
+    must(workshop_open(state_fd, &shop, &diag), &diag);
+    struct lease *lease = lease_of("extra/fails", &key, NULL, 0);
+    if (lease_prepare(lease, &shop, NULL, &quiet, &diag) != LEASE_GOES_ON)
+        fail_msg("%s", diag.text);
+    lease_free(lease, &shop);
+    must(file_read(state_fd, path, 4096, &after, &diag), &diag);
+    assert_string_equal(after.data, before.data);
+}
+
 static void over_the_limits(void **state)
 {
     (void)state;
@@ -499,6 +538,8 @@ static int run(void)
         cmocka_unit_test(k8_another_tree_under_a_trusted_name_is_refused),
         cmocka_unit_test(k8_private_addresses_are_given_back),
         cmocka_unit_test(k1_another_tree_in_the_pack_is_refused),
+        cmocka_unit_test(k1_a_tree_is_loaded_once),
+        cmocka_unit_test(k1_a_tree_changed_on_disk_is_made_anew),
         cmocka_unit_test(over_the_limits),
         cmocka_unit_test(builds),
         cmocka_unit_test(failures),
