@@ -339,7 +339,7 @@ static void joins(void **unused)
 }
 
 /* K1 */
-static void refuses_another_spec(void **unused)
+static void k1_refuses_another_spec(void **unused)
 {
     (void)unused;
     unsigned char nonce[32];
@@ -486,7 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins),
-        cmocka_unit_test(refuses_another_spec),
+        cmocka_unit_test(k1_refuses_another_spec),
         cmocka_unit_test(builds),
         cmocka_unit_test(answers_survive),
         cmocka_unit_test(cancelling),
