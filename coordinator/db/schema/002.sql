@@ -29,6 +29,16 @@ CREATE TABLE voided (
     voided_ms   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Version 1 took the vote of an operator that reported a failure and then built it, or the other way round. It has one: its digest.
+INSERT INTO vote (job, round, operator, attestation, open)
+SELECT job, round, operator, digest, fate = 'open'
+FROM (SELECT l.job, l.round, l.operator, a.digest, a.fate, min(a.rowid)
+      FROM attestation a JOIN lease l ON l.nonce = a.nonce
+      WHERE a.failure = 'none'
+      GROUP BY l.job, l.round, l.operator HAVING count(DISTINCT a.payload) = 1)
+WHERE true
+ON CONFLICT (job, round, operator) DO NOTHING;
+
 -- ---- what version 1 knows, as entries ----
 --
 -- Its journal has the order in which things happened. A row that the journal does not name (there should be none) stands where its

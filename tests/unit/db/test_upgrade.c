@@ -158,15 +158,16 @@ static void run(sqlite3 *raw, const char *sql)
 
 static void make_version_1(const char *path, bool with_rows, const char *more)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT, sql = BUF_INIT;
+    CLEANUP_BUF struct buf text = BUF_INIT, sql = BUF_INIT, rest = BUF_INIT;
     sqlite3 *raw;
     assert_int_equal(file_read(AT_FDCWD, ROWS, 1 << 20, &text, NULL), 0);
     expand(text.data, &sql);
+    expand(more, &rest);
     assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
     run(raw, schema_files[0]);
     run(raw, "PRAGMA user_version = 1");
     run(raw, with_rows ? sql.data : "");
-    run(raw, more);
+    run(raw, rest.size > 0 ? rest.data : "");
     sqlite3_close(raw);
 }
 
@@ -213,11 +214,39 @@ static void test_without_a_journal_the_times_decide(void **state)
     db_close(db);
 }
 
+static int copy_vote(void *context, const struct db_vote *row)
+{
+    buf_add_format(context, "%s:%02x ", row->operator_name, row->attestation.bytes[0]);
+    return 0;
+}
+
+static void test_who_failed_and_built_has_a_vote(void **state)
+{
+    const struct file *file = *state;
+    CLEANUP_BUF struct buf votes = BUF_INIT;
+    struct db *db = NULL;
+    make_version_1(file->path, true,
+                   "DELETE FROM attestation; DELETE FROM vote;"
+                   "INSERT INTO attestation VALUES"
+                   "    (x'{e1}', x'{a1}', 'build', NULL, NULL, x'{77}', 'counted', 5, 1, x'7b7d'),"
+                   "    (x'{e2}', x'{a1}', 'none', x'{99}', NULL, x'{77}', 'equivocal', 5, 2, x'7b7d'),"
+                   "    (x'{e3}', x'{b1}', 'none', x'{98}', NULL, x'{77}', 'counted', 5, 1, x'7b7d'),"
+                   "    (x'{e4}', x'{b1}', 'none', x'{99}', NULL, x'{77}', 'equivocal', 5, 2, x'7b7d'),"
+                   "    (x'{e5}', x'{c1}', 'none', x'{99}', NULL, x'{77}', 'counted', 5, 1, x'7b7d'),"
+                   "    (x'{e6}', x'{c1}', 'none', x'{99}', NULL, x'{77}', 'extra', 5, 2, x'7b7d');"
+                   "INSERT INTO vote VALUES (x'{1b}', 1, 'cedar', x'{e5}', 0)");
+    assert_int_equal(db_open(file->path, &db, NULL), 0);
+    assert_int_equal(db_each_vote(db, copy_vote, &votes, NULL), 2);
+    assert_string_equal(votes.data, "alder:e2 cedar:e5 ");
+    db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_happened_stands_in_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_empty_one_gives_an_empty_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_failed_and_built_has_a_vote, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_a_journal_the_times_decide, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
