@@ -8,6 +8,7 @@
 #include "farm.h"
 
 #include "farmlog.h"
+#include "journal.h"
 #include "json.h"
 
 #include <stdlib.h>
@@ -71,78 +72,169 @@ static int check_row(void *context, const struct db_worker *row)
 
 /* ---- admit ---- */
 
-/* The older entry of the same machine makes place, and comes back if the newer one does not fit. */
-static int replace_entry(struct directory *directory, const struct directory_entry *entry, struct diag *diag)
+/* Who may not speak any more keeps no session; what the core knows of it stays, since its answers may count. */
+static int apply(struct farm *farm, const struct directory_entry *entry, const char *state, struct diag *diag)
 {
-    struct directory_entry older = {0};
-    bool known = false;
-    for (size_t i = 0; !known && i < directory->nentries; i++)
-        if (strcmp(directory->entries[i].worker, entry->worker) == 0) {
-            older = directory->entries[i];
-            memmove(&directory->entries[i], &directory->entries[i + 1],
-                    (directory->nentries - i - 1) * sizeof *directory->entries);
-            directory->nentries--;
-            known = true;
-        }
+    int result = sessions_admit(farm, entry, state, diag);
+    if (result >= 0 && !sessions_entry_is_valid(entry))
+        sessions_suspend(farm, entry->worker);
+    return result;
+}
+
+/* What a newer entry may say about a known worker, and a first one about a new one. */
+static int check_change(struct farm *farm, const struct directory_entry *known,
+                        const struct directory_entry *entry, struct diag *diag)
+{
+    if (known == NULL && entry->expires_ms <= moment_wall_ms())
+        return diag_set(diag, FARM_E_STALE, "the entry of %s expired at %s; sign a new one", entry->worker,
+                        moment_format(entry->expires_ms).text);
+    if (known == NULL && entry->compromised_from >= 0)
+        return diag_set(diag, FARM_E_REFUSED,
+                        "worker %s is not admitted, so its keys need not be marked compromised",
+                        entry->worker);
+    if (known != NULL && known->compromised_from >= 0 &&
+        (entry->compromised_from < 0 || entry->compromised_from > known->compromised_from))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "worker %s is compromised from position %lld of the log on, and stays so; the machine is "
+            "admitted under a new name with new keys",
+            entry->worker, (long long)known->compromised_from); /* an older entry, shown again */
+    if (entry->compromised_from > 0 && (uint64_t)entry->compromised_from > journal_size(farm))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the log has %llu entries, so nobody has seen position %lld (\"compromised_from\" of %s)",
+            (unsigned long long)journal_size(farm), (long long)entry->compromised_from, entry->worker);
+    return 0;
+}
+
+/* Puts it into the place of the older entry of the same machine, which is handed over; or at the end. */
+static int put_entry(struct directory *directory, const struct directory_entry *entry, size_t *ret_at,
+                     struct directory_entry *ret_older, struct diag *diag)
+{
+    size_t at = 0, count = directory->nentries;
+    while (at < count && strcmp(directory->entries[at].worker, entry->worker) != 0)
+        at++;
+    if (at < count) { /* out of the way while the newer one is compared with the others */
+        *ret_older = directory->entries[at];
+        directory->entries[at] = directory->entries[count - 1];
+        directory->nentries--;
+    }
     int result = directory_add(directory, entry, diag);
-    if (result < 0 && known)
-        directory->entries[directory->nentries++] = older; /* its place is still there */
-    else if (known)
-        directory_entry_done(&older);
+    if (at < count) {
+        struct directory_entry newer =
+            directory->entries[count - 1]; /* or what was there, if it was not added */
+        directory->entries[count - 1] = directory->entries[at];
+        directory->entries[at] = result < 0 ? *ret_older : newer;
+        directory->nentries = count;
+    }
+    *ret_at = at;
+    return result;
+}
+
+/* The disk did not take it. */
+static void take_back(struct directory *directory, size_t at, struct directory_entry *older)
+{
+    directory_entry_done(&directory->entries[at]);
+    if (older->worker != NULL)
+        directory->entries[at] = *older;
+    else
+        directory->nentries--;
+    *older = (struct directory_entry){.worker = NULL};
+}
+
+static int publish(struct farm *farm, const struct directory_entry *entry, struct diag *diag)
+{
+    struct directory_entry older = {.worker = NULL};
+    size_t at;
+    int result = put_entry(farm->directory, entry, &at, &older, diag);
+    if (result < 0)
+        return result;
+    if ((result = trust_publish_directory(farm, diag)) < 0)
+        take_back(farm->directory, at, &older);
+    directory_entry_done(&older);
     return result;
 }
 
 int admission_admit(struct farm *farm, const struct directory_entry *entry, struct diag *diag)
 {
     struct history_check check = {entry, diag};
+    const struct directory_entry *known = directory_find(farm->directory, entry->worker);
+    bool voids =
+        entry->compromised_from >= 0 && (known == NULL || known->compromised_from != entry->compromised_from);
     int result = trust_check_root(farm, diag);
-    if (result >= 0 && entry->expires_ms <= moment_wall_ms())
-        result = diag_set(diag, FARM_E_STALE, "the entry of %s expired at %s; sign a new one", entry->worker,
-                          moment_format(entry->expires_ms).text);
+    if (result >= 0)
+        result = check_change(farm, known, entry, diag);
     if (result >= 0)
         result = directory_entry_check(entry, farm->root, diag);
     if (result >= 0)
         result = db_each_worker(farm->db, check_row, &check, diag);
     if (result >= 0)
-        result = replace_entry(farm->directory, entry, diag);
+        result = publish(farm, entry, diag);
     if (result >= 0)
-        result = trust_publish_directory(farm, diag);
-    if (result >= 0)
-        result = sessions_admit(farm, entry, "active", diag);
+        result = apply(farm, entry, "active", diag);
     if (result >= 0)
         record(farm, entry);
+    if (result >= 0 && voids)
+        result = revocation_void(farm, entry->worker, (uint64_t)entry->compromised_from, "compromised", diag);
     return result < 0 ? result : 0;
 }
 
 /* ---- a new root ---- */
 
+/* Which of them the root admits, into 'kept'; says aloud who is not. */
+static size_t keep_admitted(const struct directory *directory, const struct root *root,
+                            struct directory_entry *kept, bool *is_dropped)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < directory->nentries; i++) {
+        struct diag why = DIAG_INIT;
+        int result = directory_entry_check(&directory->entries[i], root, &why);
+        is_dropped[i] = result < 0;
+        if (result >= 0)
+            kept[count++] = directory->entries[i];
+        else
+            log_warning(
+                "worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an "
+                "entry that is signed anew",
+                directory->entries[i].worker, diag_text(&why, result));
+    }
+    return count;
+}
+
 int admission_drop(struct farm *farm, const struct root *root, struct diag *diag)
 {
     struct directory *directory = farm->directory;
-    size_t before = directory->nentries, i = 0;
-    while (i < directory->nentries) {
-        struct diag why = DIAG_INIT;
-        int result = directory_entry_check(&directory->entries[i], root, &why);
-        if (result >= 0) {
-            i++;
-            continue;
-        }
-        CLEANUP_FREE char *name = mem_string(directory->entries[i].worker);
-        log_warning(
-            "worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an entry "
-            "that is signed anew",
-            name, diag_text(&why, result));
-        sessions_suspend(farm, name);
-        trust_remove_entry(directory, name);
+    const struct directory before = *directory;
+    struct directory_entry *kept = mem_zero(before.nentries + 1, sizeof *kept);
+    CLEANUP_FREE bool *is_dropped = mem_zero(before.nentries + 1, sizeof *is_dropped);
+    size_t count = keep_admitted(directory, root, kept, is_dropped);
+    if (count == before.nentries) {
+        free(kept);
+        return 0;
     }
-    return directory->nentries < before ? trust_publish_directory(farm, diag) : 0;
+    directory->entries = kept;
+    directory->nentries = count;
+    directory->capacity = before.nentries + 1;
+    int result = trust_publish_directory(farm, diag);
+    if (result < 0) { /* the disk did not take it */
+        *directory = before;
+        free(kept);
+        return result;
+    }
+    for (size_t i = 0; i < before.nentries; i++)
+        if (is_dropped[i]) {
+            sessions_suspend(farm, before.entries[i].worker);
+            directory_entry_done(&before.entries[i]);
+        }
+    free(before.entries);
+    return result;
 }
 
 int admission_renew(struct farm *farm, struct diag *diag)
 {
     int result = 0;
     for (size_t i = 0; result >= 0 && i < farm->directory->nentries; i++)
-        result = sessions_admit(farm, &farm->directory->entries[i], "active", diag);
+        result = apply(farm, &farm->directory->entries[i], "active", diag);
     return result;
 }
 
@@ -177,7 +269,12 @@ static int restore_row(void *context, const struct db_worker *row)
             restore->diag, FARM_E_CORRUPT,
             "database: worker %s differs from the signed workers.json; restore the backup of either",
             row->name);
-    return sessions_admit(farm, entry, row->state, restore->diag);
+    int result = apply(farm, entry, row->state, restore->diag);
+    if (result >= 0 &&
+        entry->compromised_from >= 0) /* the file may have come to the disk, and the rows not */
+        result = revocation_void(farm, entry->worker, (uint64_t)entry->compromised_from, "compromised",
+                                 restore->diag);
+    return result;
 }
 
 static int adopt(struct restore *restore)
@@ -192,7 +289,7 @@ static int adopt(struct restore *restore)
         log_warning("worker %s is in workers.json alone; admitted again", entry->worker);
         result = db_each_worker(farm->db, check_row, &check, restore->diag);
         if (result >= 0)
-            result = sessions_admit(farm, entry, "active", restore->diag);
+            result = apply(farm, entry, "active", restore->diag);
         if (result >= 0)
             record(farm, entry);
     }

@@ -211,8 +211,18 @@ int admission_restore(struct farm *farm, struct diag *diag) MUST_USE;
 
 /* trust.c: the installed root and the worker directory. */
 int trust_load(struct farm *farm, struct diag *diag) MUST_USE;
-int trust_install(struct farm *farm, struct view root_text, const struct view *signatures, size_t nsignatures,
-                  struct diag *diag) MUST_USE;
+/* A root with the signatures that it came with. Everything owned. */
+struct trust_link {
+    struct buf text;
+    struct root *root; /* parsed from it */
+    char **signatures;
+    size_t nsignatures;
+};
+/*
+ * Installs the last of these, if it follows the installed root by the rules; 1 if that changed anything. Those before it are its
+ * predecessors, in order; what the chain lacks of them is kept. The links' signatures are pruned, and the last root may be taken over.
+ */
+int trust_install(struct farm *farm, struct trust_link *links, size_t count, struct diag *diag) MUST_USE;
 /* A root is installed and has not expired; says what to do otherwise. */
 int trust_check_root(const struct farm *farm, struct diag *diag) MUST_USE;
 /* Writes workers.json with the next version. */
@@ -230,6 +240,16 @@ int trust_chain_add(struct farm *farm, const struct root *root, struct view text
 /* FARM_E_MISSING for a version that was never installed here. The texts are owned. */
 int trust_chain_get(struct farm *farm, int64_t version, struct buf *ret_text, char ***ret_signatures,
                     size_t *ret_nsignatures, struct diag *diag) MUST_USE;
+int trust_chain_read(struct farm *farm, int64_t version, struct trust_link *ret, struct diag *diag) MUST_USE;
+/* At start: takes over the root of a farm that had no chain yet, and checks each link against the one before (D5). */
+int trust_chain_check(struct farm *farm, const struct trust_link *installed, struct diag *diag) MUST_USE;
+/* Does it follow 'old' (NULL: is it signed by its own threshold)? */
+int trust_link_check(const struct root *old, const struct trust_link *link, struct diag *diag) MUST_USE;
+/* Drops signatures that count for neither. */
+void trust_link_prune(const struct root *old, struct trust_link *link);
+/* From an array of strings, as many as are looked at. */
+void trust_take_signatures(struct trust_link *link, const json_t *array);
+void trust_link_done(struct trust_link *link);
 
 /* trust_talk.c: answers TrustAsk. */
 void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask);
