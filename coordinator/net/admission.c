@@ -269,12 +269,7 @@ static int restore_row(void *context, const struct db_worker *row)
             restore->diag, FARM_E_CORRUPT,
             "database: worker %s differs from the signed workers.json; restore the backup of either",
             row->name);
-    int result = apply(farm, entry, row->state, restore->diag);
-    if (result >= 0 &&
-        entry->compromised_from >= 0) /* the file may have come to the disk, and the rows not */
-        result = revocation_void(farm, entry->worker, (uint64_t)entry->compromised_from, "compromised",
-                                 restore->diag);
-    return result;
+    return apply(farm, entry, row->state, restore->diag); /* voided answers: revocation_restore */
 }
 
 static int adopt(struct restore *restore)
