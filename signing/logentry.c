@@ -227,7 +227,7 @@ static int read_number(const json_t *object, const struct member_row *row, int64
 
 static int read_count(const json_t *object, const struct member_row *row, uint32_t *ret, struct diag *diag)
 {
-    int64_t number;
+    int64_t number = 0;
     int result = read_number(object, row, 0, UINT32_MAX, &number, diag);
     if (result >= 0)
         *ret = (uint32_t)number;

@@ -133,7 +133,7 @@ static void test_inclusion(void **state)
 {
     (void)state;
     for (uint64_t size = 1; size <= ALL_SIZES; size++)
-        for (uint64_t position = 0; position < size; position += size <= 40 ? 1 : 1 + size / 7)
+        for (uint64_t position = 0; position < size; position += size <= 40 ? 1 : 1 + size / 5)
             check_inclusion(size, position);
     for (uint64_t size = 41; size <= ALL_SIZES; size++)
         check_inclusion(size, size - 1);
@@ -143,7 +143,7 @@ static void test_consistency(void **state)
 {
     (void)state;
     for (uint64_t size = 1; size <= ALL_SIZES; size++)
-        for (uint64_t old_size = 1; old_size <= size; old_size += size <= 40 ? 1 : 1 + size / 7)
+        for (uint64_t old_size = 1; old_size <= size; old_size += size <= 40 ? 1 : 1 + size / 5)
             check_consistency(old_size, size);
     for (uint64_t size = 41; size <= ALL_SIZES; size++)
         check_consistency(size - 1, size);
@@ -259,9 +259,11 @@ static void refuse_lengths(check *try, const struct claim *good)
         bad.proof.count++;
         refuse(try, bad);
     }
+    static const size_t more[] = {1, 2, TLOG_LEVELS, TLOG_PROOF_MAX};
     bad = *good;
-    while (bad.proof.count < TLOG_PROOF_MAX) { /* longer */
-        bad.proof.hashes[bad.proof.count++] = good->root;
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++) { /* longer */
+        while (bad.proof.count < good->proof.count + more[i] && bad.proof.count < TLOG_PROOF_MAX)
+            bad.proof.hashes[bad.proof.count++] = good->root;
         refuse(try, bad);
     }
 }
