@@ -52,14 +52,14 @@ for program in "${programs[@]}"; do
 done
 
 "$bin/farmctl" --help >"$work/farmctl.help"
-mapfile -t verbs < <(sed -n 's/^  \([a-z]\+\)  .*/\1/p' "$work/farmctl.help")
+mapfile -t verbs < <(sed -n 's/^  \([a-z][a-z-]*[a-z]\)  .*/\1/p' "$work/farmctl.help")
 [ "${#verbs[@]}" -ge 15 ] || problem "only ${#verbs[@]} verbs were found in farmctl --help"
 
 # ---- every verb that the documents mention ----
 
 mentioned() { # PROGRAM: words behind it, in code and in man pages
     cat "${documents[@]}" "${pages[@]}" farm.conf.example | tr -d '*_' |
-        grep -oE "(^|[^-/a-z])$1 [a-z][a-z]+" | sed "s/.*$1 //" | sort -u
+        grep -oE "(^|[^-/a-z])$1 [a-z][a-z-]*[a-z]" | sed "s/.*$1 //" | sort -u
 }
 
 for verb in $(mentioned farmctl); do
