@@ -346,6 +346,8 @@ static int publish(struct farm *farm, struct draft *draft);
 static void on_published(struct farm *farm, void *context, int result)
 {
     struct draft *draft = context;
+    if (farm->stopping)
+        result = -ECANCELED; /* the pool is no more */
     bool again = result >= 0 && is_overtaken(farm, draft);
     if (result < 0)
         diag_set(&draft->diag, result, "the transparency log cannot be published: %s",

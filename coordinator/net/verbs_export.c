@@ -188,6 +188,8 @@ static void on_published(struct farm *farm, void *context, int result)
 {
     struct waiting *waiting = context;
     struct export *export = STEAL(waiting->export);
+    if (farm->stopping)
+        result = -ECANCELED; /* the pool is no more */
     if (result < 0) {
         ctl_fail(export->request,
                  diag_set(&export->diag, result, "the transparency log cannot be published: %s",
