@@ -166,7 +166,7 @@ static int run(struct arguments *arguments)
     arguments->options.state = arguments->state != NULL ? &before : NULL;
     arguments->options.now_ms = moment_wall_ms();
     error = verify_release(&arguments->options, &result, &diag);
-    if (error < 0 && result.problems.count == 0)
+    if (error < 0 && (error != FARM_E_REFUSED || result.problems.count == 0))
         return fail(&diag, error);
     if (error >= 0 && arguments->state != NULL)
         error = save_state(arguments->state, &before, &result.state, &diag);

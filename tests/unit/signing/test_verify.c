@@ -2,7 +2,7 @@
 /*
  * The gate: a good release passes; each way of tampering is refused and named. Numbers are those of docs/THREATS.md.
  */
-#include "release_fixture.h"
+#include "verify_expect.h"
 
 #include "file.h"
 
@@ -14,56 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-enum { LATER = 3600 * 1000 };
-
-static int setup(void **state)
-{
-    *state = release_fixture_new(NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    release_fixture_free(*state);
-    return 0;
-}
-
-static const struct problem *find_problem(const struct verify_result *result, const char *rule,
-                                          const char *file)
-{
-    for (size_t i = 0; i < result->problems.count; i++)
-        if (strcmp(result->problems.items[i].rule, rule) == 0 &&
-            strstr(result->problems.items[i].file, file) != NULL)
-            return &result->problems.items[i];
-    return NULL;
-}
-
-static void expect_pass(struct release_fixture *f)
-{
-    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
-    if (release_fixture_verify(f, NULL, FIXTURE_NOW + LATER, &result) != 0) {
-        problems_print(&result.problems, stderr);
-        fail_msg("refused");
-    }
-}
-
-/* Refused, by this rule, naming this file. */
-static void expect_refused_at(struct release_fixture *f, const struct verify_state *state, int64_t now,
-                              const char *rule, const char *file)
-{
-    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
-    assert_int_equal(release_fixture_verify(f, state, now, &result), FARM_E_REFUSED);
-    if (find_problem(&result, rule, file) == NULL) {
-        problems_print(&result.problems, stderr);
-        fail_msg("no problem [%s] at %s", rule, file);
-    }
-}
-
-static void expect_refused(struct release_fixture *f, const char *rule, const char *file)
-{
-    expect_refused_at(f, NULL, FIXTURE_NOW + LATER, rule, file);
-}
 
 static void test_good(void **state)
 {
@@ -82,12 +32,13 @@ static void test_good(void **state)
     assert_int_equal(result.packages[0].anchors, 2);
     assert_true(result.packages[0].passed && result.packages[1].passed);
     assert_int_equal(result.state.sequence, 1);
-    bool says_stale = false, says_log = false;
-    for (size_t i = 0; i < result.nnotes; i++) {
-        says_stale |= strstr(result.notes[i], "Freshness not checked") != NULL;
-        says_log |= strstr(result.notes[i], "NO TRANSPARENCY LOG") != NULL;
-    }
-    assert_true(says_stale && says_log);
+    assert_true(has_note(&result, "Freshness not checked"));
+    assert_int_equal(result.log_entries, f->log->nentries);
+    assert_int_equal(result.witnesses, 2);
+    assert_int_equal(result.leases.granted, 4);
+    assert_int_equal(result.leases.answered, 4);
+    assert_string_equal(result.packages[0].weakest, "extra/appb");
+    assert_int_equal(result.packages[0].weakest_operators, 2);
 }
 
 /* Flips one bit in the middle of every file, one after the other: each must be refused. */
@@ -106,7 +57,7 @@ static void flip_below(struct release_fixture *f, const char *path, size_t *coun
     (*count)++;
 }
 
-static void test_one_bit(void **state)
+static void test_S7_S8_one_bit(void **state)
 {
     struct release_fixture *f = *state;
     size_t count = 0;
@@ -125,18 +76,25 @@ static void test_one_bit(void **state)
                                         "manifests/appb-2.1.mtree",
                                         "receipts/liba-1.0.intoto.jsonl",
                                         "receipts/appb-2.1.intoto.jsonl",
-                                        "intergenos-archive-manifest.txt"};
+                                        "intergenos-archive-manifest.txt",
+                                        "log/checkpoint",
+                                        "summaries/liba-1.0.vsa.jsonl",
+                                        "keys/coordinator.pem",
+                                        "keys/alpha-1.pem"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         flip_below(f, files[i], &count);
     for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++) {
         CLEANUP_FREE char *spec = mem_format("inputs/specs/%s.json", digest_hex(&f->packages[i].job).text);
         flip_below(f, spec, &count);
     }
-    assert_int_equal(count, 17);
+    CLEANUP_FREE char *bundle =
+        mem_format("log/%s", tiledir_path(TILEDIR_ENTRIES, 0, (unsigned int)f->log->nentries).text);
+    flip_below(f, bundle, &count);
+    assert_int_equal(count, 22);
     expect_pass(f);
 }
 
-static void test_missing_files(void **state)
+static void test_S15_missing_files(void **state)
 {
     struct release_fixture *f = *state;
     static const struct {
@@ -149,6 +107,10 @@ static void test_missing_files(void **state)
                  {"inputs/plan.json", "missing"},
                  {"root/workers.json", "missing"},
                  {"root/1.root.json", "missing"},
+                 {"log/checkpoint", "missing"},
+                 {"summaries/appb-2.1.vsa.jsonl", "missing"},
+                 {"keys/beta-1.pem", "missing"},
+                 {"keys/coordinator.pem", "missing"},
                  {"intergenos-archive-manifest.txt", "missing"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         release_fixture_write(f);
@@ -163,12 +125,20 @@ static void test_missing_files(void **state)
 }
 
 /* S11 */
-static void test_extra_files(void **state)
+static void test_S11_extra_files(void **state)
 {
     struct release_fixture *f = *state;
-    static const char *const files[] = {
-        "artifacts/evil-1.igos.tar.gz",   "README",           "inputs/specs/x.json", "seal.json",
-        "root/2.root.json.sig.d/ann.sig", "receipts/.hidden", "root/x.sig"};
+    static const char *const files[] = {"artifacts/evil-1.igos.tar.gz",
+                                        "README",
+                                        "inputs/specs/x.json",
+                                        "seal.json",
+                                        "root/2.root.json.sig.d/ann.sig",
+                                        "receipts/.hidden",
+                                        "root/x.sig",
+                                        "log/tile/entries/000.p/1",
+                                        "log/checkpoint.old",
+                                        "keys/gamma-1.pem",
+                                        "summaries/evil-1.vsa.jsonl"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         release_fixture_write(f);
         if (strstr(files[i], "2.root.json") != NULL)
@@ -181,7 +151,7 @@ static void test_extra_files(void **state)
     expect_refused(f, "not-a-file", "more");
 }
 
-static void test_signatures(void **state)
+static void test_S1_S3_signatures(void **state)
 {
     struct release_fixture *f = *state;
     release_fixture_write(f);
@@ -196,7 +166,7 @@ static void test_signatures(void **state)
 }
 
 /* S5, C2 */
-static void test_expiry(void **state)
+static void test_S5_C2_expiry(void **state)
 {
     struct release_fixture *f = *state;
     release_fixture_write(f);
@@ -206,7 +176,7 @@ static void test_expiry(void **state)
 }
 
 /* S6, K4 */
-static void test_rollback(void **state)
+static void test_S6_K4_rollback(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP(verify_result_done) struct verify_result first = VERIFY_RESULT_INIT;
@@ -236,7 +206,7 @@ static void test_rollback(void **state)
     expect_refused_at(f, &newer_directory, FIXTURE_NOW + LATER, "rollback", "workers.json");
 }
 
-static void test_quorum(void **state)
+static void test_W1_K5_quorum(void **state)
 {
     struct release_fixture *f = *state;
     f->votes[1].answer = ANSWER_NONE;
@@ -255,7 +225,7 @@ static void test_quorum(void **state)
     expect_refused(f, "verdict", "receipts/");
 }
 
-static void test_dissent(void **state)
+static void test_K2_dissent(void **state)
 {
     struct release_fixture *f = *state;
     for (size_t i = 0; i < RELEASE_FIXTURE_PACKAGES; i++)
@@ -272,7 +242,7 @@ static void test_dissent(void **state)
     expect_refused(f, "answer-missing", "receipts/");
 }
 
-static void test_evidence_differs(void **state)
+static void test_K2_S15_evidence_differs(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -295,7 +265,7 @@ static void test_evidence_differs(void **state)
 }
 
 /* W2, W3, W9: two answers of one operator are no vote, and dissent. */
-static void test_equivocation(void **state)
+static void test_W2_W3_W9_equivocation(void **state)
 {
     struct release_fixture *f = *state;
     release_fixture_add_vote(
@@ -328,7 +298,7 @@ static void test_rounds(void **state)
 }
 
 /* W6, W7, outcomes that do not fit. */
-static void test_lease_binding(void **state)
+static void test_W6_W7_lease_binding(void **state)
 {
     struct release_fixture *f = *state;
     f->votes[0].outcome = OUTCOME_REFUSED;
@@ -340,19 +310,6 @@ static void test_lease_binding(void **state)
     f->votes[0].open = true; /* open votes do not make a quorum */
     release_fixture_write(f);
     expect_refused(f, "verdict", "receipts/");
-}
-
-static void replace_in(struct release_fixture *f, const char *file, const char *old, const char *new_text)
-{
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    CLEANUP_BUF struct buf changed = BUF_INIT;
-    assert_int_equal(file_read(f->release_dirfd, file, 1 << 20, &text, NULL), 0);
-    const char *at = strstr(text.data, old);
-    assert_non_null(at);
-    buf_add(&changed, text.data, (size_t)(at - text.data));
-    buf_add_text(&changed, new_text);
-    buf_add_text(&changed, at + strlen(old));
-    assert_int_equal(file_write(f->release_dirfd, file, buf_view(&changed), 0644, NULL), 0);
 }
 
 /* The managers signed it; the evidence says otherwise. */
@@ -372,17 +329,15 @@ static void test_signed_lies(void **state)
                   "release.json"}, /* S12 */
                  {"\"tier\":\"extra\"", "\"tier\":\"ai\"", "not-planned", "release.json"},
                  {"\"commit\":\"01", "\"commit\":\"02", "plan-tree", "plan.json"},
-                 {"\"log\":null", "\"log\":{}", "release-malformed", "release.json"}};
+                 {"\"log\":{", "\"log\":{\"note\":\"\",", "release-malformed", "release.json"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         release_fixture_write(f);
-        replace_in(f, "release.json", cases[i].old, cases[i].new_text);
-        release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+        release_fixture_replace(f, cases[i].old, cases[i].new_text);
         expect_refused(f, cases[i].rule, cases[i].file);
     }
     release_fixture_write(f);
-    replace_in(f, "release.json", digest_hex(&f->packages[APPB].payload.tar).text,
-               digest_hex(&f->packages[LIBA].payload.tar).text);
-    release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+    release_fixture_replace(f, digest_hex(&f->packages[APPB].payload.tar).text,
+                            digest_hex(&f->packages[LIBA].payload.tar).text);
     expect_refused(f, "tar", "release.json");
     expect_refused(f, "archive", "artifacts/appb");
 }
@@ -392,8 +347,7 @@ static void refuse_replaced(struct release_fixture *f, const struct digest *old,
 {
     struct digest other = digest_of(VIEW("something else"));
     release_fixture_write(f);
-    replace_in(f, "release.json", digest_hex(old).text, digest_hex(&other).text);
-    release_fixture_sign(f, 2, SSHSIG_NAMESPACE_RELEASE);
+    release_fixture_replace(f, digest_hex(old).text, digest_hex(&other).text);
     expect_refused(f, rule, file);
 }
 
@@ -422,7 +376,7 @@ static void test_signed_digests(void **state)
 }
 
 /* W8: a genuine signature over a build of something else. */
-static void test_other_build(void **state)
+static void test_W8_other_build(void **state)
 {
     struct release_fixture *f = *state;
     f->votes[0].answer = ANSWER_OTHER_BASE;
@@ -449,7 +403,7 @@ static void test_other_closure(void **state)
 }
 
 /* K6, K7 */
-static void test_other_policy_and_base(void **state)
+static void test_K6_K7_other_policy_and_base(void **state)
 {
     struct release_fixture *f = *state;
     f->farm->root->policy = digest_of(VIEW("a stricter policy"));
@@ -461,7 +415,7 @@ static void test_other_policy_and_base(void **state)
     expect_refused(f, "base-not-allowed", "release.json");
 }
 
-static void test_other_root(void **state)
+static void test_K4_other_root(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP_BUF struct buf text = BUF_INIT;
@@ -477,7 +431,35 @@ static void test_other_root(void **state)
     expect_refused(f, "root-old", "root");
 }
 
-static void test_directory(void **state)
+static void put_second_root(struct release_fixture *f, int64_t version, size_t people)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    release_fixture_write(f);
+    f->farm->root->version = version;
+    root_write(f->farm->root, &text);
+    f->farm->root->version = 1;
+    assert_int_equal(file_write(f->release_dirfd, "root/2.root.json", buf_view(&text), 0644, NULL), 0);
+    assert_int_equal(file_make_dirs(f->release_dirfd, "root/2.root.json.sig.d", 0755, NULL), 0);
+    for (size_t i = 0; i < people; i++) {
+        CLEANUP_FREE char *armored =
+            farm_fixture_sign(f->farm->people[i], SSHSIG_NAMESPACE_ROOT, buf_view(&text));
+        CLEANUP_FREE char *path = mem_format("root/2.root.json.sig.d/%zu.sig", i);
+        assert_int_equal(file_write(f->release_dirfd, path, view_text(armored), 0644, NULL), 0);
+    }
+}
+
+static void test_S9_root_chain(void **state)
+{
+    struct release_fixture *f = *state;
+    put_second_root(f, 2, 2); /* a good link, though not the release's own root */
+    expect_refused(f, "root-digest", "release.json");
+    put_second_root(f, 2, 1);
+    expect_refused(f, "root-signature", "root/2.root.json");
+    put_second_root(f, 3, 2);
+    expect_refused_saying(f, "root-signature", "root/2.root.json", "cannot follow version 1");
+}
+
+static void test_W11_directory(void **state)
 {
     struct release_fixture *f = *state;
     struct directory_entry *alpha = &f->farm->directory->entries[0];
@@ -489,7 +471,8 @@ static void test_directory(void **state)
     release_fixture_write(f);
     expect_refused(f, "verdict", "receipts/");
     alpha->expires_ms = FIXTURE_EXPIRES;
-    alpha->compromised_from = 12; /* W11 */
+    alpha->compromised_from = 1000; /* far behind; but without a log nothing shows that */
+    f->without_log = true;
     farm_fixture_sign_entry(alpha, f->farm->operators[0]);
     farm_fixture_sign_entry(alpha, f->farm->enrolment);
     release_fixture_write(f);
@@ -497,7 +480,7 @@ static void test_directory(void **state)
 }
 
 /* W11: a worker that left the directory has no vote any more; the others decide. */
-static void test_worker_removed(void **state)
+static void test_W11_worker_removed(void **state)
 {
     struct release_fixture *f = *state;
     struct directory *directory = f->farm->directory;
@@ -551,7 +534,7 @@ static void test_quorum_of_one(void **state)
     release_fixture_free(f);
 }
 
-static void test_policy_holds(void **state)
+static void test_S12_policy_holds(void **state)
 {
     (void)state;
     struct release_fixture *f =
@@ -561,7 +544,7 @@ static void test_policy_holds(void **state)
     release_fixture_free(f);
 }
 
-static void test_tree(void **state)
+static void test_K1_K6_tree(void **state)
 {
     struct release_fixture *f = *state;
     release_fixture_write(f);
@@ -587,7 +570,7 @@ static int verify_root(struct release_fixture *f, struct verify_result *ret, con
 }
 
 /* S13 */
-static void test_chroot(void **state)
+static void test_S13_chroot(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
@@ -620,7 +603,7 @@ static void test_chroot(void **state)
     assert_non_null(find_problem(&result, "root-entry", ""));
 }
 
-static void test_phases(void **state)
+static void test_S16_phases(void **state)
 {
     struct release_fixture *f = *state;
     CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
@@ -660,45 +643,62 @@ static void test_state_file(void **state)
     assert_int_equal(verify_state_write(f->dirfd, "state", &one, NULL), 0);
     assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0);
     assert_memory_equal(&one, &back, sizeof one);
+    one.log = (struct checkpoint){.origin = "a/log", .size = 1234, .root = digest_of(VIEW("l"))};
+    assert_int_equal(verify_state_write(f->dirfd, "state", &one, NULL), 0);
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0);
+    assert_int_equal(back.log.size, 1234);
+    assert_string_equal(back.log.origin, "a/log");
+    assert_true(digest_equal(&back.log.root, &one.log.root));
+    static const char old[] = /* as an earlier version wrote it */
+        "{\"directory\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"directory_"
+        "version\":3,"
+        "\"format\":\"intergenos-verify-state/1\","
+        "\"release\":\"00000000000000000000000000000000000000000000000000000000000000aa\","
+        "\"root\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"root_version\":2,"
+        "\"sequence\":7,"
+        "\"time\":\"2026-11-22T16:45:38Z\"}\n";
+    assert_int_equal(file_write(f->dirfd, "state", view_text(old), 0644, NULL), 0);
+    assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), 0);
+    assert_int_equal(back.sequence, 7);
+    assert_int_equal(back.log.size, 0);
     assert_int_equal(file_write(f->dirfd, "state", VIEW("{}"), 0644, NULL), 0);
     assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), FARM_E_CONFIG);
     assert_int_equal(file_write(f->dirfd, "state", VIEW(""), 0644, NULL), 0);
     assert_int_equal(verify_state_read(f->dirfd, "state", &back, NULL), FARM_E_CONFIG);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_good),
-        CASE(test_one_bit),
-        CASE(test_missing_files),
-        CASE(test_extra_files),
-        CASE(test_signatures),
-        CASE(test_expiry),
-        CASE(test_rollback),
-        CASE(test_quorum),
-        CASE(test_dissent),
-        CASE(test_evidence_differs),
-        CASE(test_equivocation),
+        CASE(test_S7_S8_one_bit),
+        CASE(test_S15_missing_files),
+        CASE(test_S11_extra_files),
+        CASE(test_S1_S3_signatures),
+        CASE(test_S5_C2_expiry),
+        CASE(test_S6_K4_rollback),
+        CASE(test_W1_K5_quorum),
+        CASE(test_K2_dissent),
+        CASE(test_K2_S15_evidence_differs),
+        CASE(test_W2_W3_W9_equivocation),
         CASE(test_rounds),
-        CASE(test_lease_binding),
+        CASE(test_W6_W7_lease_binding),
         CASE(test_signed_lies),
-        CASE(test_other_policy_and_base),
-        CASE(test_other_root),
-        CASE(test_directory),
+        CASE(test_K6_K7_other_policy_and_base),
+        CASE(test_K4_other_root),
+        CASE(test_S9_root_chain),
+        CASE(test_W11_directory),
         CASE(test_signed_digests),
-        CASE(test_other_build),
+        CASE(test_W8_other_build),
         CASE(test_left_out),
         CASE(test_other_closure),
-        CASE(test_worker_removed),
+        CASE(test_W11_worker_removed),
         CASE(test_handoff),
         cmocka_unit_test(test_quorum_of_one),
-        cmocka_unit_test(test_policy_holds),
-        CASE(test_tree),
-        CASE(test_chroot),
-        CASE(test_phases),
+        cmocka_unit_test(test_S12_policy_holds),
+        CASE(test_K1_K6_tree),
+        CASE(test_S13_chroot),
+        CASE(test_S16_phases),
         CASE(test_state_file),
     };
     return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
