@@ -61,8 +61,7 @@ static int dry_run(struct cli *cli, const char *path, const char *revision, cons
             cli_print_problems(body);
         status = FARM_EXIT_VIOLATION;
     } else if (result < 0) {
-        cli_error(cli, diag_text(&diag, result));
-        status = farm_error_exit(result);
+        status = cli_fail(cli, result, &diag);
     } else if (cli->json) {
         CLEANUP_JSON json_t *body = plan_json(plan);
         cli_print_json(body);

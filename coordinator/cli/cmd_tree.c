@@ -28,10 +28,8 @@ static void report_good(struct cli *cli, const struct tree *tree, const struct t
 
 static int report_bad(struct cli *cli, int result, const struct problems *problems, const struct diag *diag)
 {
-    if (problems->count == 0) {
-        cli_error(cli, diag_text(diag, result));
-        return farm_error_exit(result);
-    }
+    if (problems->count == 0)
+        return cli_fail(cli, result, diag);
     CLEANUP_JSON json_t *body = json_pack("{s:b, s:s, s:o}", "good", 0, "error", "the tree cannot be planned",
                                           "problems", json_problems(problems));
     if (cli->json)
