@@ -117,7 +117,7 @@ struct core_past_lease {
 
 enum core_event_type {
     CORE_TICK,            /* nothing but the time */
-    CORE_WORKER_ADMITTED, /* .worker; again for an existing name: its facts changed */
+    CORE_WORKER_ADMITTED, /* .worker; again for an existing name: its facts changed. Who was revoked stays so */
     CORE_WORKER_REVOKED, /* .name: live leases end; answers of the past stay, but for those that CORE_VOTE_VOID names */
     CORE_VOTE_VOID, /* .answer.nonce .answer.envelope: this recorded answer never counts again (its signer was
                            * revoked, or compromised from before it). Its job is judged anew: an agreed one may become pending

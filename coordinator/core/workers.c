@@ -272,12 +272,9 @@ int workers_admit(struct core *core, const struct core_worker *facts, struct dia
                         "worker %s belongs to operator %s, not %s; a machine that changes hands needs "
                         "a new name",
                         facts->name, worker->operator->name, facts->operator_name);
-    if (!is_new && worker->revoked)
-        return diag_set(diag, FARM_E_STATE, "worker %s was revoked; admit it under a new name with a new key",
-                        facts->name);
     worker = workers_obtain(core, facts->name, facts->operator_name);
     bool changed = set_facts(core, worker, facts);
-    if (!worker->admitted) {
+    if (!worker->admitted && !worker->revoked) {
         bool was_able = is_able(worker->operator);
         worker->admitted = true;
         worker->operator->workers++;

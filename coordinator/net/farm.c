@@ -246,6 +246,7 @@ struct farm *farm_close(struct farm *farm)
     map_free(farm->held_back);
     map_free(farm->checked_nonces);
     map_free(farm->checked_workers);
+    past_free(farm->past);
     access_free(farm->access);
     drop_outbox(farm);
     free(farm->outbox);

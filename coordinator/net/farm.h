@@ -72,6 +72,7 @@ struct outgoing {
 
 struct ctl;
 struct journal;
+struct past;
 
 struct farm {
     struct coordinator_config config;
@@ -96,6 +97,7 @@ struct farm {
     struct map *live;            /* nonce -> struct live_lease */
     struct map *hellos;          /* worker -> json_t with what its Hello said */
     struct map *held_back; /* workers that the farm's operator paused; their owners cannot resume them */
+    struct past *past;     /* plans_history.c; NULL: not read yet */
     struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
@@ -185,8 +187,6 @@ struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const str
 /* Gives it to the core. */
 int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, int64_t since_wall_ms,
                 struct diag *diag) MUST_USE;
-/* Tells the core what the database knows of a job; no event if the core knows it. */
-int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;
 /* Answers CORE_DERIVE: spec, history, key. */
 void plans_derive(struct farm *farm, const struct core_effect *effect);
 /* The node that a person means: "name", "tier/name", "PLAN/name" or a job key prefix; in the newest plan that
@@ -194,6 +194,16 @@ void plans_derive(struct farm *farm, const struct core_effect *effect);
 int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
                     struct diag *diag) MUST_USE;
 char *plans_tree_path(const struct digest *tree_sha256); /* "trees/<hex>", owned */
+
+/* plans_history.c: what was before this process. */
+/* Tells the core what the database knows of a job; no event if the core knows it. */
+int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;
+/* The answer never counts again: writes the row. The core is told apart, by CORE_VOTE_VOID. */
+void past_void(struct farm *farm, const struct digest *attestation, const char *reason);
+bool past_is_void(struct farm *farm, const struct digest *attestation);
+/* How many there are. */
+size_t past_count_void(struct farm *farm);
+struct past *past_free(struct past *past); /* accepts NULL, returns NULL */
 
 /* startup.c: reads the database back, and believes nothing in it. */
 int startup_restore(struct farm *farm, struct diag *diag) MUST_USE;
@@ -255,11 +265,14 @@ void trust_link_done(struct trust_link *link);
 void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask);
 
 /*
- * revocation.c: whose answers count no longer. Voids the recorded answers of this worker at log positions from 'from' on (0: all), feeds
- * the core, which judges their jobs anew, and logs it. Also used at start for what happened while rows and directory differed.
+ * revocation.c: whose answers count no longer. Ends the worker's session for good, voids its recorded answers at log positions from
+ * 'from' on (0: all), feeds the core, which judges their jobs anew, and logs it. The directory says the same already (trust.c), so that a
+ * crash in between is mended by the next start. Returns how many answers were voided; again, it finds nothing to do.
  */
 int revocation_void(struct farm *farm, const char *worker, uint64_t from, const char *reason,
                     struct diag *diag) MUST_USE;
+/* At start, after the directory and before the plans: what a crash left undone. */
+int revocation_restore(struct farm *farm, struct diag *diag) MUST_USE;
 
 /* startup_audit.c: what the rows claim, against what workers signed. */
 int startup_audit(struct farm *farm, struct diag *diag) MUST_USE;

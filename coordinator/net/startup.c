@@ -63,6 +63,8 @@ int startup_restore(struct farm *farm, struct diag *diag)
     if (result >= 0)
         result = admission_restore(farm, diag);
     if (result >= 0)
+        result = revocation_restore(farm, diag);
+    if (result >= 0)
         result = db_each_flag(farm->db, restore_flag, &restore, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);

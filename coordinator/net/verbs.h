@@ -16,8 +16,11 @@ json_t *status_report(struct farm *farm);
 /* verbs_look.c */
 ctl_verb verb_log, verb_diff;
 
+/* verbs_log.c: the transparency log */
+ctl_verb verb_log_show, verb_log_prove;
+
 /* verbs_worker.c */
-ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_pause, verb_worker_resume,
+ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_expire, verb_worker_pause, verb_worker_resume,
     verb_worker_drain, verb_operator_clear, verb_root_install, verb_root_show;
 
 /* verbs_store.c */

@@ -4,7 +4,7 @@
 
 #include "buf.h"
 #include "farmlog.h"
-#include "journal.h"
+#include "standing.h"
 
 #include <stdlib.h>
 
@@ -14,6 +14,17 @@ struct worker_list {
     struct farm *farm;
     json_t *list;
 };
+
+/* What the directory says of it; nothing if it is in there no longer. */
+static void add_entry(json_t *json, const struct directory_entry *entry)
+{
+    bool expired = entry != NULL && entry->expires_ms <= moment_wall_ms();
+    json_object_set_new(json, "expired", json_boolean(expired));
+    json_object_set_new(json, "expires",
+                        entry != NULL ? json_string(moment_format(entry->expires_ms).text) : json_null());
+    json_object_set_new(json, "compromised_from",
+                        json_integer(entry != NULL ? (json_int_t)entry->compromised_from : -1));
+}
 
 static void add_worker(void *context, const struct core_worker_view *view)
 {
@@ -27,6 +38,7 @@ static void add_worker(void *context, const struct core_worker_view *view)
         "outvoted", (json_int_t)view->outvoted, "heard",
         view->heard_ms > 0 ? moment_format(farm_wall_of_core(view->heard_ms)).text : "never");
     json_object_set(json, "facts", facts != NULL ? facts : json_null());
+    add_entry(json, directory_find(state->farm->directory, view->name));
     json_array_append_new(state->list, json);
 }
 
@@ -84,7 +96,7 @@ void verb_worker_admit(struct farm *farm, struct ctl_request *request)
     directory_entry_done(&entry);
 }
 
-/* ---- revoke, pause, resume, drain ---- */
+/* ---- revoke, expire, pause, resume, drain ---- */
 
 static const char *known_worker(struct farm *farm, struct ctl_request *request, struct diag *diag)
 {
@@ -97,25 +109,131 @@ static const char *known_worker(struct farm *farm, struct ctl_request *request, 
     return name;
 }
 
+/* Not in the directory, but known: a crash came between the directory and the rows, or a new root did not admit it. */
+struct row_search {
+    const char *name;
+    bool found;
+};
+
+static int visit_name(void *context, const struct db_worker *row)
+{
+    struct row_search *search = context;
+    search->found = search->found || strcmp(row->name, search->name) == 0;
+    return 0;
+}
+
+static bool has_row(struct farm *farm, const char *name)
+{
+    struct row_search search = {name, false};
+    return db_each_worker(farm->db, visit_name, &search, NULL) >= 0 && search.found;
+}
+
+/* What it says, for the log of the coordinator and the rows; people's words. */
+static char *reason_of(struct ctl_request *request)
+{
+    const char *text = ctl_text(request, "reason");
+    return text != NULL && text[0] != '\0' ? mem_format("revoked: %s", text) : mem_string("revoked");
+}
+
+/* Everything it ever said: its entry leaves the directory. Again, it finds nothing to do. */
+static int revoke_all(struct farm *farm, struct ctl_request *request, const char *name, struct diag *diag)
+{
+    CLEANUP_FREE char *reason = reason_of(request);
+    int result = 0;
+    if (directory_find(farm->directory, name) != NULL) {
+        trust_remove_entry(farm->directory, name);
+        result = trust_publish_directory(farm, diag);
+    } else if (!has_row(farm, name)) {
+        return diag_set(diag, FARM_E_UNKNOWN, "no worker \"%s\"; \"farmctl worker list\" names them", name);
+    }
+    if (result < 0)
+        return result;
+    db_set_worker_state(farm_write(farm), name, "revoked");
+    return revocation_void(farm, name, 0, reason, diag);
+}
+
+/* A newer entry, signed by operator and enrolment, that says from where on, or that it has ended. */
+static int take_entry(struct farm *farm, json_t *document, const char *name, bool compromised,
+                      struct diag *diag)
+{
+    struct directory_entry entry = {0};
+    int result = parse_entry(document, &entry, diag);
+    if (result >= 0 && strcmp(entry.worker, name) != 0)
+        result = diag_set(diag, FARM_E_REFUSED, "the entry is of worker %s, not of %s", entry.worker, name);
+    else if (result >= 0 && directory_find(farm->directory, name) == NULL)
+        result = diag_set(diag, FARM_E_UNKNOWN,
+                          "no worker \"%s\" is in the directory; \"farmctl worker list\" names them", name);
+    else if (result >= 0 && compromised && entry.compromised_from < 0)
+        result = diag_set(diag, FARM_E_REFUSED,
+                          "the entry does not say from where on its answers count no longer: sign one with "
+                          "\"farm-sign entry FILE --compromised-from POSITION\", or revoke without --entry");
+    else if (result >= 0 && !compromised && entry.expires_ms > moment_wall_ms())
+        result = diag_set(diag, FARM_E_REFUSED,
+                          "the entry expires at %s, which is not yet: sign one with \"farm-sign entry FILE "
+                          "--expires DATE\" and a date of today or before",
+                          moment_format(entry.expires_ms).text);
+    if (result >= 0)
+        result = admission_admit(farm, &entry, diag);
+    directory_entry_done(&entry);
+    return result;
+}
+
+/* What became of it, and of what was agreed: {"worker","state","voided","reopened":[...],"upon":[...]} */
+static json_t *consequences(struct farm *farm, const struct standing *before, const char *name,
+                            const char *state, size_t voided)
+{
+    json_t *body = standing_compare(farm, before);
+    json_object_set_new(body, "worker", json_string(name));
+    json_object_set_new(body, "state", json_string(state));
+    json_object_set_new(body, "voided", json_integer((json_int_t)voided));
+    return body;
+}
+
+static void finish_change(struct farm *farm, struct ctl_request *request, struct standing *before,
+                          size_t void_before, const char *state, int result, const struct diag *diag)
+{
+    const char *name = ctl_text(request, "worker");
+    if (result < 0)
+        ctl_fail(request, result, diag);
+    else
+        ctl_finish(request, FARM_EXIT_OK,
+                   consequences(farm, before, name, state, past_count_void(farm) - void_before));
+    standing_free(before);
+}
+
 void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    const char *name = known_worker(farm, request, &diag);
-    if (name == NULL) {
-        ctl_fail(request, FARM_E_UNKNOWN, &diag);
-        return;
-    }
-    sessions_revoke(farm, name);
-    trust_remove_entry(farm->directory, name);
-    int result = trust_publish_directory(farm, &diag);
-    db_set_worker_state(farm_write(farm), name, "revoked");
-    struct logentry entry = {.kind = LOG_REVOKE, .version = -1, .worker = name};
-    journal_add(farm, &entry);
-    log_warning("worker %s revoked", name);
-    if (result < 0)
-        ctl_fail(request, result, &diag);
+    const char *name = ctl_text(request, "worker");
+    json_t *document = json_object_get(ctl_params(request), "document");
+    struct standing *before = standing_take(farm);
+    size_t void_before = past_count_void(farm);
+    int result;
+    if (name == NULL)
+        result = diag_set(&diag, FARM_E_USAGE, "which worker?");
+    else if (json_is_object(document))
+        result = take_entry(farm, document, name, true, &diag);
     else
-        ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s, s:s}", "worker", name, "state", "revoked"));
+        result = revoke_all(farm, request, name, &diag);
+    if (result >= 0)
+        log_warning("worker %s revoked", name);
+    finish_change(farm, request, before, void_before, "revoked", result, &diag);
+}
+
+/* It ends, and what it said stands. */
+void verb_worker_expire(struct farm *farm, struct ctl_request *request)
+{
+    struct diag diag = DIAG_INIT;
+    const char *name = ctl_text(request, "worker");
+    json_t *document = json_object_get(ctl_params(request), "document");
+    struct standing *before = standing_take(farm);
+    size_t void_before = past_count_void(farm);
+    int result = name != NULL && json_is_object(document)
+                     ? take_entry(farm, document, name, false, &diag)
+                     : diag_set(&diag, FARM_E_USAGE, "which worker, by which signed entry?");
+    if (result >= 0)
+        log_info("worker %s: its entry has ended", name);
+    finish_change(farm, request, before, void_before, "expired", result, &diag);
 }
 
 static void set_paused(struct farm *farm, struct ctl_request *request, bool paused, enum wire_order order)
