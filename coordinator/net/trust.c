@@ -44,11 +44,7 @@ static int read_installed(struct farm *farm, struct trust_link *ret, struct diag
         result = read_signatures(farm, ret, diag);
     if (result >= 0)
         result = root_parse(buf_view(&ret->text), ROOT_FILE, &ret->root, diag);
-    if (result >= 0)
-        result = trust_link_check(NULL, ret, diag);
-    if (result >= 0)
-        trust_link_prune(NULL, ret);
-    return result;
+    return result < 0 ? result : trust_link_check(NULL, ret, diag);
 }
 
 static int load_root(struct farm *farm, struct diag *diag)

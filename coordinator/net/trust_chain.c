@@ -158,43 +158,56 @@ static int broken(struct farm *farm, int64_t version, int error, struct diag *di
                     farm->state_path, (long long)version, diag_text(diag, error));
 }
 
-/* The installed version: a farm of before there was a chain has root.json alone, and that is taken over. */
-static int check_newest(struct farm *farm, const struct trust_link *installed, struct diag *diag)
+/* The installed version as the chain has it. 0: a farm of before there was a chain has root.json alone. */
+static int read_newest(struct farm *farm, const struct trust_link *installed, struct trust_link *ret,
+                       struct diag *diag)
 {
-    CLEANUP(trust_link_done) struct trust_link link = {.root = NULL};
-    struct view views[ROOT_SIGNATURES_MAX];
-    int result = trust_chain_read(farm, installed->root->version, &link, diag);
-    if (result == FARM_E_MISSING) {
-        for (size_t i = 0; i < installed->nsignatures; i++)
-            views[i] = view_text(installed->signatures[i]);
-        return trust_chain_add(farm, installed->root, buf_view(&installed->text), views,
-                               installed->nsignatures, diag);
-    }
-    if (result >= 0 && !digest_equal(&link.root->digest, &installed->root->digest))
+    int result = trust_chain_read(farm, installed->root->version, ret, diag);
+    if (result == FARM_E_MISSING)
+        return 0;
+    if (result >= 0 && !digest_equal(&ret->root->digest, &installed->root->digest))
         result = diag_set(diag, FARM_E_CORRUPT, "it is another root than root.json");
-    return result < 0 ? broken(farm, installed->root->version, result, diag) : 0;
+    return result < 0 ? broken(farm, installed->root->version, result, diag) : 1;
 }
 
-int trust_chain_check(struct farm *farm, const struct trust_link *installed, struct diag *diag)
+/* Each follows the one before it, as far back as there are any. */
+static int check_older(struct farm *farm, const struct trust_link *newest, struct diag *diag)
 {
-    CLEANUP(trust_link_done) struct trust_link newer = {.root = NULL};
-    int result = check_newest(farm, installed, diag);
-    if (result >= 0)
-        result = trust_chain_read(farm, installed->root->version, &newer, diag);
-    while (result >= 0 && newer.root->version > 1) {
+    CLEANUP(trust_link_done) struct trust_link held = {.root = NULL};
+    const struct trust_link *newer = newest;
+    while (newer->root->version > 1) {
         struct trust_link older = {.root = NULL};
-        result = trust_chain_read(farm, newer.root->version - 1, &older, diag);
+        int result = trust_chain_read(farm, newer->root->version - 1, &older, diag);
         if (result == FARM_E_MISSING) {
             log_warning("the trust root's chain begins with version %lld: releases cannot be exported before "
                         "\"farmctl "
                         "root install root1.json root2.json ...\" brought the versions from the first on",
-                        (long long)newer.root->version);
+                        (long long)newer->root->version);
             return 0;
         }
-        if (result < 0 || (result = trust_link_check(older.root, &newer, diag)) < 0)
-            result = broken(farm, newer.root->version, result, diag);
-        trust_link_done(&newer);
-        newer = older;
+        if (result < 0)
+            return broken(farm, newer->root->version - 1, result, diag);
+        if ((result = trust_link_check(older.root, newer, diag)) < 0)
+            result = broken(farm, newer->root->version, result, diag);
+        trust_link_done(&held);
+        held = older;
+        newer = &held;
+        if (result < 0)
+            return result;
     }
-    return result;
+    return 0;
+}
+
+int trust_chain_check(struct farm *farm, const struct trust_link *installed, struct diag *diag)
+{
+    CLEANUP(trust_link_done) struct trust_link newest = {.root = NULL};
+    struct view views[ROOT_SIGNATURES_MAX];
+    int known = read_newest(farm, installed, &newest, diag);
+    int result = known < 0 ? known : check_older(farm, known > 0 ? &newest : installed, diag);
+    if (result < 0 || known > 0)
+        return result;
+    for (size_t i = 0; i < installed->nsignatures; i++)
+        views[i] = view_text(installed->signatures[i]);
+    return trust_chain_add(farm, installed->root, buf_view(&installed->text), views, installed->nsignatures,
+                           diag);
 }
