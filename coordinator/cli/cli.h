@@ -37,6 +37,11 @@ extern const struct cli_verb cmd_base, cmd_blast, cmd_build, cmd_cancel, cmd_dif
 int review_show(struct cli *cli, const char *name);
 int review_diff(struct cli *cli, int argc, char **argv);
 
+/* cmd_transparency.c: "log show", "log prove", "log verify". argv[0] is the word. */
+int transparency_show(struct cli *cli, int argc, char **argv);
+int transparency_prove(struct cli *cli, int argc, char **argv);
+int transparency_verify(struct cli *cli, int argc, char **argv);
+
 /* ---- asking (client.c) ---- */
 
 /* Called for each progress or item; 'final' replies come back as the result. A negative return ends the

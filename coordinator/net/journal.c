@@ -4,9 +4,9 @@
 #include "farmlog.h"
 #include "file.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum {
     /* A checkpoint is two syncs and a signature; workers ask every few seconds. */
@@ -17,10 +17,12 @@ enum {
 
 /* ---- checkpoints that were shown ---- */
 
-struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note)
+struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note,
+                                        int64_t shown_ms)
 {
     struct journal_shown *shown = mem_zero(1, sizeof *shown);
     shown->checkpoint = *checkpoint;
+    shown->shown_ms = shown_ms;
     shown->failed = map_new();
     buf_add_view(&shown->note, note);
     return shown;
@@ -99,23 +101,36 @@ int journal_check_root(const struct farm *farm, const struct root *root, struct 
         log->key.name, ours.name, vkey.data);
 }
 
-/* A file of log/ that holds a note of ours: 1, 0 if it is not there. */
-static int read_note(const struct farm *farm, const char *path, struct checkpoint *ret, struct buf *ret_note,
-                     struct diag *diag)
+/* What an earlier run left in log/. */
+struct remembered {
+    const char *path, *what;
+    struct checkpoint checkpoint;
+    struct buf note;
+    bool present;
+    int64_t written_ms;   /* its file */
+    struct digest actual; /* root of the rows at its size */
+};
+enum { CHECKPOINT, COSIGNED, REMEMBERED };
+
+static int read_note(const struct farm *farm, struct remembered *ret, struct diag *diag)
 {
     struct note_key key = journal_key(farm);
-    int result = file_read(farm->state_dirfd, path, NOTE_SIZE_MAX, ret_note, diag);
+    struct stat status;
+    int result = file_read(farm->state_dirfd, ret->path, NOTE_SIZE_MAX, &ret->note, diag);
     if (result == -ENOENT)
         return 0;
     if (result >= 0)
-        result = note_open_checkpoint(buf_view(ret_note), &key, ret, diag);
+        result = note_open_checkpoint(buf_view(&ret->note), &key, &ret->checkpoint, diag);
+    ret->present = result >= 0;
+    if (result >= 0 && fstatat(farm->state_dirfd, ret->path, &status, 0) == 0)
+        ret->written_ms = (int64_t)status.st_mtim.tv_sec * 1000;
     if (result >= 0)
-        return 1;
+        return 0;
     return diag_set(
         diag, FARM_E_CORRUPT,
         "%s/%s is not a checkpoint of the log %s: %s. If a log was lost and the next trust root names "
         "another, move %s/" JOURNAL_DIR " away; else restore coordinator.key and log_origin",
-        farm->state_path, path, key.name, diag_text(diag, result), farm->state_path);
+        farm->state_path, ret->path, key.name, diag_text(diag, result), farm->state_path);
 }
 
 /* The rows, as journal_tiles.c wants them. */
@@ -140,15 +155,6 @@ static int each_row(void *context, uint64_t from,
 }
 
 /* The tree of the rows, and its roots at the two sizes that were shown before. */
-struct remembered {
-    const char *what;
-    struct checkpoint checkpoint;
-    struct buf note;
-    bool present;
-    struct digest actual; /* root of the rows at its size */
-};
-enum { CHECKPOINT, COSIGNED, REMEMBERED };
-
 struct recount {
     struct tlog_tree tree;
     struct remembered *remembered;
@@ -227,7 +233,7 @@ static void take_remembered(struct farm *farm, const struct remembered remembere
         CLEANUP_BUF struct buf note = BUF_INIT;
         if (!from->present || note_sign_checkpoint(&from->checkpoint, journal->tiles.keys, &note, NULL) < 0)
             continue;
-        struct journal_shown *shown = journal_shown_new(&from->checkpoint, buf_view(&note));
+        struct journal_shown *shown = journal_shown_new(&from->checkpoint, buf_view(&note), from->written_ms);
         journal_read_cosignatures(farm, shown, buf_view(&from->note));
         if (i == CHECKPOINT) {
             journal_show(journal, shown);
@@ -248,7 +254,7 @@ static int publish_rest(struct farm *farm, struct diag *diag)
         return 0;
     int result = journal_tiles_publish(&journal->tiles, VIEW_NONE, JOURNAL_WRITTEN, &checkpoint, &note, diag);
     if (result >= 0)
-        journal_show(journal, journal_shown_new(&checkpoint, buf_view(&note)));
+        journal_show(journal, journal_shown_new(&checkpoint, buf_view(&note), moment_wall_ms()));
     return result;
 }
 
@@ -270,17 +276,13 @@ static int recover(struct farm *farm, struct remembered remembered[REMEMBERED], 
 {
     struct journal *journal = farm->journal;
     const struct journal_entries rows = {each_row, farm};
-    struct remembered *checkpoint = &remembered[CHECKPOINT], *cosigned = &remembered[COSIGNED];
-    int result =
-        read_note(farm, JOURNAL_DIR "/" TILEDIR_CHECKPOINT, &checkpoint->checkpoint, &checkpoint->note, diag);
-    checkpoint->present = result > 0;
+    int result = read_note(farm, &remembered[CHECKPOINT], diag);
     if (result >= 0)
-        result = read_note(farm, JOURNAL_COSIGNED, &cosigned->checkpoint, &cosigned->note, diag);
-    cosigned->present = result > 0;
+        result = read_note(farm, &remembered[COSIGNED], diag);
     if (result >= 0)
         result = recount_all(farm, remembered, &journal->tiles.tree, diag);
     if (result >= 0)
-        result = journal_tiles_recover(&journal->tiles, &rows, &checkpoint->checkpoint, diag);
+        result = journal_tiles_recover(&journal->tiles, &rows, &remembered[CHECKPOINT].checkpoint, diag);
     if (result >= 0)
         result = journal_tiles_append(&journal->tiles, VIEW_NONE, diag);
     if (result >= 0)
@@ -290,9 +292,10 @@ static int recover(struct farm *farm, struct remembered remembered[REMEMBERED], 
 
 int journal_open(struct farm *farm, struct diag *diag)
 {
+    static const char checkpoint[] = JOURNAL_DIR "/" TILEDIR_CHECKPOINT;
     struct remembered remembered[REMEMBERED] = {
-        [CHECKPOINT] = {.what = JOURNAL_DIR "/" TILEDIR_CHECKPOINT},
-        [COSIGNED] = {.what = JOURNAL_COSIGNED ", which witnesses signed"}};
+        [CHECKPOINT] = {.path = checkpoint, .what = checkpoint},
+        [COSIGNED] = {.path = JOURNAL_COSIGNED, .what = JOURNAL_COSIGNED ", which witnesses signed"}};
     farm->journal = mem_zero(1, sizeof *farm->journal);
     farm->journal->asks = map_new();
     farm->journal->tiles.dirfd = -1;
@@ -412,7 +415,7 @@ static void work_done(struct pool_task *task, void *context)
     if (!farm->stopping)
         journal_send_answers(farm, work);
     if (work->result >= 0 && work->publish)
-        journal_show(journal, journal_shown_new(&work->checkpoint, buf_view(&work->note)));
+        journal_show(journal, journal_shown_new(&work->checkpoint, buf_view(&work->note), moment_wall_ms()));
     else if (work->result < 0 && !farm->stopping)
         work_failed(journal, work);
     answer_waiters(farm, work->result);

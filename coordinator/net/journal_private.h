@@ -34,7 +34,8 @@ struct journal_cosignature {
 /* A checkpoint that was shown, and what came back. */
 struct journal_shown {
     struct checkpoint checkpoint;
-    struct buf note; /* with the log's signature alone */
+    int64_t shown_ms; /* wall */
+    struct buf note;  /* with the log's signature alone */
     struct journal_cosignature *cosignatures;
     size_t ncosignatures, capacity;
     struct map *failed; /* workers whose cosignature was wrong; one try each */
@@ -119,7 +120,8 @@ struct journal {
 /* Takes it over as the newest. */
 void journal_show(struct journal *journal, struct journal_shown *shown);
 struct journal_shown *journal_newest(const struct journal *journal); /* NULL: none */
-struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note);
+struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note,
+                                        int64_t shown_ms);
 struct journal_shown *journal_shown_free(struct journal_shown *shown);
 
 /* journal_tiles.c: no farm, no database; may run on any thread, one at a time. */
@@ -154,6 +156,8 @@ void journal_tiles_done(struct journal_tiles *tiles);
 void journal_write_shown(const struct journal_shown *shown, struct buf *ret);
 /* Takes the cosignatures out of a note that was read back; what cannot be verified any more is left out. */
 void journal_read_cosignatures(const struct farm *farm, struct journal_shown *shown, struct view note);
+/* The operator of the installed root's witnesses that it counts for, or NULL. */
+const char *journal_witness_of(const struct farm *farm, const struct journal_cosignature *cosignature);
 /* Operators among the witnesses of the installed root whose cosignature stands with it. */
 size_t journal_count_witnesses(const struct farm *farm, const struct journal_shown *shown);
 bool journal_is_cosigned(const struct farm *farm, const struct journal_shown *shown);

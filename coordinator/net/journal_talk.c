@@ -105,8 +105,7 @@ static struct note_key key_of(const struct directory_entry *entry)
     return key;
 }
 
-/* The operator that the cosignature counts for, or NULL. */
-static const char *witness_of(const struct farm *farm, const struct journal_cosignature *cosignature)
+const char *journal_witness_of(const struct farm *farm, const struct journal_cosignature *cosignature)
 {
     const struct directory_entry *entry = sessions_entry(farm, cosignature->worker);
     if (farm->root == NULL || !farm->root->log.present || !sessions_entry_is_valid(entry) ||
@@ -121,7 +120,7 @@ size_t journal_count_witnesses(const struct farm *farm, const struct journal_sho
 {
     struct map *operators = map_new();
     for (size_t i = 0; i < shown->ncosignatures; i++) {
-        const char *operator_name = witness_of(farm, &shown->cosignatures[i]);
+        const char *operator_name = journal_witness_of(farm, &shown->cosignatures[i]);
         if (operator_name != NULL)
             map_set(operators, view_text(operator_name), operators);
     }
@@ -151,14 +150,14 @@ static bool has_room(const struct farm *farm, const struct journal_shown *shown,
     if (shown->ncosignatures >= JOURNAL_COSIGNATURES)
         return false;
     for (size_t i = 0; !listed && i < shown->ncosignatures; i++)
-        advice += witness_of(farm, &shown->cosignatures[i]) == NULL;
+        advice += journal_witness_of(farm, &shown->cosignatures[i]) == NULL;
     return advice < JOURNAL_ADVICE;
 }
 
 static bool keep(const struct farm *farm, struct journal_shown *shown, const struct journal_cosignature *from)
 {
     if (find_cosignature(shown, from->worker) != NULL ||
-        !has_room(farm, shown, witness_of(farm, from) != NULL))
+        !has_room(farm, shown, journal_witness_of(farm, from) != NULL))
         return false;
     shown->cosignatures = mem_reserve(shown->cosignatures, &shown->capacity, shown->ncosignatures + 1,
                                       sizeof *shown->cosignatures);
@@ -225,7 +224,7 @@ static bool verify(const struct checkpoint *checkpoint, const struct journal_cos
 
 static struct journal_shown *copy_shown(const struct journal_shown *from)
 {
-    struct journal_shown *copy = journal_shown_new(&from->checkpoint, buf_view(&from->note));
+    struct journal_shown *copy = journal_shown_new(&from->checkpoint, buf_view(&from->note), from->shown_ms);
     copy->cosignatures = mem_zero(from->ncosignatures, sizeof *copy->cosignatures);
     memcpy(copy->cosignatures, from->cosignatures, from->ncosignatures * sizeof *copy->cosignatures);
     copy->ncosignatures = copy->capacity = from->ncosignatures;

@@ -285,20 +285,17 @@ static void add_log(struct rig *rig, struct root *root)
 static void install_root(struct rig *rig)
 {
     struct diag diag = DIAG_INIT;
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    struct view signatures[FIXTURE_PEOPLE];
-    char *armored[FIXTURE_PEOPLE];
-    struct root *root = rig->keys->root;
-    add_log(rig, root);
-    must(root_check_rules(root, "root", &diag), &diag);
-    root_write(root, &text);
-    for (size_t i = 0; i < FIXTURE_PEOPLE; i++) {
-        armored[i] = farm_fixture_sign(rig->keys->people[i], SSHSIG_NAMESPACE_ROOT, buf_view(&text));
-        signatures[i] = view_text(armored[i]);
-    }
-    must(trust_install(rig->farm, buf_view(&text), signatures, FIXTURE_PEOPLE, &diag), &diag);
+    struct trust_link link = {.text = BUF_INIT};
+    add_log(rig, rig->keys->root);
+    must(root_check_rules(rig->keys->root, "root", &diag), &diag);
+    root_write(rig->keys->root, &link.text);
+    must(root_parse(buf_view(&link.text), "root", &link.root, &diag), &diag);
+    link.signatures = mem_zero(FIXTURE_PEOPLE, sizeof *link.signatures);
     for (size_t i = 0; i < FIXTURE_PEOPLE; i++)
-        free(armored[i]);
+        link.signatures[link.nsignatures++] =
+            farm_fixture_sign(rig->keys->people[i], SSHSIG_NAMESPACE_ROOT, buf_view(&link.text));
+    must(trust_install(rig->farm, &link, 1, &diag), &diag);
+    trust_link_done(&link);
 }
 
 static void admit(struct rig *rig, size_t worker)
