@@ -60,7 +60,7 @@ const struct cli_verb cmd_log = {
     .summary = "a job's build log; the farm's transparency log: show, prove, verify",
     .help =
         "Usage: farmctl log [--worker WORKER] JOB [--json]\n"
-        "       farmctl log show [--entries FROM[..TO]] [--json]\n"
+        "       farmctl log show [--entries FROM[..TO]] [--vkey] [--json]\n"
         "       farmctl log prove [--out FILE] POSITION|SHA256 [--json]\n"
         "       farmctl log verify --vkey KEY | --trust FILE [--workers FILE] PATH [--json]\n"
         "\n"
@@ -75,6 +75,7 @@ const struct cli_verb cmd_log = {
         "Everything that the farm grants, gets and decides is an entry there, in this order, for ever.\n"
         "\n"
         "  -e, --entries FROM[..TO]  these entries; positions count from 0\n"
+        "  -k, --vkey                the log's key alone, as \"farm-sign root init --log\" takes it\n"
         "\n"
         "prove: a proof that an entry is in the log, for \"verify\" and other tools (C2SP tlog-proof). The "
         "entry is named\n"

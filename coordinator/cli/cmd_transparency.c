@@ -106,18 +106,31 @@ static void print_log(struct cli *cli, const json_t *body)
     json_array_foreach(json_object_get(body, "entries"), index, item) print_entry(item);
 }
 
+/* For farm-sign root. */
+static void print_vkey(struct cli *cli, const json_t *body)
+{
+    (void)cli;
+    puts(cli_text(body, "vkey"));
+}
+
 int transparency_show(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"entries", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"entries", required_argument, NULL, 'e'}, {"vkey", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
     const char *entries = NULL;
-    for (int option; (option = getopt_long(argc, argv, "e:", options, NULL)) != -1;) {
-        if (option != 'e')
+    bool vkey = false;
+    for (int option; (option = getopt_long(argc, argv, "e:k", options, NULL)) != -1;) {
+        if (option == 'e')
+            entries = optarg;
+        else if (option == 'k')
+            vkey = true;
+        else
             return cli_usage(cli, &cmd_log, "see the options below");
-        entries = optarg;
     }
     if (argc != optind)
         return cli_usage(cli, &cmd_log, "show takes no argument; a job called \"show\" is TIER/show");
-    return cli_ask_print(cli, "log.show", json_pack("{s:s*}", "entries", entries), print_log);
+    return cli_ask_print(cli, "log.show", json_pack("{s:s*}", "entries", entries),
+                         vkey ? print_vkey : print_log);
 }
 
 /* ---- prove ---- */
