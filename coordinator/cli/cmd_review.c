@@ -119,18 +119,30 @@ static void print_header(struct cli *cli, const json_t *header)
     cli_table_print(cli, &table);
 }
 
-/* ---- weak links: one row a link, with the chains that hang on it ---- */
+/* ---- weak links: one row for each, with the chains that hang on it; those that are as weak as themselves share a row ---- */
 
 struct weak_link {
     const json_t *row;
+    bool is_self;
     struct buf chains;
     size_t count;
 };
 
-static struct weak_link *find_link(struct weak_link *links, size_t count, const char *name)
+static bool same_strength(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"operators", "anchors", "dissent"};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        if (cli_number(a, keys[i]) != cli_number(b, keys[i]))
+            return false;
+    return true;
+}
+
+static struct weak_link *find_link(struct weak_link *links, size_t count, const json_t *row, bool is_self)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(cli_text(links[i].row, "link"), name) == 0)
+        if (links[i].is_self == is_self &&
+            (is_self ? same_strength(links[i].row, row)
+                     : strcmp(cli_text(links[i].row, "link"), cli_text(row, "link")) == 0))
             return &links[i];
     return NULL;
 }
@@ -141,10 +153,11 @@ static size_t gather_links(const json_t *weakest, struct weak_link *links)
     json_t *row;
     json_array_foreach(weakest, index, row)
     {
-        struct weak_link *link = find_link(links, count, cli_text(row, "link"));
+        bool is_self = strcmp(cli_text(row, "link"), cli_text(row, "package")) == 0;
+        struct weak_link *link = find_link(links, count, row, is_self);
         if (link == NULL) {
             link = &links[count++];
-            *link = (struct weak_link){.row = row};
+            *link = (struct weak_link){.row = row, .is_self = is_self};
         }
         if (link->count++ < NAMED_MAX)
             buf_add_format(&link->chains, "%s%s", link->count > 1 ? "," : "", cli_text(row, "package"));
@@ -185,7 +198,7 @@ static void print_weakest(struct cli *cli, const json_t *weakest)
     qsort(links, count, sizeof *links, by_weakness);
     for (size_t i = 0; i < count; i++) {
         bool known = json_is_true(json_object_get(links[i].row, "known"));
-        cli_table_add(&table, cli_cell(links[i].row, "link"));
+        cli_table_add(&table, links[i].is_self ? mem_string("itself") : cli_cell(links[i].row, "link"));
         cli_table_add(&table, known ? cli_cell(links[i].row, "operators") : mem_string("unknown"));
         cli_table_add(&table, known ? cli_cell(links[i].row, "anchors") : mem_string("-"));
         cli_table_add(&table, known ? cli_cell(links[i].row, "dissent") : mem_string("-"));
@@ -223,7 +236,8 @@ static void print_findings(struct cli *cli, const json_t *body)
         printf("  and %lld more\n", (long long)cli_number(body, "dropped"));
 }
 
-static void print_list(const char *label, const json_t *list, const char *key, const char *detail)
+static void add_list(struct buf *lines, const char *label, const json_t *list, const char *key,
+                     const char *detail)
 {
     size_t index;
     json_t *item;
@@ -232,21 +246,24 @@ static void print_list(const char *label, const json_t *list, const char *key, c
         CLEANUP_FREE char *name =
             json_is_string(item) ? mem_string(json_string_value(item)) : cli_cell(item, key);
         CLEANUP_FREE char *more = detail != NULL ? cli_cell(item, detail) : NULL;
-        printf("%s: %s%s%s%s\n", label, name, more != NULL ? " (" : "", more != NULL ? more : "",
-               more != NULL ? ")" : "");
+        buf_add_format(lines, "%s: %s%s%s%s\n", label, name, more != NULL ? " (" : "",
+                       more != NULL ? more : "", more != NULL ? ")" : "");
     }
 }
 
 static void print_notes(const json_t *body)
 {
+    CLEANUP_BUF struct buf lines = BUF_INIT;
     const json_t *held = json_object_get(body, "held"), *operators = json_object_get(body, "operators");
-    print_list("held now", json_object_get(held, "came"), "package", "reason");
-    print_list("not held any more", json_object_get(held, "went"), "package", NULL);
-    print_list("operator new in the directory", json_object_get(operators, "came"), NULL, NULL);
-    print_list("operator gone from the directory", json_object_get(operators, "went"), NULL, NULL);
-    print_list("waived", json_object_get(body, "waivers"), "package", "reason");
-    print_list("dissent", json_object_get(body, "dissent"), "package", "dissent");
-    print_list("not compared", json_object_get(body, "unchecked"), NULL, NULL);
+    add_list(&lines, "held now", json_object_get(held, "came"), "package", "reason");
+    add_list(&lines, "not held any more", json_object_get(held, "went"), "package", NULL);
+    add_list(&lines, "operator new in the directory", json_object_get(operators, "came"), NULL, NULL);
+    add_list(&lines, "operator gone from the directory", json_object_get(operators, "went"), NULL, NULL);
+    add_list(&lines, "waived", json_object_get(body, "waivers"), "package", "reason");
+    add_list(&lines, "dissent", json_object_get(body, "dissent"), "package", "dissent");
+    add_list(&lines, "not compared", json_object_get(body, "unchecked"), NULL, NULL);
+    if (lines.size > 0)
+        printf("\n%s", lines.data);
 }
 
 static void print_title(const json_t *body)
