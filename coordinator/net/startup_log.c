@@ -351,6 +351,10 @@ static int check_all_seen(const struct history *history)
 static int check_version(struct history *history, enum logentry_kind kind, const char *file,
                          const struct log_version *logged, int64_t version, const struct digest *sha256)
 {
+    if (version == 0 && logged->version > 0)
+        return diag_set(history->diag, FARM_E_MISSING,
+                        "%s/%s is missing, but the log shows version %lld; restore it from a backup",
+                        history->farm->state_path, file, (long long)logged->version);
     if (version < logged->version)
         return diag_set(history->diag, FARM_E_STALE,
                         "%s/%s: version %lld, but the log shows version %lld; restore the newer one",

@@ -89,7 +89,7 @@ sleep 4
 coordinator_start
 worker_run dogwood-1
 sleep 2
-expect "dogwood is not let in" worker_is dogwood-1 offline
+expect "dogwood is not let in" worker_is dogwood-1 expired
 expect_text "its entry expired" "$work/log/coordinator.log"
 worker_with_expiry dogwood-1 "$soon"
 wait_for 60 "dogwood is online" worker_is dogwood-1 online
