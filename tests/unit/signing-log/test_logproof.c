@@ -164,6 +164,17 @@ static void test_cosigned_note(void **state)
     assert_int_equal(try_proof(log, &log->proof), 0);
 }
 
+static int parse_alone(struct log *log, struct view text)
+{
+    struct logproof proof = {.position = 77};
+    int result = logproof_parse(text, &proof, &log->diag);
+    if (result >= 0)
+        logproof_done(&proof);
+    else
+        assert_int_equal(proof.position, 77);
+    return result;
+}
+
 static void test_malformed(void **state)
 {
     static const char *const bad[] = {
@@ -197,10 +208,13 @@ static void test_malformed(void **state)
     };
     struct log *log = *state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        if (open_proof(log, view_text(bad[i])) != FARM_E_SYNTAX)
+        if (parse_alone(log, view_text(bad[i])) != FARM_E_SYNTAX)
             fail_msg("number %zu was taken: %s (%s)", i, bad[i], log->diag.text);
-    assert_int_equal(open_proof(log, VIEW_NONE), FARM_E_SYNTAX);
-    assert_int_equal(open_proof(log, VIEW(MAGIC "index 1\n\n")), FARM_E_SYNTAX); /* an empty note */
+    assert_int_equal(parse_alone(log, VIEW_NONE), FARM_E_SYNTAX);
+    assert_int_equal(parse_alone(log, VIEW(MAGIC "index 9223372036854775807\n\nnote\n")), 0);
+    assert_int_equal(open_proof(log, VIEW(MAGIC "index 1\n\nnote\n")),
+                     FARM_E_SYNTAX); /* no note is checked yet */
+    assert_int_equal(open_proof(log, VIEW(MAGIC "index 1\n\n")), FARM_E_SYNTAX);
 }
 
 static void test_limits(void **state)
@@ -210,15 +224,15 @@ static void test_limits(void **state)
     buf_add_text(&text, MAGIC "index 1\n\n");
     while (text.size <= LOGPROOF_SIZE_MAX)
         buf_add_byte(&text, 'x');
-    assert_int_equal(open_proof(log, buf_view(&text)), FARM_E_LIMIT);
+    assert_int_equal(parse_alone(log, buf_view(&text)), FARM_E_LIMIT);
     text.size = NOTE_SIZE_MAX + 100;
-    assert_int_equal(open_proof(log, buf_view(&text)), FARM_E_LIMIT);
+    assert_int_equal(parse_alone(log, buf_view(&text)), FARM_E_LIMIT);
     buf_clear(&text);
     buf_add_text(&text, MAGIC "extra ");
     while (text.size < 4 * (TLOG_ENTRY_MAX + 4) / 3 + 64)
         buf_add_text(&text, "AAAA");
     buf_add_text(&text, "\nindex 1\n\nnote\n");
-    assert_int_equal(open_proof(log, buf_view(&text)), FARM_E_LIMIT);
+    assert_int_equal(parse_alone(log, buf_view(&text)), FARM_E_LIMIT);
 }
 
 #define with_log(test) cmocka_unit_test_setup_teardown(test, make_log, free_log)

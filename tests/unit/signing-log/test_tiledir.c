@@ -172,6 +172,28 @@ static void test_nothing_new(void **state)
     assert_null(tiledir_reader_free(NULL));
 }
 
+/* A tile that is as wide as the one before it was has other hashes. */
+static void test_same_width_again(void **state)
+{
+    const struct place *place = *state;
+    struct tiledir_writer *writer = open_at(place, 0);
+    add(writer, 5);
+    flush(writer);
+    add(writer, 256 + 5);
+    flush(writer);
+    assert_verifies(place, 261);
+    add(writer, 300);
+    flush(writer);
+    assert_int_equal(unlinkat(place->fd, "tile/1/000.p/1", 0), 0);
+    add(writer, 301);
+    flush(writer);
+    assert_false(exists(place, "tile/1/000.p/1")); /* it did not change, and is not written again */
+    add(writer, 513);
+    flush(writer);
+    tiledir_close(writer);
+    assert_verifies(place, 513);
+}
+
 /* --- reading --- */
 
 static int check_entry(void *context, uint64_t position, struct view entry)
@@ -406,6 +428,35 @@ static void test_L7_partial_tile_of_another_log(void **state)
     remove_place((void **)&other);
 }
 
+/* The log has grown: its whole tiles agree with the older size, too, or are found; a partial tile that stayed beside one as well. */
+static void test_L7_altered_beyond_the_size(void **state)
+{
+    static const char *const paths[] = {"tile/0/001", "tile/entries/001", "tile/0/001.p/44"};
+    const struct place *place = *state;
+    CLEANUP_BUF struct buf tile = BUF_INIT, good = BUF_INIT;
+    struct digest root;
+    struct diag diag = DIAG_INIT;
+    fill(place, 300);
+    read_file(place, "tile/0/001.p/44", &tile);
+    struct tiledir_writer *writer = open_at(place, 300);
+    add(writer, 600);
+    flush(writer);
+    tiledir_close(writer);
+    assert_ok(&diag, file_make_dirs(place->fd, "tile/0/001.p", 0755, &diag));
+    put_file(place, "tile/0/001.p/44", buf_view(&tile)); /* as if removing it had failed */
+    assert_verifies(place, 600);
+    assert_verifies(place, 300);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        read_file(place, paths[i], &good);
+        good.data[5] ^= 1;
+        put_file(place, paths[i], buf_view(&good));
+        assert_int_equal(tiledir_verify(place->fd, 300, &root, &diag), FARM_E_CORRUPT);
+        assert_int_equal(tiledir_verify(place->fd, 600, &root, &diag), FARM_E_CORRUPT);
+        good.data[5] ^= 1;
+        put_file(place, paths[i], buf_view(&good));
+    }
+}
+
 /* What the writer goes on from is compared with what lies below it, level by level. */
 static void test_L7_altered_edge_is_found_on_opening(void **state)
 {
@@ -423,6 +474,9 @@ static void test_L7_altered_edge_is_found_on_opening(void **state)
         bad.data[bad.size - 1] ^= 1;
         put_file(place, paths[i], buf_view(&bad));
         assert_int_equal(tiledir_open(place->fd, 600, &writer, &diag), FARM_E_CORRUPT);
+        put_file(place, paths[i], view_of(good.data, good.size - 1));
+        assert_int_equal(tiledir_open(place->fd, 600, &writer, &diag), FARM_E_CORRUPT);
+        assert_non_null(strstr(diag.text, strstr(paths[i], "entries") ? "ends within entry" : "bytes, and"));
         put_file(place, paths[i], buf_view(&good));
     }
 }
@@ -637,11 +691,13 @@ int main(void)
         with_place(test_sizes),
         with_place(test_resume_at_each_size),
         with_place(test_nothing_new),
+        with_place(test_same_width_again),
         with_place(test_entries),
         with_place(test_proofs_without_tiles),
         with_place(test_missing),
         with_place(test_L7_altered_files),
         with_place(test_L7_partial_tile_of_another_log),
+        with_place(test_L7_altered_beyond_the_size),
         with_place(test_L7_altered_edge_is_found_on_opening),
         with_place(test_odd_files),
         with_place(test_D6_any_new_file_missing),
