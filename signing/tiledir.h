@@ -32,10 +32,13 @@ struct tile_path tiledir_path(int level, uint64_t index, unsigned int width);
 struct tiledir_writer;
 int tiledir_open(int dirfd, uint64_t size, struct tiledir_writer **ret, struct diag *diag) MUST_USE;
 struct tiledir_writer *tiledir_close(struct tiledir_writer *writer); /* accepts NULL, returns NULL */
-/* Takes an entry; writes nothing yet but full tiles may be buffered. */
+/* Takes an entry and writes nothing yet: who adds very many flushes now and then, or they all stay in memory. */
 void tiledir_append(struct tiledir_writer *writer, struct view entry);
 uint64_t tiledir_size(const struct tiledir_writer *writer);
-/* Writes and syncs what is new: full tiles, and the partial ones of the present size. After it a checkpoint of this size may be shown. */
+/*
+ * Writes and syncs what is new: full tiles, and the partial ones of the present size. After it a checkpoint of this size may be shown.
+ * After a failure everything is still held: flush again, and append nothing twice. FARM_E_CORRUPT (a sync failed): end instead.
+ */
 int tiledir_flush(struct tiledir_writer *writer, struct diag *diag) MUST_USE;
 
 /* Reader of a directory at one size; hashes come from hash tiles if they are there, else from entry bundles. Keeps few tiles in memory. */
@@ -48,7 +51,11 @@ int tiledir_entry(struct tiledir *reader, uint64_t position, struct buf *ret, st
 int tiledir_each_entry(int dirfd, uint64_t size,
                        int (*visit)(void *context, uint64_t position, struct view entry), void *context,
                        struct diag *diag) MUST_USE;
-/* Recomputes every hash tile of the tree from the entries and compares (L7); *ret_root of the whole tree. */
+/*
+ * Recomputes every hash tile of the tree from the entries and compares all files of each that are there, partial ones of older sizes
+ * and whole ones of later sizes, too (L7): FARM_E_CORRUPT or FARM_E_MISSING naming the file. The caller compares *ret_root with
+ * what the log signed, since an altered entry with everything made from it shows nowhere else.
+ */
 int tiledir_verify(int dirfd, uint64_t size, struct digest *ret_root, struct diag *diag) MUST_USE;
 
 /* An entry bundle's bytes, as above. Appends. */

@@ -47,7 +47,7 @@ struct tlog_proof {
     size_t count;
 };
 
-/* FARM_E_RANGE-like refusals (FARM_E_REFUSED) for positions or sizes that cannot be. */
+/* FARM_E_REFUSED for positions or sizes that cannot be; what the reader says is handed on. */
 int tlog_root_at(const struct tlog_reader *reader, uint64_t size, struct digest *ret,
                  struct diag *diag) MUST_USE;
 /* The frontier of the tree at 'size', to go on appending. */
