@@ -157,10 +157,23 @@ static void say_rules(const struct node *node, const struct verdict *verdict, st
     buf_add_format(ret, ", %u at work.\n", node->job->live);
 }
 
+/* Why it is asked for again. */
+static void say_void(const struct job *job, struct buf *ret)
+{
+    size_t n = 0;
+    for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
+        n += lease->round < job->round && has_void_answer(lease);
+    if (n > 0)
+        buf_add_format(
+            ret, "Earlier rounds lost %zu answer%s, which %s void: who signed %s is not believed any more.\n",
+            n, plural(n), n == 1 ? "is" : "are", n == 1 ? "it" : "them");
+}
+
 static void say_wants(const struct core *core, const struct node *node, const struct verdict *verdict,
                       int64_t now_ms, struct buf *ret)
 {
     const struct claim *claim = node->claim;
+    say_void(node->job, ret);
     say_rules(node, verdict, ret);
     say_votes(node, verdict, ret);
     say_leases(node->job, now_ms, ret);

@@ -89,6 +89,7 @@ static void w11_blind_rules_begin_a_new_round(void **state)
     rig_worker(rig, "c1");
     revoke_a(rig);
     assert_int_equal(rig_node(rig, "base/zlib").round, 2);
+    rig_why(rig, "base/zlib", "Earlier rounds lost 1 answer, which is void");
     assert_int_equal(rig_live(rig, "base/zlib"), 2);
     assert_int_equal(rig_state(rig, "base/png"), NODE_AGREED);
     struct rig_lease *lease = rig_lease(rig, "base/zlib", NULL);
