@@ -27,6 +27,13 @@ int agent_guard_load(struct agent *agent, struct diag *diag)
     return 0;
 }
 
+static int save_alarm(struct agent *agent, struct diag *diag)
+{
+    int error = alarm_raise(agent->shop->state_dirfd, &agent->alarm, diag);
+    agent->alarm_unsaved = error < 0 && error != FARM_E_EXISTS;
+    return agent->alarm_unsaved ? error : 0;
+}
+
 void agent_raise(struct agent *agent, struct alarm *alarm)
 {
     struct diag why = DIAG_INIT;
@@ -39,21 +46,25 @@ void agent_raise(struct agent *agent, struct alarm *alarm)
     alarm->at_ms = moment_wall_ms();
     agent->alarm = *alarm;
     *alarm = (struct alarm)ALARM_NONE;
-    int error = alarm_raise(agent->shop->state_dirfd, &agent->alarm, &why);
+    int error = save_alarm(agent, &why);
     log_error("ALARM: %s. Expected: %s. Seen: %s. No leases, no cosignatures, until its owner looks at it: "
               "farm-worker alarm show",
               alarm_headline(agent->alarm.kind), agent->alarm.expected, agent->alarm.seen);
     if (error < 0)
-        log_error("the alarm holds until this worker is restarted, for it cannot be kept: %s",
-                  diag_text(&why, error));
+        log_error("the alarm cannot be kept on disk, and is tried again: %s", diag_text(&why, error));
     agent_judge(agent, moment_steady_ms());
 }
 
-/* A file that could not be written is not there, and no clearance either: then the restart ends the alarm. */
+/* A file that could not be written is not there, and that is no clearance. */
 void agent_look_for_clearance(struct agent *agent, int64_t now_ms)
 {
+    struct diag ignored;
     if (!alarm_is_set(&agent->alarm) || alarm_stands(agent->shop->state_dirfd))
         return;
+    if (agent->alarm_unsaved) {
+        (void)save_alarm(agent, &ignored);
+        return;
+    }
     log_info("the alarm was cleared by its owner; looking again");
     alarm_done(&agent->alarm);
     witness_forgive(&agent->log.witness);

@@ -53,6 +53,7 @@ static void give_up_question(struct agent *agent)
     if (log->nlate == AGENT_LOG_LATE)
         memmove(&log->late[0], &log->late[1], --log->nlate * sizeof log->late[0]);
     log->late[log->nlate++] = log->ask.known;
+    log->late_ms = moment_steady_ms();
 }
 
 void agent_log_welcome(struct agent *agent, int64_t now_ms)
@@ -178,10 +179,12 @@ static struct witness_answer *decode(const Wire__LogAnswer *message)
 }
 
 /* L3. */
-static bool answers_older_question(struct agent *agent, const struct witness_answer *answer)
+static bool answers_older_question(struct agent *agent, const struct witness_answer *answer, int64_t now_ms)
 {
     struct agent_log *log = &agent->log;
     const struct root_log *root_log = log_of(agent);
+    if (now_ms - log->late_ms > AGENT_LOG_LATE_MS)
+        log->nlate = 0;
     if (log->nlate == 0)
         return false;
     if (log->asked && witness_is_late(&log->ask.known, root_log, answer))
@@ -195,17 +198,24 @@ static bool answers_older_question(struct agent *agent, const struct witness_ans
     return false;
 }
 
-static void plan_next(struct agent *agent, const struct witness_finding *finding, int64_t now_ms)
+/* Those whose cosignatures count have to meet at one checkpoint: while the log grows they look more often than the others. */
+static bool is_counted(const struct agent *agent)
 {
-    struct agent_log *log = &agent->log;
-    int64_t pause = log->witness.nunproven > 0 ? AGENT_LOG_BUSY_MS : AGENT_LOG_IDLE_MS;
-    log->due_ms = finding->more ? now_ms : now_ms + pause;
+    const struct root *root = trust_root(agent->shop->trust);
+    return root != NULL && root_is_witness(root, agent->shop->conf.operator_name);
 }
 
-static void act(struct agent *agent, struct witness_finding *finding, int64_t now_ms)
+static void plan_next(struct agent *agent, const struct witness_finding *finding, bool grew, int64_t now_ms)
+{
+    struct agent_log *log = &agent->log;
+    bool busy = log->witness.nunproven > 0 || (grew && is_counted(agent));
+    log->due_ms = finding->more ? now_ms : now_ms + (busy ? AGENT_LOG_BUSY_MS : AGENT_LOG_IDLE_MS);
+}
+
+static void act(struct agent *agent, struct witness_finding *finding, bool grew, int64_t now_ms)
 {
     bool kept = agent_log_save(agent);
-    plan_next(agent, finding, now_ms);
+    plan_next(agent, finding, grew, now_ms);
     switch (finding->move) {
     case WITNESS_NOTHING:
         break;
@@ -237,14 +247,15 @@ void agent_log_on_answer(struct agent *agent, const Wire__LogAnswer *message, in
     if (!is_watching(agent))
         return;
     struct witness_answer *answer = decode(message);
-    bool older = answers_older_question(agent, answer);
+    bool older = answers_older_question(agent, answer, now_ms);
     if (older || !log->asked) {
         log_debug("an answer about the log that was not asked for, or came late, is passed over");
     } else {
+        uint64_t before = log->witness.kept.size;
         log->asked = false;
         witness_on_answer(&log->witness, log_of(agent), &log->ask, answer, &finding);
         log->unsaved = log->unsaved || finding.changed;
-        act(agent, &finding, now_ms);
+        act(agent, &finding, log->witness.kept.size > before, now_ms);
     }
     witness_finding_done(&finding);
     free(answer);

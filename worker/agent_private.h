@@ -30,6 +30,7 @@ enum {
     AGENT_LOG_SILENT_MS = 60000, /* without an answer: asked again */
     AGENT_LOG_DOUBTS = 3,        /* from here on no leases */
     AGENT_LOG_LATE = 4,          /* questions whose answers may still come, from older connections */
+    AGENT_LOG_LATE_MS = 600000,  /* for this long after the last of them was given up */
 
     AGENT_TRUST_MS = 300000,      /* between two looks at root and directory */
     AGENT_TRUST_RETRY_MS = 15000, /* when something was wrong */
@@ -45,6 +46,7 @@ struct agent_log {
     int64_t asked_ms, due_ms;             /* steady clock */
     struct checkpoint late[AGENT_LOG_LATE]; /* kept when a question was asked whose answer never came */
     size_t nlate;
+    int64_t late_ms; /* steady clock: when the last of them was given up */
     unsigned doubts; /* answers in a row that prove nothing, or did not come */
     char doubt[TALLY_TEXT_MAX];
     struct checkpoint cosigned; /* last on this connection; origin "": none */
@@ -78,6 +80,7 @@ struct agent {
     struct agent_log log;
     struct agent_trust trust;
     struct alarm alarm;             /* set: it stands */
+    bool alarm_unsaved;             /* and is not on disk; tried again */
     char hindrance[TALLY_TEXT_MAX]; /* why no leases are taken, beside pauses; "" */
     bool settling;                  /* root and directory are still being fetched; leases wait */
     char *bulk_endpoint;            /* NULL until the first Welcome */

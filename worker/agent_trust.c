@@ -125,6 +125,9 @@ static void act(struct agent *agent, struct trust_finding *finding, int64_t now_
         agent_raise(agent, &finding->alarm);
         break;
     }
+    struct diag ignored;
+    if (finding->move == TRUST_SETTLED && trust_may_work(agent->shop->trust, moment_wall_ms(), &ignored) < 0)
+        trust->due_ms = now_ms + AGENT_TRUST_RETRY_MS; /* what is expired may be renewed any time */
     agent->status_changed = true;
     agent_judge(agent, now_ms);
     agent_trust_turn(agent, now_ms); /* a chain of roots is followed without waiting in between */
