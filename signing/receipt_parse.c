@@ -259,7 +259,7 @@ static int add_new_line(struct view line, const char *name, struct receipt *rece
                         const struct digest *digest, struct place *ret, struct diag *diag)
 {
     CLEANUP_BUF struct buf again = BUF_INIT;
-    enum line_kind kind;
+    enum line_kind kind = LINE_LEASE;
     int result = read_line(line, name, receipt, &kind, diag);
     if (result < 0)
         return result;

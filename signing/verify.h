@@ -29,9 +29,9 @@ struct verify_options {
     const char *trust;                /* path of the trusted root.json */
     const struct verify_state *state; /* NULL: freshness is not checked, and the result says so */
     int64_t now_ms;
-    const char *phase;    /* NULL, or "bootloader", "image", "ukis-verity" */
-    const char *root;     /* a chroot to compare; may be NULL */
-    const char *tree;     /* a checkout to derive the specs from; may be NULL */
+    const char *phase;               /* NULL, or "bootloader", "image", "ukis-verity" */
+    const char *root;                /* a chroot to compare; may be NULL */
+    const char *tree;                /* a checkout to derive the specs from; may be NULL */
     const char *const *cosignatures; /* paths of cosigned checkpoints that were passed by hand (L8) */
     size_t ncosignatures;
     unsigned int threads; /* 0: one per core */
@@ -43,7 +43,8 @@ struct verify_package {
     struct digest job, payload;
     uint32_t operators, anchors, dissent;
     bool unverified; /* quorum of 1 */
-    char *weakest;   /* id of the package in its closure with the fewest operators, then the most dissent; may be itself */
+    char *
+        weakest; /* in its closure: the one with the fewest operators, then the most dissent; perhaps itself */
     uint32_t weakest_operators, weakest_dissent;
     bool passed;
 };
@@ -58,13 +59,13 @@ struct verify_result {
     char *name; /* of the release; NULL if it could not be read */
     struct digest release;
     int64_t sequence;
-    size_t jobs, envelopes;    /* how many were checked */
-    size_t signers;            /* persons */
-    uint64_t log_entries;      /* replayed */
-    size_t witnesses;          /* listed operators that cosigned */
+    size_t jobs, envelopes; /* how many were checked */
+    size_t signers;         /* persons */
+    uint64_t log_entries;   /* replayed */
+    size_t witnesses;       /* listed operators that cosigned */
     struct {
         size_t granted, answered, late, expired, returned, refused, revoked;
-    } leases; /* of the whole closure */
+    } leases;                  /* of the whole closure; a log knows no "revoked" */
     struct verify_state state; /* what to remember if it passed */
 };
 

@@ -40,6 +40,8 @@ static void give_room(struct rooms *rooms, struct payload_room *room)
 struct work {
     struct verify_run *run;
     struct rooms rooms;
+    size_t
+        *order; /* of the packages: the largest archive first, or one thread would have it alone at the end */
 };
 
 struct check {
@@ -171,10 +173,11 @@ static void check_manifest(const struct check *check)
     }
 }
 
-static void check_package(void *context, size_t index)
+static void check_package(void *context, size_t at)
 {
     struct work *work = context;
     struct verify_run *run = work->run;
+    size_t index = work->order[at];
     struct check check = {.run = run,
                           .rooms = &work->rooms,
                           .package = &run->release->packages[index],
@@ -207,9 +210,21 @@ static void mark_failed(struct verify_run *run)
             run->result->packages[i].passed = !concerns(&problems->items[k], &run->release->packages[i]);
 }
 
+static int by_size(const void *left, const void *right, void *context)
+{
+    const struct release_package *packages = context;
+    uint64_t a = packages[*(const size_t *)left].archive_size,
+             b = packages[*(const size_t *)right].archive_size;
+    return a > b ? -1 : a < b ? 1 : 0;
+}
+
 void verify_packages(struct verify_run *run)
 {
-    struct work work = {.run = run, .rooms = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+    CLEANUP_FREE size_t *order = mem_zero(run->release->npackages + 1, sizeof *order);
+    struct work work = {.run = run, .rooms = {.lock = PTHREAD_MUTEX_INITIALIZER}, .order = order};
+    for (size_t i = 0; i < run->release->npackages; i++)
+        order[i] = i;
+    qsort_r(order, run->release->npackages, sizeof *order, by_size, run->release->packages);
     parallel_each(run->release->npackages, run->options->threads, check_package, &work);
     while (work.rooms.nfree > 0)
         payload_room_free(work.rooms.free[--work.rooms.nfree]);

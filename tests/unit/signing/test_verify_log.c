@@ -175,14 +175,26 @@ static void test_K2_what_is_no_part_of_it(void **state)
 static void log_nonsense(struct release_fixture *f, enum fixture_stage stage)
 {
     if (stage == LOG_EVIDENCE)
-        log_fixture_add_text(f->log,
-                             VIEW("{\"at\":\"2026-11-22T16:45:38Z\",\"kind\":\"envelope\",\"nonce\":\"\"}"));
+        log_fixture_add_text(f->log, VIEW("{\"at\":\"2026-11-22T16:45:38Z\",\"kind\":\"verdict\"}"));
+}
+
+/* An answer to a lease of this release, in a form that is none. */
+static void log_odd_answer(struct release_fixture *f, enum fixture_stage stage)
+{
+    if (stage == LOG_EVIDENCE)
+        log_fixture_add_text(
+            f->log,
+            VIEW("{\"at\":\"2026-11-22T16:45:38Z\",\"kind\":\"envelope\",\"nonce\":"
+                 "\"0000000700000000000000000000000000000000000000000000000000000000\",\"sha257\":\"\"}"));
 }
 
 static void test_K2_malformed_entry(void **state)
 {
     struct release_fixture *f = *state;
     f->log_hook = log_nonsense;
+    release_fixture_write(f);
+    expect_refused(f, "log-entry", "log");
+    f->log_hook = log_odd_answer;
     release_fixture_write(f);
     expect_refused(f, "log-entry", "log");
 }
