@@ -6,6 +6,7 @@
 #include "journal.h"
 #include "tiledir.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct evidence_lease *evidence_find_lease(const struct evidence_job *job, const struct lease_nonce *nonce)
@@ -114,21 +115,39 @@ static void take_verdict(struct evidence_index *index, uint64_t position, const 
     job->rounds[job->nrounds++] = (struct evidence_round){entry->round, position};
 }
 
-static bool is_of_interest(struct view entry)
+/* The value of a member that is 32 bytes in hex. Entries have one form, in which it stands so and nowhere else. */
+static bool find_hex(struct view entry, struct view member, unsigned char ret[DIGEST_SIZE])
 {
-    static const char *const kinds[] = {"\"kind\":\"lease\"", "\"kind\":\"lease-end\"",
-                                        "\"kind\":\"verdict\""};
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-        if (memmem(entry.data, entry.size, kinds[i], strlen(kinds[i])) != NULL)
-            return true;
+    const char *at = memmem(entry.data, entry.size, member.data, member.size);
+    size_t offset = at != NULL ? (size_t)(at - entry.data) + member.size : 0;
+    return at != NULL && entry.size - offset >= DIGEST_HEX_SIZE &&
+           hex_decode(view_of(entry.data + offset, DIGEST_HEX_SIZE), ret, DIGEST_SIZE);
+}
+
+static bool has_text(struct view entry, struct view text)
+{
+    return memmem(entry.data, entry.size, text.data, text.size) != NULL;
+}
+
+/* Most of a log is about other plans, and of the answers the rows know the positions: neither need be taken apart. */
+static bool is_of_interest(const struct evidence_index *index, struct view entry)
+{
+    unsigned char bytes[DIGEST_SIZE];
+    if (entry.size == 0)
+        return false;
+    if (has_text(entry, VIEW("\"kind\":\"verdict\"")))
+        return find_hex(entry, VIEW("\"job\":\""), bytes) &&
+               map_get(index->jobs, view_of(bytes, sizeof bytes)) != NULL;
+    if (has_text(entry, VIEW("\"kind\":\"lease")))
+        return find_hex(entry, VIEW("\"nonce\":\""), bytes) &&
+               map_get(index->leases, view_of(bytes, sizeof bytes)) != NULL;
     return false;
 }
 
-/* Envelopes are half of a log, and the rows know them already: they need not be taken apart. */
 int evidence_take_entry(struct evidence_index *index, uint64_t position, struct view text, struct diag *diag)
 {
     struct logentry entry;
-    if (!is_of_interest(text))
+    if (!is_of_interest(index, text))
         return 0;
     int result = logentry_parse(text, &entry, diag);
     if (result < 0)
@@ -195,6 +214,7 @@ static void cast_votes(struct ballots *ballots, const struct directory *director
     for (size_t i = 0; i < job->nanswers; i++) {
         const struct evidence_answer *answer = &job->answers[i];
         const struct evidence_lease *lease = evidence_find_lease(job, &answer->nonce);
+        assert(lease != NULL); /* evidence_collect() takes no answer without its lease */
         const struct directory_entry *entry = directory_find(directory, lease->worker);
         if (!counts(lease, answer, entry))
             continue;

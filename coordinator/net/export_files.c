@@ -229,7 +229,8 @@ static void use_job(struct exporting *exporting, size_t at)
     exporting->used[at] = true;
     for (size_t i = 0; i < job->nanswers; i++) {
         const struct evidence_lease *lease = evidence_find_lease(job, &job->answers[i].nonce);
-        const struct directory_entry *entry = directory_find(exporting->directory, lease->worker);
+        const struct directory_entry *entry =
+            lease != NULL ? directory_find(exporting->directory, lease->worker) : NULL;
         if (entry != NULL)
             map_set(exporting->workers, view_text(entry->worker), (void *)entry);
     }

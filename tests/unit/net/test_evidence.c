@@ -218,10 +218,17 @@ static void test_malformed_entry(void **state)
 {
     struct fixture *f = *state;
     struct diag diag = DIAG_INIT;
+    struct evidence_lease *of = lease(f, 0, 1);
     f->index = evidence_index_new(&f->evidence);
-    assert_true(evidence_take_entry(f->index, 7, VIEW("{\"kind\":\"lease-end\"}"), &diag) < 0);
+    CLEANUP_FREE char *cut =
+        mem_format("{\"kind\":\"lease-end\",\"nonce\":\"%s\"", digest_hex((struct digest *)&of->nonce).text);
+    assert_true(evidence_take_entry(f->index, 7, view_text(cut), &diag) < 0);
     assert_non_null(strstr(diag.text, "log entry 7"));
+    /* Of a newer program, or about others: nothing that is said of our leases. */
     assert_int_equal(evidence_take_entry(f->index, 8, VIEW("{\"kind\":\"of the future\"}"), NULL), 0);
+    assert_int_equal(
+        evidence_take_entry(f->index, 9, VIEW("{\"kind\":\"lease-end\",\"nonce\":\"12\"}"), NULL), 0);
+    assert_int_equal(evidence_take_entry(f->index, 10, VIEW_NONE, NULL), 0);
 }
 
 /* ---- open votes (W10) ---- */
