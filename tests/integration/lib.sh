@@ -5,7 +5,8 @@
 #
 #   test_begin NAME           a directory of the test's own; everything is stopped and removed when the test ends
 #   tree_package NAME ...     adds a recipe to the tree;  tree_commit  commits it
-#   farm_up OPERATOR...       coordinator, trust root, one worker for each operator
+#   farm_up OPERATOR...       coordinator, trust root with a log, one worker for each operator
+#   log_cosigned              waits until all that is logged now was cosigned by enough witnesses
 #   farm_plan; farm_build     prints nothing; the plan's id is in $plan
 #   expect WHAT CONDITION...  says what was expected when the command fails
 set -euo pipefail
@@ -24,6 +25,8 @@ declare -A pids=()
 quorum=2
 anchors=1
 margin=0
+# no: the trust root names no log, and nothing is witnessed.
+: "${FARM_TEST_LOG:=yes}"
 # Times are short here, so that a lost worker is missed within a test.
 conf_extra=$'session_timeout = 3s\nlease_grace = 2s\nheartbeat = 1s\nlease_margin = 30s'
 
@@ -204,7 +207,7 @@ key_of() { # NAME: makes it if need be
     echo "$work/keys/$1"
 }
 
-root_install() { # OPERATOR...: all of them anchors
+root_install() { # OPERATOR...: all of them anchors; the first two witness the log, and both must
     local name arguments=()
     for name in "${managers[@]}"; do
         arguments+=(--root-key "$name=$(key_of "$name").pub" --release-key "$name=$(key_of "$name").pub")
@@ -212,6 +215,13 @@ root_install() { # OPERATOR...: all of them anchors
     for name in "$@"; do
         arguments+=(--anchor "$name=$(key_of "$name").pub")
     done
+    if [ "$FARM_TEST_LOG" != no ]; then
+        arguments+=(--log "$(farmctl log show --vkey)")
+        for name in "${@:1:2}"; do
+            arguments+=(--witness "$name")
+        done
+        arguments+=(--log-threshold "$([ $# -gt 1 ] && echo 2 || echo 1)")
+    fi
     farm-sign root init --out "$work/root.json" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
         --enrolment-key "enrolment=$(key_of enrolment).pub" --enrolment-threshold 1 \
         --expires "$soon" --policy "$work/tree/farm/policy.yml" --base "$base" >/dev/null
@@ -263,6 +273,27 @@ farm_up() { # OPERATOR...
 
 farm_plan() { # [SELECTOR...]
     plan=$(farmctl plan "$work/tree@HEAD" "$@")
+}
+
+# ---- the log ----
+
+log_number() { # MEMBER [OBJECT]: a number of "farmctl log show --json", of its member OBJECT or at the top
+    farmctl log show --json >"$work/log.json"
+    if [ $# -gt 1 ]; then
+        sed -n "s/.*\"$2\":{[^{}]*\"$1\":\([0-9]*\).*/\1/p" "$work/log.json"
+    else
+        sed "s/{[^{}]*}//g" "$work/log.json" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"
+    fi
+}
+
+log_is_cosigned() { # SIZE
+    [ "$(log_number size cosigned)" -ge "$1" ]
+}
+
+log_cosigned() { # waits; a witness asks for checkpoints every few seconds, or once a minute when it has nothing to prove
+    local size
+    size=$(log_number size)
+    wait_for 90 "$size entries of the log are cosigned" log_is_cosigned "$size"
 }
 
 job_state() { # NAME
