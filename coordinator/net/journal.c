@@ -385,6 +385,7 @@ static void work_free(struct journal_work *work)
 {
     for (size_t i = 0; i < work->nasks; i++)
         journal_ask_free(work->asks[i]);
+    journal_shown_free(work->cosigned);
     buf_done(&work->shown_note);
     buf_done(&work->cosigned_file);
     buf_done(&work->entries);
@@ -393,17 +394,29 @@ static void work_free(struct journal_work *work)
     free(work);
 }
 
-static void work_failed(struct journal *journal, const struct journal_work *work)
+static void work_failed(struct journal *journal, struct journal_work *work)
 {
     log_error("log: cannot be published: %s", diag_text(&work->diag, work->result));
     journal->due_ms = moment_steady_ms() + RETRY_INTERVAL_MS;
     /* Which of them was written is not known; both are written again. */
     journal->checkpoint_stale = journal->checkpoint_stale || work->checkpoint_file.size > 0;
-    journal->cosigned_stale = journal->cosigned_stale || work->cosigned_file.size > 0;
+    if (journal->reached == NULL)
+        journal->reached = STEAL(work->cosigned);
     if (work->result != FARM_E_CORRUPT)
         return;
     journal->failed = work->result;
     journal->failure = work->diag;
+}
+
+/* From here on it is what a start must not fall behind. */
+static void take_cosigned(struct journal *journal, struct journal_work *work)
+{
+    if (work->cosigned == NULL)
+        return;
+    journal_shown_free(journal->cosigned);
+    journal->cosigned = STEAL(work->cosigned);
+    buf_clear(&journal->cosigned_note);
+    buf_add_view(&journal->cosigned_note, buf_view(&work->cosigned_file));
 }
 
 static void work_done(struct pool_task *task, void *context)
@@ -414,6 +427,8 @@ static void work_done(struct pool_task *task, void *context)
     journal->working = false;
     if (!farm->stopping)
         journal_send_answers(farm, work);
+    if (work->result >= 0)
+        take_cosigned(journal, work);
     if (work->result >= 0 && work->publish)
         journal_show(journal, journal_shown_new(&work->checkpoint, buf_view(&work->note), moment_wall_ms()));
     else if (work->result < 0 && !farm->stopping)
@@ -424,7 +439,7 @@ static void work_done(struct pool_task *task, void *context)
 
 static bool has_news(const struct journal *journal)
 {
-    return journal->size > shown_size(journal) || journal->checkpoint_stale || journal->cosigned_stale;
+    return journal->size > shown_size(journal) || journal->checkpoint_stale || journal->reached != NULL;
 }
 
 static void take_asks(struct journal *journal, struct journal_work *work)
@@ -441,11 +456,12 @@ static void take_asks(struct journal *journal, struct journal_work *work)
 static void take_files(struct journal *journal, struct journal_work *work)
 {
     const struct journal_shown *newest = journal_newest(journal);
-    if (journal->cosigned_stale)
-        buf_add_view(&work->cosigned_file, buf_view(&journal->cosigned_note));
+    if (journal->reached != NULL)
+        journal_write_shown(journal->reached, &work->cosigned_file);
+    work->cosigned = STEAL(journal->reached);
     if (journal->checkpoint_stale && newest != NULL)
         journal_write_shown(newest, &work->checkpoint_file);
-    journal->cosigned_stale = journal->checkpoint_stale = false;
+    journal->reached_further = journal->checkpoint_stale = false;
 }
 
 static void start(struct farm *farm, bool publish)
@@ -483,7 +499,7 @@ int journal_turn(struct farm *farm, struct diag *diag)
     bool due = moment_steady_ms() >= journal->due_ms;
     if (!has_news(journal))
         answer_waiters(farm, 0);
-    bool publish = has_news(journal) && (due || journal->nwaiters > 0);
+    bool publish = has_news(journal) && (due || journal->nwaiters > 0 || journal->reached_further);
     if (publish || map_count(journal->asks) > 0)
         start(farm, publish);
     return 0;
@@ -492,7 +508,9 @@ int journal_turn(struct farm *farm, struct diag *diag)
 int64_t journal_due(const struct farm *farm)
 {
     const struct journal *journal = farm->journal;
-    return journal->working || !has_news(journal) ? INT64_MAX : journal->due_ms;
+    if (journal->working || !has_news(journal))
+        return INT64_MAX;
+    return journal->reached_further ? moment_steady_ms() : journal->due_ms;
 }
 
 void journal_close(struct farm *farm)
@@ -504,6 +522,7 @@ void journal_close(struct farm *farm)
     while (journal->nrecent > 0)
         journal_shown_free(journal->recent[--journal->nrecent]);
     journal_shown_free(journal->cosigned);
+    journal_shown_free(journal->reached);
     size_t cursor = 0;
     struct view worker;
     void *ask;

@@ -81,8 +81,9 @@ struct journal_work {
     struct buf shown_note;
     struct journal_ask *asks[JOURNAL_ASKS];
     size_t nasks;
-    struct buf cosigned_file; /* empty: not to be written */
-    struct buf entries;       /* to append, as a bundle */
+    struct journal_shown *cosigned; /* to be written as log/cosigned; NULL: not. Owned */
+    struct buf cosigned_file;
+    struct buf entries; /* to append, as a bundle */
     bool publish;
     struct buf checkpoint_file;   /* the newest once more, with more cosignatures; empty: not to be written */
     struct checkpoint checkpoint; /* what was published */
@@ -104,10 +105,12 @@ struct journal {
     struct buf pending;                           /* those that no work has taken yet, as a bundle */
     struct journal_shown *recent[JOURNAL_RECENT]; /* oldest first */
     size_t nrecent;
-    struct journal_shown *cosigned; /* the newest with enough; owned */
+    struct journal_shown *cosigned; /* the newest with enough, as log/cosigned has it; owned */
     struct buf cosigned_note;
-    bool checkpoint_stale, cosigned_stale; /* cosignatures came that the files do not have */
-    struct map *asks;                      /* worker -> struct journal_ask, in the order of arrival */
+    struct journal_shown *reached; /* what it will be when it is written; NULL: nothing new. Owned */
+    bool reached_further;          /* about more entries than it: written at once */
+    bool checkpoint_stale;         /* cosignatures came that its file does not have */
+    struct map *asks;              /* worker -> struct journal_ask, in the order of arrival */
     struct journal_waiter *waiters;
     size_t nwaiters, waiters_capacity;
     bool working;

@@ -235,19 +235,17 @@ static struct journal_shown *copy_shown(const struct journal_shown *from)
 static void took(struct farm *farm, const struct journal_shown *shown)
 {
     struct journal *journal = farm->journal;
-    const struct journal_shown *before = journal->cosigned;
+    const struct journal_shown *before = journal->reached != NULL ? journal->reached : journal->cosigned;
+    uint64_t size = shown->checkpoint.size, size_before = before != NULL ? before->checkpoint.size : 0;
     journal->checkpoint_stale = journal->checkpoint_stale || shown == journal_newest(journal);
-    if ((before != NULL && before->checkpoint.size > shown->checkpoint.size) ||
-        !journal_is_cosigned(farm, shown))
+    if (size < size_before || !journal_is_cosigned(farm, shown))
         return;
-    if (before == NULL || before->checkpoint.size < shown->checkpoint.size)
-        log_info("log: %llu entries are cosigned by %zu listed operators",
-                 (unsigned long long)shown->checkpoint.size, journal_count_witnesses(farm, shown));
-    journal_shown_free(journal->cosigned);
-    journal->cosigned = copy_shown(shown);
-    buf_clear(&journal->cosigned_note);
-    journal_write_shown(shown, &journal->cosigned_note);
-    journal->cosigned_stale = true;
+    if (size > size_before)
+        log_info("log: %llu entries are cosigned by %zu listed operators", (unsigned long long)size,
+                 journal_count_witnesses(farm, shown));
+    journal_shown_free(journal->reached);
+    journal->reached = copy_shown(shown);
+    journal->reached_further = journal->reached_further || size > size_before;
 }
 
 void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign *message)

@@ -286,7 +286,7 @@ int sessions_admit(struct farm *farm, const struct directory_entry *entry, const
         log_warning("worker %s: its entry expired at %s, so it cannot connect; a new one is admitted with "
                     "\"farmctl worker admit\"",
                     entry->worker, moment_format(entry->expires_ms).text);
-    else if (result >= 0)
+    else if (result >= 0 && entry->compromised_from < 0 && journal_check_root(farm, farm->root, NULL) >= 0)
         result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
     if (result >= 0 && strcmp(state, "paused") == 0)
         sessions_hold_back(farm, entry->worker, true);

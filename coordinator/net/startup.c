@@ -55,7 +55,10 @@ static int restore_plan(void *context, const struct db_plan *row)
 int startup_restore(struct farm *farm, struct diag *diag)
 {
     struct restore restore = {farm, diag};
+    struct diag why = DIAG_INIT;
     int result = journal_open(farm, diag);
+    if (result >= 0 && farm->root != NULL && journal_check_root(farm, farm->root, &why) < 0)
+        log_warning("%s. Until then no worker is let in: it would take this log for a forgery", why.text);
     if (result >= 0)
         result = startup_audit(farm, diag);
     if (result >= 0)
