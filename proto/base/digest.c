@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +12,22 @@ static void require(int ok)
 {
     if (ok != 1)
         abort();
+}
+
+/* Looking an algorithm up takes OpenSSL 3 longer than hashing a hundred bytes; it is done once, and kept. */
+static EVP_MD *fetched;
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+
+static void fetch(void)
+{
+    fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
+    require(fetched != NULL);
+}
+
+static const EVP_MD *sha256(void)
+{
+    require(pthread_once(&fetch_once, fetch) == 0);
+    return fetched;
 }
 
 struct hasher {
@@ -22,7 +39,7 @@ struct hasher *hasher_new(void)
     struct hasher *hasher = mem_zero(1, sizeof *hasher);
     hasher->context = EVP_MD_CTX_new();
     require(hasher->context != NULL);
-    require(EVP_DigestInit_ex(hasher->context, EVP_sha256(), NULL));
+    require(EVP_DigestInit_ex(hasher->context, sha256(), NULL));
     return hasher;
 }
 
@@ -50,8 +67,7 @@ struct digest hasher_finish(struct hasher *hasher)
 struct digest digest_of(struct view data)
 {
     struct digest digest;
-    require(
-        EVP_Digest(data.data != NULL ? data.data : "", data.size, digest.bytes, NULL, EVP_sha256(), NULL));
+    require(EVP_Digest(data.data != NULL ? data.data : "", data.size, digest.bytes, NULL, sha256(), NULL));
     return digest;
 }
 
