@@ -395,6 +395,13 @@ static void miss(struct verdict *verdict, const struct shortfall *more)
     verdict->missing_anchors = more->anchors;
 }
 
+/* Fewer operators; as many, and fewer of them anchors. */
+static bool is_less(const struct shortfall *more, const struct verdict *verdict)
+{
+    return more->operators < verdict->missing ||
+           (more->operators == verdict->missing && more->anchors < verdict->missing_anchors);
+}
+
 /* Agreed if some digest has won; otherwise notes what the nearest one misses. Returns the leading digest, or NULL. */
 static const struct group *decide_digests(struct verdict *verdict, const struct count *count)
 {
@@ -408,7 +415,7 @@ static const struct group *decide_digests(struct verdict *verdict, const struct 
             settle(verdict, count, group, VERDICT_AGREED);
             return group;
         }
-        if (leading == NULL || more.operators < verdict->missing)
+        if (leading == NULL || is_less(&more, verdict))
             miss(verdict, &more);
         if (leading == NULL)
             leading = group;
