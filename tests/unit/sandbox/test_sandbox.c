@@ -143,7 +143,7 @@ static void test_probe(void **state)
         fail_msg("%s", diag.text);
 }
 
-static void test_view(void **state)
+static void w15_the_host_is_not_seen(void **state)
 {
     char pid[16];
     (void)state;
@@ -153,19 +153,19 @@ static void test_view(void **state)
     attack("view", pid, SANDBOX_OK, "");
 }
 
-static void test_files(void **state)
+static void w15_files_of_the_host_are_out_of_reach(void **state)
 {
     (void)state;
     attack("files", "/sources", SANDBOX_OK, "");
 }
 
-static void test_kernel(void **state)
+static void w15_the_kernel_is_kept_shut(void **state)
 {
     (void)state;
     attack("kernel", NULL, SANDBOX_OK, "");
 }
 
-static void test_keys(void **state)
+static void w15_keys_are_out_of_reach(void **state)
 {
     char *secret CLEANUP_FREE = mem_format("%s/secret", state_path);
     (void)state;
@@ -173,7 +173,7 @@ static void test_keys(void **state)
     attack("keys", secret, SANDBOX_OK, "");
 }
 
-static void test_network(void **state)
+static void w15_there_is_no_network(void **state)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct sockaddr_un abstract = {.sun_family = AF_UNIX};
@@ -195,13 +195,13 @@ static void test_network(void **state)
     assert_int_equal(poll(fds, 2, 0), 0);
 }
 
-static void test_forks(void **state)
+static void w16_forks_without_end_stop(void **state)
 {
     (void)state;
     attack("forks", NULL, SANDBOX_BUILD, "processes and threads");
 }
 
-static void test_memory(void **state)
+static void w16_memory_without_end_stops(void **state)
 {
     static const char *const kinds[] = {"private", "shared", "many", "sysv"};
     (void)state;
@@ -209,7 +209,7 @@ static void test_memory(void **state)
         attack("memory", kinds[i], SANDBOX_OUT_OF_MEMORY, "MiB of memory");
 }
 
-static void test_disk(void **state)
+static void w16_a_full_disk_stops_that_build(void **state)
 {
     static const char *const kinds[] = {"root", "bind", "deleted", "one"};
     (void)state;
@@ -219,7 +219,7 @@ static void test_disk(void **state)
     attack("disk", "shm", SANDBOX_BUILD, "status 28");
 }
 
-static void test_file_size(void **state)
+static void w16_a_file_without_end_stops(void **state)
 {
     struct trial trial;
     (void)state;
@@ -245,7 +245,7 @@ static void test_reserve(void **state)
     expect(&result, SANDBOX_INFRASTRUCTURE, "a step failed while");
 }
 
-static void test_time(void **state)
+static void w16_time_without_end_stops(void **state)
 {
     struct trial trial;
     (void)state;
@@ -257,7 +257,7 @@ static void test_time(void **state)
     assert_in_range(result.total.wall_us, 1000000, 3000000);
 }
 
-static void test_log(void **state)
+static void w16_a_log_without_end_stops(void **state)
 {
     struct trial trial;
     struct stat st;
@@ -603,18 +603,18 @@ static int run_suite(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probe),
-        cmocka_unit_test(test_view),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_network),
-        cmocka_unit_test(test_forks),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_disk),
-        cmocka_unit_test(test_file_size),
+        cmocka_unit_test(w15_the_host_is_not_seen),
+        cmocka_unit_test(w15_files_of_the_host_are_out_of_reach),
+        cmocka_unit_test(w15_the_kernel_is_kept_shut),
+        cmocka_unit_test(w15_keys_are_out_of_reach),
+        cmocka_unit_test(w15_there_is_no_network),
+        cmocka_unit_test(w16_forks_without_end_stop),
+        cmocka_unit_test(w16_memory_without_end_stops),
+        cmocka_unit_test(w16_a_full_disk_stops_that_build),
+        cmocka_unit_test(w16_a_file_without_end_stops),
         cmocka_unit_test(test_reserve),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(w16_time_without_end_stops),
+        cmocka_unit_test(w16_a_log_without_end_stops),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_daemon),
         cmocka_unit_test(test_mess),
