@@ -185,29 +185,76 @@ make_keys() {
     done
 }
 
-make_root() {
-    local policy name version=1 arguments=()
-    make_keys
-    policy=$(sha256sum "$state/tree/farm/policy.yml" | cut -d' ' -f1)
-    if [ -e "$state/root.json" ]; then
-        grep -q "$policy" "$state/root.json" ||
-            { echo "policy.yml changed since the root was made; a new root version comes with rotation: use another --state"; return 1; }
-    else
-        for name in "${managers[@]}"; do
-            arguments+=(--root-key "$name=$state/keys/$name.pub" --release-key "$name=$state/keys/$name.pub")
-        done
+# Version 1 is root.json, which checks start from; later ones are root-2.json and so on.
+newest_root() {
+    local later
+    later=$(find "$state" -maxdepth 1 -name 'root-*.json' | sort -V | tail -n 1)
+    echo "${later:-$state/root.json}"
+}
+
+# Signs a draft, and only then gives it its name, so that an interrupted run finds it whole or not at all.
+finish_root() { # DRAFT NAME [--previous FILE]
+    local draft=$1 path=$2 name
+    shift 2
+    for name in "${managers[0]}" "${managers[1]}"; do
+        farm-sign root sign "$draft" "$@" --key "$state/keys/$name"
+    done
+    rm -rf "$path.sig.d"
+    mv "$draft.sig.d" "$path.sig.d"
+    mv "$draft" "$path"
+}
+
+first_root() { # DRAFT
+    local name arguments=()
+    for name in "${managers[@]}"; do
+        arguments+=(--root-key "$name=$state/keys/$name.pub" --release-key "$name=$state/keys/$name.pub")
+    done
+    for name in "${operators[@]}"; do
+        arguments+=(--anchor "$name=$state/keys/$name.pub" --witness "$name")
+    done
+    farm-sign root init --out "$1" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
+        --enrolment-key "enrolment=$state/keys/enrolment.pub" --enrolment-threshold 1 --log "$(farmctl log show --vkey)" \
+        --policy "$state/tree/farm/policy.yml" --base "$(cat "$state/base.digest")" --expires 365
+}
+
+# What the tree, the base and the coordinator are now, in the next version of the root.
+next_root() { # OLD DRAFT
+    local name witnesses=()
+    farm-sign root set "$1" policy "$state/tree/farm/policy.yml" --out "$2"
+    farm-sign root set "$2" expires 365
+    grep -q "$(cat "$state/base.digest")" "$2" || farm-sign root add "$2" base "$(cat "$state/base.digest")"
+    if grep -q '"log":null' "$2"; then
         for name in "${operators[@]}"; do
-            arguments+=(--anchor "$name=$state/keys/$name.pub")
+            witnesses+=(--witness "$name")
         done
-        farm-sign root init --out "$state/root.json" "${arguments[@]}" --root-threshold 2 --release-threshold 2 \
-            --enrolment-key "enrolment=$state/keys/enrolment.pub" --enrolment-threshold 1 \
-            --policy "$state/tree/farm/policy.yml" --base "$(cat "$state/base.digest")" --expires "$(date -u -d "+365 days" +%F)"
-        for name in "${managers[0]}" "${managers[1]}"; do
-            farm-sign root sign "$state/root.json" --key "$state/keys/$name"
-        done
+        farm-sign root set "$2" log "$(farmctl log show --vkey)" "${witnesses[@]}"
     fi
-    farmctl root install "$state/root.json"
-    note "version $version, threshold 2 of ${#managers[@]} managers, anchors ${operators[*]}"
+}
+
+root_is_right() { # FILE
+    [[ $(sed 's/.*"expires":"\([^"]*\)","format".*/\1/' "$1") > $(date -u -d "+30 days" +%FT%TZ) ]] &&
+        grep -q "$(sha256sum "$state/tree/farm/policy.yml" | cut -d' ' -f1)" "$1" &&
+        grep -q "$(cat "$state/base.digest")" "$1" && ! grep -q '"log":null' "$1"
+}
+
+make_root() {
+    local newest version draft=$state/root-draft
+    make_keys
+    rm -rf "$draft" "$draft.sig.d"
+    if [ ! -e "$state/root.json" ]; then
+        first_root "$draft"
+        finish_root "$draft" "$state/root.json"
+    fi
+    newest=$(newest_root)
+    farmctl root install "$newest"
+    version=$(sed 's/.*"version":\([0-9]*\)}$/\1/' "$newest")
+    if ! root_is_right "$newest"; then
+        version=$((version + 1))
+        next_root "$newest" "$draft"
+        finish_root "$draft" "$state/root-$version.json" --previous "$newest"
+        farmctl root install "$state/root-$version.json"
+    fi
+    note "version $version, threshold 2 of ${#managers[@]} managers, anchors and witnesses ${operators[*]}"
 }
 
 # ---- 6. workers ----
@@ -216,7 +263,7 @@ start_worker() { # OPERATOR
     local name=$1 dir=$state/worker-$1
     if [ ! -e "$dir/request.json" ]; then
         farm-worker init --join "$(farmctl join)" --operator "$name" --worker "$name-1" --state "$dir" \
-            --root "$state/root.json" --slots 1 --cores 2 --allow-tree "file://$state"
+            --slots 1 --cores 2 --allow-tree "file://$state"
     fi
     if [ ! -e "$state/admitted-$name" ]; then
         farm-sign entry init --request "$dir/request.json" --operator-key "$state/keys/$name.pub" \
@@ -349,6 +396,7 @@ summary() {
 A build farm runs on this machine.
 
   packages   $agreed agreed, each built by two operators
+  log        $(farmctl log show | sed -n 's/^log .*: \(.*\)/\1/p'), cosigned by the operators' own workers
   disputes   $(grep -o '"disputes":\[[^]]*' <<<"$status" | grep -o '"node"' | wc -l)
   time       $((SECONDS - started)) s
   hand-off   $state/handoff/$(release_name)
