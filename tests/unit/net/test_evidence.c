@@ -143,7 +143,7 @@ static void judge(struct fixture *f)
 
 /* ---- what the log says of leases ---- */
 
-static void test_outcomes(void **state)
+static void test_W7_outcomes(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *answered = lease(f, 0, 1), *late = lease(f, 1, 1), *expired = lease(f, 2, 1),
@@ -171,7 +171,7 @@ static void test_outcomes(void **state)
     assert_int_equal(evidence_outcome(both), OUTCOME_LATE);
 }
 
-static void test_first_end_counts(void **state)
+static void test_W2_first_end_counts(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *of = lease(f, 0, 1);
@@ -233,7 +233,7 @@ static void test_malformed_entry(void **state)
 
 /* ---- open votes (W10) ---- */
 
-static void test_open_after_settled(void **state)
+static void test_W10_open_after_settled(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *first = lease(f, 0, 1), *second = lease(f, 1, 1), *third = lease(f, 2, 1);
@@ -255,7 +255,7 @@ static void test_open_after_settled(void **state)
 }
 
 /* A dispute shows its answers to nobody: those who settle it vote as blindly as the first. */
-static void test_dispute_opens_nothing(void **state)
+static void test_W1_dispute_opens_nothing(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *first = lease(f, 0, 1), *second = lease(f, 1, 1), *third = lease(f, 2, 1);
@@ -273,7 +273,7 @@ static void test_dispute_opens_nothing(void **state)
 
 /* ---- who counts ---- */
 
-static void test_quorum(void **state)
+static void test_W2_W3_quorum(void **state)
 {
     struct fixture *f = *state;
     answer(f, lease(f, 0, 1), "good");
@@ -291,7 +291,7 @@ static void test_quorum(void **state)
     assert_memory_equal(&f->job->tar, &tar, sizeof tar);
 }
 
-static void test_anchor_needed(void **state)
+static void test_K5_W18_anchor_needed(void **state)
 {
     struct fixture *f = *state;
     answer(f, lease(f, 2, 1), "good"); /* K5, W18: admitted, and in no root */
@@ -320,7 +320,7 @@ static struct directory_entry *entry_of(struct fixture *f, size_t operator_index
 }
 
 /* W11: from the compromise on nothing counts, and before it everything does. */
-static void test_compromised(void **state)
+static void test_W11_compromised(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *second = lease(f, 1, 1);
@@ -335,7 +335,7 @@ static void test_compromised(void **state)
     assert_true(f->job->agreed);
 }
 
-static void test_not_admitted(void **state)
+static void test_W11_not_admitted(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *second = lease(f, 1, 1);
@@ -387,7 +387,7 @@ static void test_other_tar(void **state)
     assert_false(f->job->agreed);
 }
 
-static void test_equivocation(void **state)
+static void test_W9_equivocation(void **state)
 {
     struct fixture *f = *state;
     struct evidence_lease *first = lease(f, 0, 1);
@@ -460,21 +460,21 @@ static void test_package(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_outcomes),
-                                       CASE(test_first_end_counts),
+    const struct CMUnitTest tests[] = {CASE(test_W7_outcomes),
+                                       CASE(test_W2_first_end_counts),
                                        CASE(test_grant_is_the_logs),
                                        CASE(test_others_entries),
                                        CASE(test_malformed_entry),
-                                       CASE(test_open_after_settled),
-                                       CASE(test_dispute_opens_nothing),
-                                       CASE(test_quorum),
-                                       CASE(test_anchor_needed),
+                                       CASE(test_W10_open_after_settled),
+                                       CASE(test_W1_dispute_opens_nothing),
+                                       CASE(test_W2_W3_quorum),
+                                       CASE(test_K5_W18_anchor_needed),
                                        CASE(test_failures),
-                                       CASE(test_compromised),
-                                       CASE(test_not_admitted),
+                                       CASE(test_W11_compromised),
+                                       CASE(test_W11_not_admitted),
                                        CASE(test_rounds),
                                        CASE(test_other_tar),
-                                       CASE(test_equivocation),
+                                       CASE(test_W9_equivocation),
                                        CASE(test_receipt),
                                        CASE(test_package)};
     return cmocka_run_group_tests(tests, NULL, NULL);

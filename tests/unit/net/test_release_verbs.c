@@ -304,7 +304,7 @@ static void test_bad_names(void **state)
 
 /* ---- signatures ---- */
 
-static void test_signatures(void **state)
+static void test_S1_S3_S6_S8_S14_signatures(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
@@ -348,7 +348,7 @@ static void test_restart(void **state)
     assert_int_equal(entries_with(rig, "\"kind\":\"release\""), 1);
 }
 
-static void test_another_root(void **state)
+static void test_S9_another_root(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
@@ -359,7 +359,7 @@ static void test_another_root(void **state)
 }
 
 /* W11: what was drafted with a worker's votes is not signed once they are void, and not drafted again. */
-static void test_revoked_meanwhile(void **state)
+static void test_W11_revoked_meanwhile(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
@@ -432,7 +432,7 @@ static int find_partial(const struct rig *rig)
 }
 
 /* D1, D2, D4: rows that were edited while the coordinator ran do not get out as if they had been signed. */
-static void test_edited_rows(void **state)
+static void test_D1_D2_edited_rows(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
@@ -500,7 +500,7 @@ static void make_old(const struct rig *rig, const char *path, int64_t seconds)
 }
 
 /* What exports left that were killed; and nothing that anybody still writes, or that only looks like it. */
-static void test_sweep(void **state)
+static void test_D6_sweep(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *ours_old = mem_format("a.partial-%d-17", (int)getpid());
@@ -555,7 +555,7 @@ static json_t *handoff_params(const struct rig *rig, int seconds)
                      "image", "wait_seconds", seconds);
 }
 
-static void test_handoff_waits(void **state)
+static void test_L8_handoff_waits(void **state)
 {
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
@@ -612,16 +612,16 @@ int main(void)
                                        CASE(test_directory_changes_meanwhile),
                                        CASE(test_two_of_a_name),
                                        CASE(test_bad_names),
-                                       CASE(test_signatures),
+                                       CASE(test_S1_S3_S6_S8_S14_signatures),
                                        CASE(test_restart),
-                                       CASE(test_another_root),
-                                       CASE(test_revoked_meanwhile),
+                                       CASE(test_S9_another_root),
+                                       CASE(test_W11_revoked_meanwhile),
                                        CASE(test_export),
                                        CASE(test_export_after_revocation),
-                                       CASE(test_edited_rows),
+                                       CASE(test_D1_D2_edited_rows),
                                        CASE(test_exported_log),
-                                       CASE(test_sweep),
-                                       CASE(test_handoff_waits),
+                                       CASE(test_D6_sweep),
+                                       CASE(test_L8_handoff_waits),
                                        CASE(test_export_says_who_is_missing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

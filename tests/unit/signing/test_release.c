@@ -170,7 +170,7 @@ static const struct {
     {"zlib-1.0.igos", "rocr-1.0.igos", FARM_E_REFUSED, "zlib"}, /* S7: one file for two packages */
 };
 
-static void test_refused(void **state)
+static void test_S6_S7_S11_S12_one_change_each(void **state)
 {
     (void)state;
     CLEANUP_RELEASE struct release *release = full();
@@ -218,7 +218,7 @@ static void expect_order(const char *list, const char *says)
         fail_msg("%s", diag.text);
 }
 
-static void test_order(void **state)
+static void test_S8_order(void **state)
 {
     (void)state;
     expect_order("packages", "packages must be sorted");
@@ -257,8 +257,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                        cmocka_unit_test(test_without_log),
-                                       cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_order),
+                                       cmocka_unit_test(test_S6_S7_S11_S12_one_change_each),
+                                       cmocka_unit_test(test_S8_order),
                                        cmocka_unit_test(test_sorted_when_written),
                                        cmocka_unit_test(test_cut_and_padded)};
     return cmocka_run_group_tests(tests, NULL, NULL);

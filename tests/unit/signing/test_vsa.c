@@ -207,7 +207,7 @@ static void test_one_bit(void **state)
     }
 }
 
-static void test_other_words(void **state)
+static void test_S7_other_words(void **state)
 {
     struct fixture *f = *state;
     CLEANUP_BUF struct buf file = BUF_INIT;
@@ -233,6 +233,6 @@ int main(void)
                                        cmocka_unit_test_setup_teardown(test_sign_and_check, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_other_files, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_one_bit, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(test_other_words, setup, teardown)};
+                                       cmocka_unit_test_setup_teardown(test_S7_other_words, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
