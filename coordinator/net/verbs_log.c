@@ -108,7 +108,7 @@ void verb_log_show(struct farm *farm, struct ctl_request *request)
     const struct journal *journal = farm->journal;
     struct note_key key = journal_key(farm);
     CLEANUP_BUF struct buf vkey = BUF_INIT;
-    uint64_t from, end;
+    uint64_t from = 0, end = 0;
     int result = parse_range(farm, ctl_text(request, "entries"), &from, &end, &diag);
     if (result < 0) {
         ctl_fail(request, result, &diag);
@@ -240,7 +240,7 @@ static void entry_is_shown(struct farm *farm, void *context, int result)
 void verb_log_prove(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    uint64_t position;
+    uint64_t position = 0;
     int result = find_entry(farm, ctl_text(request, "entry"), &position, &diag);
     if (result < 0) {
         ctl_fail(request, result, &diag);
