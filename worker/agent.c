@@ -182,7 +182,7 @@ static int take_link(struct agent *agent, struct diag *diag)
         else if (event == LINK_DOWN)
             on_down(agent, why.text);
         else
-            log_warning("a message of a wrong shape was dropped");
+            agent_warn(agent, "it has a wrong shape");
     }
     return 0;
 }

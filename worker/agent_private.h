@@ -10,6 +10,7 @@
 #include "alarm.h"
 #include "answers.h"
 #include "link.h"
+#include "lograte.h"
 #include "slot.h"
 #include "tally.h"
 #include "witness.h"
@@ -43,7 +44,7 @@ struct agent_log {
     bool unsaved; /* the witness changed, and the disk does not know */
     bool asked;
     struct witness_ask ask;
-    int64_t asked_ms, due_ms;             /* steady clock */
+    int64_t asked_ms, due_ms;               /* steady clock */
     struct checkpoint late[AGENT_LOG_LATE]; /* kept when a question was asked whose answer never came */
     size_t nlate;
     int64_t late_ms; /* steady clock: when the last of them was given up */
@@ -85,6 +86,7 @@ struct agent {
     bool settling;                  /* root and directory are still being fetched; leases wait */
     char *bulk_endpoint;            /* NULL until the first Welcome */
     bool welcomed;                  /* on this connection */
+    struct lograte noise;           /* lines of our log that the coordinator's nonsense may fill */
     bool paused_by_owner, paused_by_farm, draining, stopping;
     int64_t drained_ms; /* when the last slot became idle while draining; 0: not yet */
     int exit_status;
@@ -124,6 +126,8 @@ void agent_assign(struct agent *agent);
 /* Sends back the leases that wait. */
 void agent_return_waiting(struct agent *agent, const char *text);
 /* One frame from the coordinator. */
+/* A message of the coordinator's that is dropped: told in the log, unless there were too many. */
+void agent_warn(struct agent *agent, const char *why);
 void agent_on_frame(struct agent *agent, struct view frame);
 /* One item of another thread; takes it. */
 void agent_on_item(struct agent *agent, struct outbox_item *item);

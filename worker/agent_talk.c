@@ -232,7 +232,8 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
     struct digest bytes = wire_get_digest(&ack->nonce);
     memcpy(nonce.bytes, bytes.bytes, sizeof nonce.bytes);
     struct answer *answer = answers_find(&agent->answers, &nonce);
-    if (answer == NULL || answer->stage == ANSWER_ACKNOWLEDGED || ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
+    if (answer == NULL || answer->stage == ANSWER_ACKNOWLEDGED ||
+        ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
         return;
     if (ack->code == WIRE__ACK_CODE__ACK_AGAIN) {
         log_info("the coordinator asks for the files of %s again", answer->entry->node);
@@ -299,12 +300,23 @@ static void on_refused(struct agent *agent, const Wire__Refused *refused)
     }
 }
 
+void agent_warn(struct agent *agent, const char *why)
+{
+    uint64_t held;
+    if (!lograte_pass(&agent->noise, moment_steady_ms(), &held))
+        return;
+    if (held > 0)
+        log_warning("%llu more messages of the coordinator were dropped, and not told",
+                    (unsigned long long)held);
+    log_warning("a message of the coordinator is dropped: %s", why);
+}
+
 void agent_on_frame(struct agent *agent, struct view frame)
 {
     struct diag why = DIAG_INIT;
     struct wire_message *message = NULL;
     if (wire_decode(WIRE_TO_WORKER, frame, &message, &why) < 0) {
-        log_warning("a message of the coordinator is dropped: %s", why.text);
+        agent_warn(agent, why.text);
         return;
     }
     switch ((enum wire_to_worker)message->type) {

@@ -153,6 +153,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->hellos = map_new();
     farm->held_back = map_new();
     farm->log_tails = map_new();
+    farm->noise = map_new();
     farm->checked_nonces = map_new();
     farm->checked_workers = map_new();
     farm->gate = link_gate_new();
@@ -210,6 +211,16 @@ static void free_json_map(struct map *documents)
     map_free(documents);
 }
 
+static void free_values(struct map *map)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+    while (map_next(map, &cursor, &key, &value))
+        free(value);
+    map_free(map);
+}
+
 static void outgoing_done(struct outgoing *message)
 {
     free(message->user);
@@ -244,6 +255,7 @@ struct farm *farm_close(struct farm *farm)
     free_json_map(farm->hellos);
     free_json_map(farm->log_tails);
     map_free(farm->held_back);
+    free_values(farm->noise);
     map_free(farm->checked_nonces);
     map_free(farm->checked_workers);
     past_free(farm->past);

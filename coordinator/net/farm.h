@@ -88,7 +88,7 @@ struct farm {
     struct bulk_server *bulk;
     struct pool *pool;
     struct ctl *ctl;
-    struct journal *journal; /* the transparency log */
+    struct journal *journal;     /* the transparency log */
     struct root *root;           /* NULL until one is installed */
     struct directory *directory; /* of the admitted workers */
     struct entry_table *entries; /* sessions.c: the directory by name */
@@ -103,13 +103,14 @@ struct farm {
     size_t noutbox, outbox_capacity;
     struct outgoing *unsent; /* leases that could not be sent; given back to the core in the next turn */
     size_t nunsent, unsent_capacity;
-    struct map *log_tails;          /* log object -> json_t with its last lines, for the status */
-    struct map *checked_nonces;     /* of answers that are being checked */
-    struct map *checked_workers;    /* worker -> how many of its answers are being checked */
+    struct map *noise;           /* worker -> struct lograte: lines of our log that what it sends may fill */
+    struct map *log_tails;       /* log object -> json_t with its last lines, for the status */
+    struct map *checked_nonces;  /* of answers that are being checked */
+    struct map *checked_workers; /* worker -> how many of its answers are being checked */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
     struct disk disk;
-    bool handing_over;              /* one at a time: gate.state is read, and written by what was read */
+    bool handing_over; /* one at a time: gate.state is read, and written by what was read */
     bool stopping;
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */
     int64_t started_ms;    /* wall */
@@ -136,6 +137,9 @@ void farm_block_signals(void);
 int farm_run(struct farm *farm, struct diag *diag) MUST_USE;
 
 /* sessions.c: what workers say. */
+/* A warning that a worker's message causes: written, unless it has caused too many (lograte.h). */
+void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void sessions_receive(struct farm *farm, const struct link_peer *peer, struct view frame);
 /* Tells the core and the gate about a directory entry. */
 int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,
@@ -245,8 +249,8 @@ int trust_directory_text(const struct farm *farm, struct buf *ret, struct diag *
  * trust_chain.c: every root that was ever installed, roots/<version>.json: {"root":"<text>","signatures":["<armored>",...]}.
  * Written before root.json, so the chain is never behind it.
  */
-int trust_chain_add(struct farm *farm, const struct root *root, struct view text, const struct view *signatures,
-                    size_t nsignatures, struct diag *diag) MUST_USE;
+int trust_chain_add(struct farm *farm, const struct root *root, struct view text,
+                    const struct view *signatures, size_t nsignatures, struct diag *diag) MUST_USE;
 /* FARM_E_MISSING for a version that was never installed here. The texts are owned. */
 int trust_chain_get(struct farm *farm, int64_t version, struct buf *ret_text, char ***ret_signatures,
                     size_t *ret_nsignatures, struct diag *diag) MUST_USE;

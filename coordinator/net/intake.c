@@ -373,7 +373,7 @@ static bool is_wanted(struct farm *farm, struct intake *intake, const struct dir
                     ? FARM_E_UNKNOWN
                     : db_find_lease(farm->db, &intake->nonce, visit_lease, intake, &intake->diag);
     if (found <= 0) { /* W6, W7: no such lease, or another worker's */
-        log_warning("answer of %s refused: no such lease of its own", intake->worker);
+        sessions_warn(farm, intake->worker, "answer of %s refused: no such lease of its own", intake->worker);
         acknowledge(farm, intake, WIRE_ACK_REFUSED, "no such lease of yours", 0);
         return false;
     }

@@ -11,8 +11,26 @@
 #include "farmlog.h"
 #include "journal.h"
 #include "json.h"
+#include "lograte.h"
 
 #include <stdlib.h>
+
+void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
+{
+    struct lograte *rate = map_get(farm->noise, view_text(worker));
+    uint64_t held;
+    va_list args;
+    if (rate == NULL)
+        map_set(farm->noise, view_text(worker), rate = mem_zero(1, sizeof *rate));
+    if (!lograte_pass(rate, moment_steady_ms(), &held))
+        return;
+    va_start(args, format);
+    CLEANUP_FREE char *text = mem_vformat(format, args);
+    va_end(args);
+    if (held > 0)
+        log_warning("%llu more lines about what %s sent were not written", (unsigned long long)held, worker);
+    log_warning("%s", text);
+}
 
 static void refuse(struct farm *farm, const char *worker, int error, const char *text)
 {
@@ -101,10 +119,11 @@ static void on_refuse(struct farm *farm, const char *worker, const Wire__LeaseRe
     struct digest nonce = wire_get_digest(&message->nonce);
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = worker, .text = message->text};
     memcpy(event.answer.nonce.bytes, nonce.bytes, CORE_NONCE_SIZE);
-    log_warning("lease refused worker=%s reason=%d text=%s", worker, (int)message->reason, message->text);
+    sessions_warn(farm, worker, "lease refused worker=%s reason=%d text=%s", worker, (int)message->reason,
+                  message->text);
     int result = farm_feed(farm, &event, &diag);
     if (result < 0)
-        log_warning("%s", diag_text(&diag, result));
+        sessions_warn(farm, worker, "%s", diag_text(&diag, result));
 }
 
 static void keep_tail(struct live_lease *live, uint64_t offset, struct view tail)
@@ -223,12 +242,12 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
     struct wire_message *message = NULL;
     int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
     if (result < 0) {
-        log_warning("message of %s dropped: %s", peer->user, diag_text(&diag, result));
+        sessions_warn(farm, peer->user, "message of %s dropped: %s", peer->user, diag_text(&diag, result));
         return;
     }
     const char *silenced = why_silenced(farm, peer->user);
     if (silenced != NULL) {
-        log_warning("message of %s dropped: %s", peer->user, silenced);
+        sessions_warn(farm, peer->user, "message of %s dropped: %s", peer->user, silenced);
         refuse(farm, peer->user, FARM_E_REFUSED, silenced);
         sessions_suspend(farm, peer->user);
         wire_free(message);

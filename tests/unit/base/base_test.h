@@ -19,5 +19,6 @@ int base_json_tests(void);
 int base_file_tests(void);
 int base_moment_tests(void);
 int base_diag_tests(void);
+int base_lograte_tests(void);
 
 #endif

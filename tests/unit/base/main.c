@@ -13,5 +13,6 @@ int main(void)
     failed += base_file_tests();
     failed += base_moment_tests();
     failed += base_diag_tests();
+    failed += base_lograte_tests();
     return failed != 0;
 }
