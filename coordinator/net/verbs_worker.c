@@ -152,6 +152,46 @@ static int revoke_all(struct farm *farm, struct ctl_request *request, const char
     return revocation_void(farm, name, 0, reason, diag);
 }
 
+/* The newest grant of a lease that the worker answered. */
+struct last_grant {
+    struct farm *farm;
+    int64_t at_ms;
+    struct diag *diag;
+};
+
+static int visit_grant(void *context, const struct db_lease *row)
+{
+    struct last_grant *last = context;
+    last->at_ms = row->granted_ms > last->at_ms ? row->granted_ms : last->at_ms;
+    return 0;
+}
+
+static int visit_answered(void *context, const struct db_attestation *row)
+{
+    struct last_grant *last = context;
+    return db_find_lease(last->farm->db, &row->nonce, visit_grant, last, last->diag);
+}
+
+/* Answers to leases that were granted after the entry ended do not count at the gate, so that ending it earlier would take some back. */
+static int check_end(struct farm *farm, const struct directory_entry *entry, struct diag *diag)
+{
+    struct last_grant last = {farm, 0, diag};
+    if (entry->expires_ms > moment_wall_ms())
+        return diag_set(diag, FARM_E_REFUSED,
+                        "the entry expires at %s, which is not yet: sign one with \"farm-sign entry FILE "
+                        "--expires now\"",
+                        moment_format(entry->expires_ms).text);
+    int result = db_each_attestation_by(farm->db, entry->worker, visit_answered, &last, diag);
+    if (result >= 0 && last.at_ms / 1000 * 1000 >= entry->expires_ms) /* as the log has it: whole seconds */
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s answered a lease that it got at %s, after this entry ended (%s), and that would "
+            "count no longer: sign one with \"--expires now\", or revoke it from a position in the "
+            "log",
+            entry->worker, moment_format(last.at_ms).text, moment_format(entry->expires_ms).text);
+    return result < 0 ? result : 0;
+}
+
 /* A newer entry, signed by operator and enrolment, that says from where on, or that it has ended. */
 static int take_entry(struct farm *farm, json_t *document, const char *name, bool compromised,
                       struct diag *diag)
@@ -167,11 +207,8 @@ static int take_entry(struct farm *farm, json_t *document, const char *name, boo
         result = diag_set(diag, FARM_E_REFUSED,
                           "the entry does not say from where on its answers count no longer: sign one with "
                           "\"farm-sign entry FILE --compromised-from POSITION\", or revoke without --entry");
-    else if (result >= 0 && !compromised && entry.expires_ms > moment_wall_ms())
-        result = diag_set(diag, FARM_E_REFUSED,
-                          "the entry expires at %s, which is not yet: sign one with \"farm-sign entry FILE "
-                          "--expires DATE\" and a date of today or before",
-                          moment_format(entry.expires_ms).text);
+    else if (result >= 0 && !compromised)
+        result = check_end(farm, &entry, diag);
     if (result >= 0)
         result = admission_admit(farm, &entry, diag);
     directory_entry_done(&entry);

@@ -124,10 +124,15 @@ expect_status 0 farm-verify "$work/second" --trust "$work/root.json" -v
 
 say "an entry that has ended: everything stands"
 newer_entry dogwood-1 --expires "$(date -u -d '-1 day' +%F)"
+expect_status 1 farmctl worker expire dogwood-1 --entry "$work/newer-dogwood-1.json"
+expect_text "would count no longer" "$work/out"
+newer_entry dogwood-1 --expires now
 expect_status 0 farmctl worker expire dogwood-1 --entry "$work/newer-dogwood-1.json"
 expect_text "count no longer: 0" "$work/out"
 expect_text "every verdict stands" "$work/out"
 wait_for 20 "it is gone" sh -c "farmctl worker list | grep dogwood-1 | grep -q expired"
+farmctl release draft --out "$work/third.json" third "$plan" >/dev/null
+expect "what it said counts in the next release" [ "$(operators_of third two)" = "alder dogwood" ]
 
 say "a restart keeps all of it, and a void answer that is made to count again refuses to start"
 kill -TERM "${pids[coordinator]}"

@@ -276,9 +276,9 @@ static void w9_equivocation_flags_the_operator(void **state)
     rig_close(rig);
 }
 
-static void w17_outvoted_repeatedly_flags_the_operator(void **state)
+/* It dissents on everything, or says of everything that it does not build. */
+static void outvoted_by_all(enum failure_kind failure)
 {
-    (void)state;
     static char names[6][16];
     struct rig *rig = rig_open();
     for (size_t i = 0; i < 3; i++) {
@@ -293,13 +293,20 @@ static void w17_outvoted_repeatedly_flags_the_operator(void **state)
     rig_worker(rig, "d1");
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(rig_count(rig, CORE_OPERATOR_FLAGGED), 0);
-        rig_answer(rig, rig_lease(rig, names[i], "a1"), 'q', FAILURE_NONE);
+        rig_answer(rig, rig_lease(rig, names[i], "a1"), 'q', failure);
         rig_answer_all(rig, names[i], 'x');
         assert_int_equal(rig_state(rig, names[i]), NODE_AGREED);
     }
     assert_int_equal(rig_count(rig, CORE_OPERATOR_FLAGGED), 1);
     assert_non_null(strstr(rig_last(rig, CORE_OPERATOR_FLAGGED)->text, "outvoted on 3 jobs"));
     rig_close(rig);
+}
+
+static void w17_outvoted_repeatedly_flags_the_operator(void **state)
+{
+    (void)state;
+    outvoted_by_all(FAILURE_NONE);
+    outvoted_by_all(FAILURE_BUILD);
 }
 
 /* --from-scratch: the old verdict holds until the new round has one. */
