@@ -23,7 +23,7 @@ problem() {
 documents=(README.md docs/*.md)
 pages=(docs/man/*.scd)
 programs=(farm-coordinator farm-worker farmctl farm-sign farm-verify)
-sign_commands=(keygen pubkey root entry directory release)
+sign_commands=(keygen pubkey root entry directory release waiver)
 
 # ---- what the programs say of themselves ----
 
