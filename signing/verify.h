@@ -43,8 +43,8 @@ struct verify_package {
     struct digest job, payload;
     uint32_t operators, anchors, dissent;
     bool unverified; /* quorum of 1 */
-    char *
-        weakest; /* in its closure: the one with the fewest operators, then the most dissent; perhaps itself */
+    /* In its closure: the one with the fewest operators, then the most dissent; perhaps itself. */
+    char *weakest;
     uint32_t weakest_operators, weakest_dissent;
     bool passed;
 };

@@ -31,7 +31,7 @@ enum {
 };
 
 struct payload_room {
-    struct area in, out;
+    struct area area; /* archive, and behind it what comes out of it */
 };
 
 struct payload_room *payload_room_new(void)
@@ -43,8 +43,7 @@ struct payload_room *payload_room_free(struct payload_room *room)
 {
     if (room == NULL)
         return NULL;
-    area_done(&room->in);
-    area_done(&room->out);
+    area_done(&room->area);
     free(room);
     return NULL;
 }
@@ -145,11 +144,11 @@ static int check_tar(struct check *check, canontar_source *source, void *context
 
 /* --- whole --- */
 
-static int load(struct check *check, struct area *area)
+static int load(struct check *check, char *ret)
 {
     for (uint64_t done = 0; done < check->size;) {
         uint64_t left = check->size - done;
-        ssize_t got = read_some(check, area->data + done, left < WINDOW ? (size_t)left : WINDOW, done);
+        ssize_t got = read_some(check, ret + done, left < WINDOW ? (size_t)left : WINDOW, done);
         if (got < 0)
             return (int)got;
         if (got == 0)
@@ -159,14 +158,14 @@ static int load(struct check *check, struct area *area)
     return 0;
 }
 
-static int unpack(struct check *check, const struct area *in, const struct area *out, size_t *ret_size)
+static int unpack(struct check *check, const char *in, char *out, size_t *ret_size)
 {
     struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
     if (decompressor == NULL)
         abort(); /* exhaustion */
     size_t used = 0;
-    enum libdeflate_result code = libdeflate_gzip_decompress_ex(
-        decompressor, in->data, (size_t)check->size, out->data, (size_t)check->limit, &used, ret_size);
+    enum libdeflate_result code = libdeflate_gzip_decompress_ex(decompressor, in, (size_t)check->size, out,
+                                                                (size_t)check->limit, &used, ret_size);
     libdeflate_free_decompressor(decompressor);
     if (code == LIBDEFLATE_INSUFFICIENT_SPACE)
         return refuse(check, "unpacks to more bytes than its manifest gives");
@@ -193,20 +192,19 @@ static ssize_t from_memory(void *context, void *ret_data, size_t size)
 static int verify_whole(struct check *check, struct payload_room *room)
 {
     size_t tar_size = 0;
-    int result = make_room(&room->in, check->size, check->diag);
+    int result = make_room(&room->area, check->size + check->limit, check->diag);
+    char *in = room->area.data, *out = result >= 0 ? in + check->size : NULL;
     if (result >= 0)
-        result = make_room(&room->out, check->limit, check->diag);
-    if (result >= 0)
-        result = load(check, &room->in);
+        result = load(check, in);
     if (result >= 0)
         result = check_archive(check, 0);
     if (result >= 0)
-        result = check_header(check, room->in.data, (size_t)check->size);
+        result = check_header(check, in, (size_t)check->size);
     if (result >= 0)
-        result = unpack(check, &room->in, &room->out, &tar_size);
+        result = unpack(check, in, out, &tar_size);
     if (result < 0)
         return result;
-    struct memory memory = {check, view_of(room->out.data, tar_size)};
+    struct memory memory = {check, view_of(out, tar_size)};
     return check_tar(check, from_memory, &memory);
 }
 
