@@ -119,7 +119,7 @@ static int draft(struct cli *cli, int argc, char **argv)
 
 /* ---- show and list ---- */
 
-/* "mara, olga"; "-" if there are none. Owned. */
+/* "mara, olga", or "nobody". Owned. */
 static char *names_of(const json_t *list, const char *key)
 {
     struct buf text = BUF_INIT;
@@ -132,7 +132,7 @@ static char *names_of(const json_t *list, const char *key)
                        json_is_string(name) ? json_string_value(name) : "a key of nobody in this role");
     }
     if (text.size == 0)
-        buf_add_text(&text, "-");
+        buf_add_text(&text, "nobody");
     return buf_steal(&text);
 }
 
