@@ -138,25 +138,50 @@ static void describe(struct evidence_job *job, const struct plan_node *node)
     job->rules = node->rules;
 }
 
-int evidence_collect(struct farm *farm, const struct farm_plan *plan, uint64_t size, struct evidence *ret,
-                     struct diag *diag)
+/* "tier/name" -> struct release_package. */
+static struct map *released_packages(const struct release *release)
+{
+    struct map *packages = map_new();
+    for (size_t i = 0; release != NULL && i < release->npackages; i++) {
+        CLEANUP_FREE char *id = mem_format("%s/%s", release->packages[i].tier, release->packages[i].name);
+        map_set(packages, view_text(id), &release->packages[i]);
+    }
+    return packages;
+}
+
+/* Which job the node stands for. */
+static int find_key(struct farm *farm, const struct farm_plan *plan, size_t node,
+                    const struct release_package *released, bool needs_core, struct evidence_job *job,
+                    struct diag *diag)
+{
+    struct core_node_view view = {.state = NODE_WAITING};
+    bool known = core_node(farm->core, &plan->id, node, &view);
+    if (!known && needs_core)
+        return diag_set(diag, FARM_E_STATE, "the plan was not built; \"farmctl build %.12s\" does it",
+                        digest_hex(&plan->id).text);
+    job->state = view.state;
+    job->keyed = released != NULL || view.keyed;
+    job->key = released != NULL ? released->job : view.key;
+    return 0;
+}
+
+int evidence_collect(struct farm *farm, const struct farm_plan *plan, const struct release *release,
+                     uint64_t size, struct evidence *ret, struct diag *diag)
 {
     CLEANUP(evidence_done) struct evidence evidence = {.size = size};
+    struct map *packages = released_packages(release);
+    int result = 0;
     evidence.jobs = mem_zero(plan->plan->nnodes + 1, sizeof *evidence.jobs);
-    for (size_t i = 0; i < plan->plan->nnodes; i++) {
+    for (size_t i = 0; result >= 0 && i < plan->plan->nnodes; i++) {
         struct evidence_job *job = &evidence.jobs[evidence.njobs++];
-        struct core_node_view view;
         describe(job, &plan->plan->nodes[i]);
-        if (!core_node(farm->core, &plan->id, i, &view))
-            return diag_set(diag, FARM_E_STATE, "the plan was not built; \"farmctl build %.12s\" does it",
-                            digest_hex(&plan->id).text);
-        job->state = view.state;
-        job->keyed = view.keyed;
-        job->key = view.key;
-        int result = view.keyed ? collect_job(farm, job, size, diag) : 0;
-        if (result < 0)
-            return result;
+        result = find_key(farm, plan, i, map_get(packages, view_text(job->id)), release == NULL, job, diag);
+        if (result >= 0 && job->keyed)
+            result = collect_job(farm, job, size, diag);
     }
+    map_free(packages);
+    if (result < 0)
+        return result;
     *ret = evidence;
     evidence = (struct evidence)EVIDENCE_INIT;
     return 0;

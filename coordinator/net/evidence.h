@@ -78,8 +78,12 @@ struct evidence {
     }
 void evidence_done(struct evidence *evidence);
 
-int evidence_collect(struct farm *farm, const struct farm_plan *plan, uint64_t size, struct evidence *ret,
-                     struct diag *diag) MUST_USE;
+/*
+ * The jobs are those that the core has for the plan's nodes now; for an existing release (else NULL) those that it names: it stays what it
+ * was when verdicts are reopened later.
+ */
+int evidence_collect(struct farm *farm, const struct farm_plan *plan, const struct release *release,
+                     uint64_t size, struct evidence *ret, struct diag *diag) MUST_USE;
 /* From the tile directory below the state directory. */
 int evidence_read_log(struct evidence *evidence, int state_dirfd, struct diag *diag) MUST_USE;
 /* One entry of the log; evidence_read_log() calls it for each. Entries must come in order. */

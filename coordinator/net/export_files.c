@@ -152,7 +152,7 @@ static int gather_evidence(struct farm *farm, struct export *export, struct farm
     struct checkpoint checkpoint = export->release->log;
     if (!export->release->has_log && !journal_checkpoint(farm, &checkpoint))
         return diag_set(diag, FARM_E_STATE, "the transparency log has no checkpoint yet; try again");
-    return evidence_collect(farm, plan, checkpoint.size, &export->evidence, diag);
+    return evidence_collect(farm, plan, export->release, checkpoint.size, &export->evidence, diag);
 }
 
 int export_gather(struct farm *farm, struct export *export, struct farm_plan *plan, struct diag *diag)
@@ -180,21 +180,20 @@ struct exporting {
     struct export *export;
     const struct export_writer *writer;
     struct directory *directory;
+    struct map *jobs;    /* "tier/name" -> struct evidence_job */
     bool *used;          /* by job: it belongs to the closure of a released package */
     struct map *workers; /* name -> entry: whose answers stand in a receipt */
 };
 
-static int find_job(const struct export *export, const struct release_package *package, size_t *ret,
+static int find_job(const struct exporting *exporting, const struct release_package *package, size_t *ret,
                     struct diag *diag)
 {
-    for (size_t i = 0; i < export->evidence.njobs; i++)
-        if (strcmp(export->evidence.jobs[i].name, package->name) == 0 &&
-            strcmp(export->evidence.jobs[i].tier, package->tier) == 0) {
-            *ret = i;
-            return 0;
-        }
-    return diag_set(diag, FARM_E_CORRUPT, "%s/%s is in the release, but not in its plan", package->tier,
-                    package->name);
+    CLEANUP_FREE char *id = mem_format("%s/%s", package->tier, package->name);
+    const struct evidence_job *job = map_get(exporting->jobs, view_text(id));
+    if (job == NULL)
+        return diag_set(diag, FARM_E_CORRUPT, "%s is in the release, but not in its plan", id);
+    *ret = (size_t)(job - exporting->export->evidence.jobs);
+    return 0;
 }
 
 static bool same_operators(const struct evidence_job *job, const struct release_package *package)
@@ -221,11 +220,31 @@ static int check_package(const struct evidence_job *job, const struct release_pa
         job->id, verdict_state_name(job->verdict), job->support, job->dissent);
 }
 
-static void use_job(struct exporting *exporting, size_t at)
+static int check_packages(const struct exporting *exporting, struct diag *diag)
+{
+    const struct release *release = exporting->export->release;
+    size_t at = 0;
+    int result = 0;
+    for (size_t i = 0; result >= 0 && i < release->npackages; i++) {
+        result = find_job(exporting, &release->packages[i], &at, diag);
+        if (result >= 0)
+            result = check_package(&exporting->export->evidence.jobs[at], &release->packages[i], diag);
+    }
+    return result;
+}
+
+/* S15: it, and each job that it was built with. */
+static int use_job(struct exporting *exporting, size_t at, const struct evidence_job *user, struct diag *diag)
 {
     const struct evidence_job *job = &exporting->export->evidence.jobs[at];
     if (exporting->used[at])
-        return;
+        return 0;
+    if (!job->agreed)
+        return diag_set(
+            diag, FARM_E_STATE,
+            "%s was built with %s, which is not released itself, and nobody agrees on that any more: "
+            "draft a new release",
+            user->id, job->id);
     exporting->used[at] = true;
     for (size_t i = 0; i < job->nanswers; i++) {
         const struct evidence_lease *lease = evidence_find_lease(job, &job->answers[i].nonce);
@@ -234,6 +253,16 @@ static void use_job(struct exporting *exporting, size_t at)
         if (entry != NULL)
             map_set(exporting->workers, view_text(entry->worker), (void *)entry);
     }
+    return 0;
+}
+
+static int use_closure(struct exporting *exporting, size_t at, struct diag *diag)
+{
+    const struct evidence_job *job = &exporting->export->evidence.jobs[at];
+    int result = use_job(exporting, at, job, diag);
+    for (size_t i = 0; result >= 0 && i < job->nclosure; i++)
+        result = use_job(exporting, job->closure[i], job, diag);
+    return result;
 }
 
 static int write_summary(const struct exporting *exporting, const struct evidence_job *job,
@@ -257,26 +286,27 @@ static int write_summary(const struct exporting *exporting, const struct evidenc
                       : exporting->writer->text(exporting->writer->context, path, buf_view(&text), diag);
 }
 
+static int write_receipt(struct exporting *exporting, size_t at, const struct release_package *package,
+                         struct diag *diag)
+{
+    CLEANUP_FREE char *path = release_path(RELEASE_RECEIPTS, package, ".intoto.jsonl");
+    CLEANUP_BUF struct buf receipt = BUF_INIT;
+    int result = evidence_receipt(&exporting->export->evidence, at, &receipt, diag);
+    return result < 0 ? result
+                      : exporting->writer->text(exporting->writer->context, path, buf_view(&receipt), diag);
+}
+
 static int write_package(struct exporting *exporting, const struct release_package *package,
                          struct diag *diag)
 {
     const struct evidence *evidence = &exporting->export->evidence;
-    CLEANUP_FREE char *path = release_path(RELEASE_RECEIPTS, package, ".intoto.jsonl");
-    CLEANUP_BUF struct buf receipt = BUF_INIT;
     size_t at = 0;
-    int result = find_job(exporting->export, package, &at, diag);
+    int result = find_job(exporting, package, &at, diag);
     if (result >= 0)
-        result = check_package(&evidence->jobs[at], package, diag);
+        result = use_closure(exporting, at, diag);
     if (result >= 0)
-        result = evidence_receipt(evidence, at, &receipt, diag);
-    if (result >= 0)
-        result = exporting->writer->text(exporting->writer->context, path, buf_view(&receipt), diag);
-    if (result < 0)
-        return result;
-    use_job(exporting, at);
-    for (size_t i = 0; i < evidence->jobs[at].nclosure; i++)
-        use_job(exporting, evidence->jobs[at].closure[i]);
-    return write_summary(exporting, &evidence->jobs[at], package, diag);
+        result = write_receipt(exporting, at, package, diag);
+    return result < 0 ? result : write_summary(exporting, &evidence->jobs[at], package, diag);
 }
 
 static int write_specs(struct exporting *exporting, struct diag *diag)
@@ -318,7 +348,7 @@ static int write_keys(const struct exporting *exporting, struct diag *diag)
 static int write_all(struct exporting *exporting, struct diag *diag)
 {
     const struct release *release = exporting->export->release;
-    int result = 0;
+    int result = check_packages(exporting, diag);
     for (size_t i = 0; result >= 0 && i < release->npackages; i++)
         result = write_package(exporting, &release->packages[i], diag);
     if (result >= 0)
@@ -350,7 +380,11 @@ int export_write_evidence(struct export *export, const struct export_writer *wri
         return result;
     exporting.used = mem_zero(export->evidence.njobs + 1, sizeof *exporting.used);
     exporting.workers = map_new();
+    exporting.jobs = map_new();
+    for (size_t i = 0; i < export->evidence.njobs; i++)
+        map_set(exporting.jobs, view_text(export->evidence.jobs[i].id), &export->evidence.jobs[i]);
     result = write_all(&exporting, diag);
+    map_free(exporting.jobs);
     map_free(exporting.workers);
     free(exporting.used);
     directory_free(exporting.directory);

@@ -338,7 +338,7 @@ static int gather(struct farm *farm, struct draft *draft, struct diag *diag)
     fill_header(farm, draft, &previous);
     if (draft->release->has_log)
         draft->release->log = checkpoint;
-    return evidence_collect(farm, draft->plan, checkpoint.size, &draft->evidence, diag);
+    return evidence_collect(farm, draft->plan, NULL, checkpoint.size, &draft->evidence, diag);
 }
 
 static int publish(struct farm *farm, struct draft *draft);
