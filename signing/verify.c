@@ -237,6 +237,7 @@ static void job_done(struct verify_job *job)
     free(job->file);
     receipt_done(&job->evidence);
     free(job->logged); /* the leases are the run's */
+    free(job->answers);
     free(job->verdicts);
     docjson_free_strings(job->operators, job->noperators);
 }

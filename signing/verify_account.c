@@ -28,6 +28,22 @@ struct logged_lease *verify_logged_lease(const struct verify_job *job, const str
     return NULL;
 }
 
+const struct logged_lease *verify_logged_answer(const struct verify_job *job, const struct digest *envelope)
+{
+    size_t low = 0, high = job->nanswers;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = digest_compare(&job->answers[middle].sha256, envelope);
+        if (order == 0)
+            return job->answers[middle].lease;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 uint64_t verify_answer_position(const struct logged_lease *lease, const struct digest *envelope)
 {
     for (size_t i = 0; lease != NULL && i < lease->nanswers; i++)
@@ -145,18 +161,10 @@ static void check_hidden_answers(struct verify_run *run, const struct verify_job
                            digest_hex(&lease->answers[i].sha256).text);
 }
 
-static bool is_logged(const struct verify_job *job, const struct digest *envelope)
-{
-    for (size_t i = 0; i < job->nlogged; i++)
-        if (verify_answer_position(job->logged[i], envelope) != UINT64_MAX)
-            return true;
-    return false;
-}
-
 static void check_invented_answers(struct verify_run *run, const struct verify_job *job)
 {
     for (size_t i = 0; i < job->evidence.nenvelopes; i++)
-        if (!is_logged(job, &job->evidence.envelopes[i].digest))
+        if (verify_logged_answer(job, &job->evidence.envelopes[i].digest) == NULL)
             verify_problem(run, job->receipt, "answer-invented",
                            "%s: the log shows no answer with SHA-256 %s before the release", job->spec->name,
                            digest_hex(&job->evidence.envelopes[i].digest).text);

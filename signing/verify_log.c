@@ -4,8 +4,9 @@
  *
  * A first walk recomputes the root at every size that somebody signed, cosigned or remembered, and takes in what is about the
  * release: the leases of its jobs, their verdicts, directories, roots, releases. A second walk, over the same tree again, takes in what
- * is about those leases: their ends and answers. It needs its own walk because an answer that was logged before its lease must be
- * found too: a coordinator that hides a dissent would log it so. Memory is that of the leases of the release's jobs, whatever the log holds.
+ * is about those leases: their ends and answers. It needs its own walk because a coordinator that hides a dissent would log the answer,
+ * which its worker looks for, before its lease, or never log the lease: so every answer must be to a lease that the log shows.
+ * Memory is that of the leases of the release's jobs, and eight bytes for any other lease.
  *
  * Evidence ends at release.log.size. What stands behind it, up to the checkpoint, belongs to the next release; what of it people
  * should know is said in notes.
@@ -14,6 +15,7 @@
 
 #include "file.h"
 #include "logentry.h"
+#include "nonceset.h"
 #include "tiledir.h"
 
 #include <inttypes.h>
@@ -26,8 +28,9 @@ enum { LEASES_MAX = 10 * PLAN_NODES_MAX, ANSWERS_MAX = 1000 /* of one lease; an 
 struct replay {
     struct verify_run *run;
     struct tlog_tree tree;
-    size_t next_point;      /* in run->points, which are sorted by size */
-    uint64_t evidence_ends; /* release.log.size */
+    struct nonceset *granted; /* the nonce of every lease of the log */
+    size_t next_point;        /* in run->points, which are sorted by size */
+    uint64_t evidence_ends;   /* release.log.size */
     bool workers_logged, root_logged;
     /* What is newer than the release: the newest of each. */
     int64_t newest_directory, newest_root, newest_release;
@@ -63,6 +66,62 @@ static void grow(struct replay *replay, struct view entry)
     tlog_append(&replay->tree, &leaf, NULL, NULL);
 }
 
+/* ---- a glance at an entry ---- */
+
+/*
+ * Most of a long log is about leases of other jobs, and need not be taken apart: an entry has one form, so kind, job and nonce stand at
+ * fixed places. What is in another form is no entry, and is found by whoever takes it apart.
+ */
+enum glance_kind { GLANCE_OTHER, GLANCE_LEASE, GLANCE_EVENT };
+struct glance {
+    enum glance_kind kind;
+    struct lease_nonce nonce; /* of a lease, or an event of one */
+    struct digest job;        /* of a lease */
+};
+
+/* Takes words, or 2 * size digits into ret_bytes, off the front of *rest. */
+static bool take_words(struct view *rest, struct view words)
+{
+    if (!view_starts(*rest, words))
+        return false;
+    *rest = view_of(rest->data + words.size, rest->size - words.size);
+    return true;
+}
+
+static bool take_hex(struct view *rest, void *ret_bytes, size_t size)
+{
+    if (rest->size < 2 * size || !hex_decode(view_of(rest->data, 2 * size), ret_bytes, size))
+        return false;
+    *rest = view_of(rest->data + 2 * size, rest->size - 2 * size);
+    return true;
+}
+
+static struct glance glance(struct view text)
+{
+    enum { TIME = sizeof "2026-11-22T16:45:38Z" - 1 };
+    static const char *const events[] = {"envelope", "lease-end", "refusal"};
+    struct glance found = {.kind = GLANCE_OTHER};
+    struct view rest = text;
+    if (!take_words(&rest, VIEW("{\"at\":\"")) || rest.size < TIME)
+        return found;
+    rest = view_of(rest.data + TIME, rest.size - TIME);
+    if (take_words(&rest, VIEW("\",\"job\":\""))) {
+        bool lease = take_hex(&rest, found.job.bytes, DIGEST_SIZE) &&
+                     take_words(&rest, VIEW("\",\"kind\":\"lease\",\"nonce\":\"")) &&
+                     take_hex(&rest, found.nonce.bytes, STATEMENT_NONCE_SIZE);
+        found.kind = lease ? GLANCE_LEASE : GLANCE_OTHER;
+        return found;
+    }
+    bool event = take_words(&rest, VIEW("\",\"kind\":\""));
+    size_t i = 0;
+    while (event && i < ARRAY_SIZE(events) && !take_words(&rest, view_text(events[i])))
+        i++;
+    event = event && i < ARRAY_SIZE(events) && take_words(&rest, VIEW("\",\"nonce\":\"")) &&
+            take_hex(&rest, found.nonce.bytes, STATEMENT_NONCE_SIZE);
+    found.kind = event ? GLANCE_EVENT : GLANCE_OTHER;
+    return found;
+}
+
 /* ---- the first walk: leases, verdicts, documents ---- */
 
 static void entry_problem(struct verify_run *run, uint64_t position, const char *rule, const char *what)
@@ -95,6 +154,9 @@ static void add_lease(struct replay *replay, uint64_t position, const struct log
         entry_problem(run, position, "limit", "more leases for the jobs of one release than there can be");
 }
 
+/* How many rounds can a job have? Somebody asks for each by hand. */
+enum { ROUNDS_MAX = 1000 };
+
 static bool has_round(const struct verify_job *job, uint32_t round)
 {
     for (size_t i = 0; i < job->nverdicts; i++)
@@ -113,6 +175,10 @@ static void add_verdict(struct replay *replay, uint64_t position, const struct l
         (struct logged_state){true, entry->verdict, entry->payload, position};
     if (!before || !verdict_is_settled(entry->verdict) || has_round(job, entry->round))
         return;
+    if (job->nverdicts == ROUNDS_MAX) {
+        entry_problem(replay->run, position, "limit", "more rounds of one job than there can be");
+        return;
+    }
     job->verdicts = mem_grow(job->verdicts, job->nverdicts + 1, sizeof *job->verdicts);
     job->verdicts[job->nverdicts++] = (struct logged_verdict){entry->round, position};
 }
@@ -193,34 +259,6 @@ static void see_first(struct replay *replay, uint64_t position, const struct log
     }
 }
 
-/* Does the text go on like this at 'offset'? */
-static bool has_at(struct view text, size_t offset, struct view words)
-{
-    return text.size >= offset + words.size && memcmp(text.data + offset, words.data, words.size) == 0;
-}
-
-/*
- * Most of a long log is about leases of other jobs, and is hashed here and not taken apart: an entry has one form, so kind and job stand at
- * fixed places. What only looks so is found by the second walk, if it is about a lease of this release.
- */
-static bool is_of_others(struct verify_run *run, struct view text)
-{
-    enum { TIME = sizeof "{\"at\":\"" - 1 + sizeof "2026-11-22T16:45:38Z" - 1 }; /* where the time ends */
-    static const struct view events[] = {VIEW("\",\"kind\":\"envelope\",\"nonce\":\""),
-                                         VIEW("\",\"kind\":\"lease-end\",\"nonce\":\""),
-                                         VIEW("\",\"kind\":\"refusal\",\"nonce\":\"")};
-    const struct view before_job = VIEW("\",\"job\":\"");
-    struct digest job;
-    for (size_t i = 0; i < ARRAY_SIZE(events); i++)
-        if (has_at(text, TIME, events[i]))
-            return true;
-    return has_at(text, TIME, before_job) &&
-           has_at(text, TIME + before_job.size + DIGEST_HEX_SIZE,
-                  VIEW("\",\"kind\":\"lease\",\"nonce\":\"")) &&
-           digest_parse(view_of(text.data + TIME + before_job.size, DIGEST_HEX_SIZE), &job) &&
-           verify_find_job(run, &job) == NULL;
-}
-
 static int visit_first(void *context, uint64_t position, struct view text)
 {
     struct replay *replay = context;
@@ -228,7 +266,11 @@ static int visit_first(void *context, uint64_t position, struct view text)
     struct diag diag = DIAG_INIT;
     check_points(replay);
     grow(replay, text);
-    if (is_of_others(replay->run, text))
+    struct glance seen = glance(text);
+    if (seen.kind == GLANCE_LEASE)
+        nonceset_add(replay->granted, &seen.nonce);
+    if (seen.kind == GLANCE_EVENT ||
+        (seen.kind == GLANCE_LEASE && verify_find_job(replay->run, &seen.job) == NULL))
         return 0;
     int result = logentry_parse(text, &entry, &diag);
     if (result < 0) {
@@ -288,34 +330,35 @@ static void see_second(struct replay *replay, struct logged_lease *lease, uint64
         lease->refusals++;
 }
 
-/* The lease of this release that an entry speaks of, without taking it apart: most are about others. */
-static struct logged_lease *find_lease(const struct verify_run *run, struct view text)
+/* An answer to a lease of nobody: so could one be shown to its worker, and kept out of every receipt. */
+static void check_granted(struct replay *replay, uint64_t position, const struct glance *seen)
 {
-    static const char key[] = "\"nonce\":\"";
-    const size_t length = sizeof key - 1;
-    unsigned char nonce[STATEMENT_NONCE_SIZE];
-    const char *at = memmem(text.data, text.size, key, length);
-    if (at == NULL)
-        return NULL;
-    size_t offset = (size_t)(at - text.data) + length;
-    if (text.size - offset < 2 * sizeof nonce ||
-        !hex_decode(view_of(text.data + offset, 2 * sizeof nonce), nonce, sizeof nonce))
-        return NULL;
-    return map_get(run->leases, view_of(nonce, sizeof nonce));
+    if (seen->kind == GLANCE_EVENT && position < replay->evidence_ends &&
+        !nonceset_has(replay->granted, &seen->nonce))
+        entry_problem(replay->run, position, "log-lease-missing",
+                      "speaks of a lease that the log does not show"); /* K2 */
 }
 
 static int visit_second(void *context, uint64_t position, struct view text)
 {
     struct replay *replay = context;
     struct logentry entry;
-    grow(replay, text);
-    struct logged_lease *lease = find_lease(replay->run, text);
     struct diag diag = DIAG_INIT;
-    int result = lease != NULL ? logentry_parse(text, &entry, &diag) : 0;
-    if (result < 0)
-        entry_problem(replay->run, position, "log-entry", diag_text(&diag, result));
-    if (lease == NULL || result < 0)
+    grow(replay, text);
+    struct glance seen = glance(text);
+    struct logged_lease *lease =
+        seen.kind != GLANCE_OTHER
+            ? map_get(replay->run->leases, view_of(seen.nonce.bytes, STATEMENT_NONCE_SIZE))
+            : NULL;
+    if (lease == NULL) {
+        check_granted(replay, position, &seen);
         return 0;
+    }
+    int result = logentry_parse(text, &entry, &diag);
+    if (result < 0) {
+        entry_problem(replay->run, position, "log-entry", diag_text(&diag, result));
+        return 0;
+    }
     see_second(replay, lease, position, &entry);
     logentry_done(&entry);
     return 0;
@@ -379,11 +422,32 @@ static int by_nonce(const void *left, const void *right)
     return memcmp((*a)->nonce.bytes, (*b)->nonce.bytes, STATEMENT_NONCE_SIZE);
 }
 
-static void sort_leases(struct verify_run *run)
+static int by_digest(const void *left, const void *right)
+{
+    return digest_compare(&((const struct logged_digest *)left)->sha256,
+                          &((const struct logged_digest *)right)->sha256);
+}
+
+static void index_answers(struct verify_job *job)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < job->nlogged; i++)
+        count += job->logged[i]->nanswers;
+    job->answers = mem_zero(count + 1, sizeof *job->answers);
+    for (size_t i = 0; i < job->nlogged; i++)
+        for (size_t k = 0; k < job->logged[i]->nanswers; k++)
+            job->answers[job->nanswers++] =
+                (struct logged_digest){job->logged[i]->answers[k].sha256, job->logged[i]};
+    qsort(job->answers, job->nanswers, sizeof *job->answers, by_digest);
+}
+
+static void index_leases(struct verify_run *run)
 {
     for (size_t i = 0; i < run->njobs; i++)
-        if (run->jobs[i].nlogged > 0)
+        if (run->jobs[i].nlogged > 0) {
             qsort(run->jobs[i].logged, run->jobs[i].nlogged, sizeof(struct logged_lease *), by_nonce);
+            index_answers(&run->jobs[i]);
+        }
 }
 
 static bool replay_both(struct replay *replay, int dirfd)
@@ -392,6 +456,7 @@ static bool replay_both(struct replay *replay, int dirfd)
     if (!walk(replay, dirfd, visit_first))
         return false;
     check_points(replay);
+    nonceset_seal(replay->granted);
     struct digest first = tlog_root(&replay->tree);
     if (!walk(replay, dirfd, visit_second))
         return false;
@@ -415,11 +480,13 @@ void verify_log(struct verify_run *run)
     replay.evidence_ends = run->release->log.size;
     run->leases = map_new();
     qsort(run->points, run->npoints, sizeof *run->points, by_size);
-    if (!replay_both(&replay, dirfd))
+    replay.granted = nonceset_new();
+    run->replayed = replay_both(&replay, dirfd);
+    nonceset_free(replay.granted);
+    if (!run->replayed)
         return;
-    run->replayed = true;
     run->result->log_entries = replay.tree.size;
-    sort_leases(run);
+    index_leases(run);
     check_logged(&replay);
     say_newer(&replay);
 }

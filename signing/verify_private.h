@@ -48,6 +48,11 @@ struct logged_lease {
     size_t nanswers;
     size_t refusals; /* answers that broke a rule on arrival; no evidence */
 };
+/* An answer, by its digest. */
+struct logged_digest {
+    struct digest sha256;
+    const struct logged_lease *lease;
+};
 /* The first verdict of a round that settled it (verdict_is_settled): what comes after it is open. */
 struct logged_verdict {
     uint32_t round;
@@ -74,6 +79,8 @@ struct verify_job {
     /* What the log shows; empty without one. Sorted by nonce. */
     struct logged_lease **logged;
     size_t nlogged, logged_capacity;
+    struct logged_digest *answers; /* of all of them; sorted */
+    size_t nanswers;
     struct logged_verdict *verdicts; /* of each round that has one */
     size_t nverdicts;
     struct logged_state before, after; /* the last one up to the release's checkpoint, and behind it */
@@ -177,6 +184,8 @@ void verify_account(struct verify_run *run, struct verify_job *job);
 void verify_account_notes(struct verify_run *run);
 /* What the log shows of one lease of the job, or NULL. */
 struct logged_lease *verify_logged_lease(const struct verify_job *job, const struct lease_nonce *nonce);
+/* The lease that this answer was logged for, or NULL. */
+const struct logged_lease *verify_logged_answer(const struct verify_job *job, const struct digest *envelope);
 /* The position of this answer to this lease; UINT64_MAX: the log does not show it. */
 uint64_t verify_answer_position(const struct logged_lease *lease, const struct digest *envelope);
 /* Whether the round was settled, and so its answer no secret any more, when an answer came at this position. */

@@ -80,12 +80,24 @@ static void find_workers(struct ballot_box *box)
     }
 }
 
+/* Where the log has this answer; its signer is tried first. */
+static size_t likely_lease(const struct verify_job *job, const struct digest *envelope)
+{
+    const struct logged_lease *logged = verify_logged_answer(job, envelope);
+    for (size_t i = 0; logged != NULL && i < job->evidence.nleases; i++)
+        if (lease_nonce_equal(&job->evidence.leases[i].nonce, &logged->nonce))
+            return i;
+    return 0;
+}
+
 /* The statement and the lease it answers; NULL if nobody of this job's lease holders signed it. */
 static struct statement *open_envelope(struct ballot_box *box, const struct receipt_envelope *envelope,
                                        size_t *ret_lease, struct diag *diag)
 {
     const struct verify_job *job = box->job;
-    for (size_t i = 0; i < job->evidence.nleases; i++) {
+    size_t count = job->evidence.nleases, first = likely_lease(job, &envelope->digest);
+    for (size_t tried = 0; tried < count; tried++) {
+        size_t i = (first + tried) % count;
         struct statement *statement = NULL;
         struct diag trial = DIAG_INIT;
         if (box->workers[i] == NULL)
