@@ -44,6 +44,7 @@ struct draft {
     struct digest digest;
     struct buf text, workers, root; /* release.json; the directory and the root that it names */
     struct digest root_digest, workers_digest;
+    struct root *judge; /* of those bytes */
     int tries;
     int result;
     struct diag diag;
@@ -58,6 +59,7 @@ static void draft_free(struct draft *draft)
     free(draft->name);
     release_free(draft->release);
     evidence_done(&draft->evidence);
+    root_free(draft->judge);
     buf_done(&draft->text);
     buf_done(&draft->workers);
     buf_done(&draft->root);
@@ -140,6 +142,10 @@ static int choose(struct draft *draft, const struct evidence_job *job, struct di
         hold(release, job->name, held);
         return 0;
     }
+    if (job->rules.quorum == 1 && !root_allows_unverified(draft->judge, job->name))
+        return diag_set(diag, FARM_E_REFUSED,
+                        "%s has a quorum of 1, and the trust root does not list it under \"unverified\"",
+                        job->id);
     release->packages = mem_grow(release->packages, release->npackages + 1, sizeof *release->packages);
     evidence_package(job, &release->packages[release->npackages++]);
     return 0;
@@ -174,15 +180,14 @@ static int choose_all(struct draft *draft, struct diag *diag)
 
 static int judge(struct draft *draft, struct diag *diag)
 {
-    CLEANUP_ROOT struct root *root = NULL;
     struct directory *directory = NULL;
-    int result = root_parse(buf_view(&draft->root), "the trust root", &root, diag);
+    int result = root_parse(buf_view(&draft->root), "the trust root", &draft->judge, diag);
     if (result >= 0)
         result = directory_parse(buf_view(&draft->workers), "workers.json", &directory, diag);
     if (result >= 0)
         result = evidence_read_log(&draft->evidence, draft->state_dirfd, diag);
     if (result >= 0)
-        evidence_judge(&draft->evidence, directory, root);
+        evidence_judge(&draft->evidence, directory, draft->judge);
     directory_free(directory);
     return result;
 }
@@ -440,6 +445,21 @@ static int read_params(struct farm *farm, struct draft *draft, struct diag *diag
     return 0;
 }
 
+/* The root may have changed since the plan was built; what it does not allow now, nobody would accept. */
+static int check_allowed(const struct root *root, const struct plan *plan, struct diag *diag)
+{
+    if (!digest_equal(&root->policy, &plan->policy))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "the plan was made under policy %s, the trust root allows %s: plan the tree that has it, "
+            "and build that; what was agreed is judged again",
+            digest_hex(&plan->policy).text, digest_hex(&root->policy).text); /* K6 */
+    if (!root_allows_base(root, &plan->base))
+        return diag_set(diag, FARM_E_REFUSED, "the trust root does not allow base %s",
+                        digest_hex(&plan->base).text); /* K7 */
+    return 0;
+}
+
 /* All that can be said before the log is published. */
 static int begin(struct farm *farm, struct draft *draft, struct diag *diag)
 {
@@ -452,6 +472,8 @@ static int begin(struct farm *farm, struct draft *draft, struct diag *diag)
         result = trust_check_root(farm, diag);
     if (result >= 0 && farm->root->log.present)
         result = journal_check_root(farm, farm->root, diag);
+    if (result >= 0)
+        result = check_allowed(farm->root, draft->plan->plan, diag);
     if (result >= 0)
         result = read_waivers(farm, draft, diag);
     return result < 0 ? result : trust_refresh_directory(farm, diag);

@@ -151,6 +151,8 @@ static int setup(void **state)
     rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
     assert_int_equal(store_put(rig->farm->store, VIEW("base"), &stored, NULL), 0);
     assert_true(digest_equal(&stored, &rig->base));
+    rig->farm->root->policy =
+        plans_get(rig->farm, &rig->plan)->plan->policy; /* the rig's root has another one */
     *state = rig;
     return 0;
 }
@@ -356,6 +358,19 @@ static void test_S9_another_root(void **state)
     expect_refused(submit(rig, "first", text, rig->keys->people[0], SSHSIG_NAMESPACE_RELEASE), "trust root");
     rig->farm->root->digest.bytes[0] ^= 1;
     expect_done(submit(rig, "first", text, rig->keys->people[0], SSHSIG_NAMESPACE_RELEASE));
+}
+
+/* K6, K7: what the root does not allow any more is not drafted. */
+static void test_K6_K7_not_allowed(void **state)
+{
+    struct rig *rig = *state;
+    rig->farm->root->policy.bytes[0] ^= 1;
+    expect_refused(ask(rig, "release.draft", draft_params(rig, "first")), "under policy");
+    rig->farm->root->policy.bytes[0] ^= 1;
+    rig->farm->root->bases[0].bytes[0] ^= 1;
+    expect_refused(ask(rig, "release.draft", draft_params(rig, "first")), "does not allow base");
+    rig->farm->root->bases[0].bytes[0] ^= 1;
+    free(draft(rig, "first"));
 }
 
 /* W11: what was drafted with a worker's votes is not signed once they are void, and not drafted again. */
@@ -621,6 +636,7 @@ int main(void)
                                        CASE(test_S1_S3_S6_S8_S14_signatures),
                                        CASE(test_restart),
                                        CASE(test_S9_another_root),
+                                       CASE(test_K6_K7_not_allowed),
                                        CASE(test_W11_revoked_meanwhile),
                                        CASE(test_export),
                                        CASE(test_export_after_revocation),
