@@ -40,8 +40,8 @@ static char *without(const json_t *job)
 
 static void print_lost(struct cli *cli, const json_t *lost)
 {
-    static const char *const titles[] = {"#",    "JOB",   "WITHOUT", "OPERATORS", "ANCHORS",
-                                         "MORE", "BUILD", "ABOVE",   "RELEASES"};
+    static const char *const titles[] = {"#",      "JOB",  "WITHOUT", "OPERATORS", "ANCHORS",
+                                         "BUILDS", "TIME", "ABOVE",   "RELEASES"};
     struct cli_table table = {.titles = titles, .columns = ARRAY_SIZE(titles), .colour_column = 2};
     size_t index;
     json_t *job;
@@ -58,7 +58,7 @@ static void print_lost(struct cli *cli, const json_t *lost)
         cli_table_add(&table, without(job));
         cli_table_add(&table, of_needed(job, "operators", "quorum"));
         cli_table_add(&table, of_needed(job, "anchors", "anchors_needed"));
-        cli_table_add(&table, cli_cell(job, "missing"));
+        cli_table_add(&table, cli_cell(job, "builds"));
         cli_table_add(&table, build_time(job));
         cli_table_add(&table, cli_cell(job, "dependents"));
         cli_table_add(&table, join_texts(json_object_get(job, "releases")));
@@ -207,18 +207,19 @@ const struct cli_verb cmd_blast = {
         "\n"
         "Changes nothing. Each agreed job is judged again without those answers, by the plan's rules. An "
         "artifact is lost\n"
-        "when its quorum does not hold any more: MORE is how many further operators it needs, ABOVE how many "
-        "jobs have it in\n"
-        "their closure, BUILD what one build took. It is weaker when the quorum holds with fewer operators.\n"
+        "when nothing else agrees on it: BUILDS is how many operators have to build it again, TIME what one "
+        "build took, ABOVE\n"
+        "how many jobs have it in their closure. It is weaker when its quorum holds with fewer operators.\n"
         "\n"
         "The order is the one that costs least. A rebuild that gives the same bytes confirms all that stands "
         "above it, so\n"
         "what others stand on is first; among those that wait for nothing, the one with most jobs above it "
         "for each second\n"
-        "of building. \"If the same bytes come again\": each lost artifact is built by as many operators as "
-        "its quorum\n"
-        "lacks, and nothing else. \"If not\": all that is lost and all that stands on it is built by a full "
-        "quorum.\n"
+        "of building. \"If the same bytes come again\": each lost artifact is built by a new quorum (votes "
+        "that come after\n"
+        "a verdict are open; where the policy counts open ones, by as many operators as are missing), and "
+        "nothing else.\n"
+        "\"If not\": all that is lost and all that stands on it is built by a quorum.\n"
         "\n"
         "Exit status 1 if anything loses its quorum. \"farmctl worker revoke\" is what acts.\n",
     .run = run,

@@ -13,15 +13,83 @@ static const struct verdict_group *group_of(const struct verdict *verdict, const
     return NULL;
 }
 
-static bool is_agreed_on(const struct verdict *verdict, const struct digest *payload)
+static struct verdict judge_round(const struct blast_job *job, uint32_t round, bool with_suspect)
 {
-    return verdict->state == VERDICT_AGREED && digest_equal(&verdict->payload, payload);
+    CLEANUP_FREE struct vote *votes = mem_zero(job->nanswers + 1, sizeof *votes);
+    size_t count = 0;
+    for (size_t i = 0; i < job->nanswers; i++)
+        if (job->answers[i].round == round && (with_suspect || !job->answers[i].suspect))
+            votes[count++] = job->answers[i].vote;
+    return verdict_of(&job->rules, votes, count);
 }
 
-/*
- * How many further operators this payload needs. Where it leads, the verdict says so, listed facts included. Where a rival leads it
- * needs what settles a dispute, and more than any rival has.
- */
+struct round_state {
+    enum verdict_state state;
+    struct digest payload; /* when agreed */
+};
+
+/* What all rounds amount to. */
+struct standing {
+    struct round_state *rounds;
+    uint32_t nrounds;
+    enum verdict_state last; /* of the last round that is not pending */
+    bool agreed;
+    struct digest payload;
+    uint32_t operators, anchors; /* behind the payload that is agreed now, in its best round */
+    uint64_t support;            /* the same of all rounds together */
+};
+
+static uint32_t count_rounds(const struct standing *standing, const struct digest *payload)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < standing->nrounds; i++)
+        count += standing->rounds[i].state == VERDICT_AGREED &&
+                 digest_equal(&standing->rounds[i].payload, payload);
+    return count;
+}
+
+/* The payload that more rounds agreed on than on any other; none if the last word was no agreement. */
+static void find_winner(struct standing *standing)
+{
+    uint32_t best = 0;
+    bool tied = false;
+    for (uint32_t i = 0; i < standing->nrounds; i++) {
+        const struct round_state *round = &standing->rounds[i];
+        uint32_t count = round->state == VERDICT_AGREED ? count_rounds(standing, &round->payload) : 0;
+        if (round->state != VERDICT_PENDING)
+            standing->last = round->state;
+        tied = count > best ? false
+                            : tied || (count == best && count > 0 &&
+                                       !digest_equal(&round->payload, &standing->payload));
+        if (count > best) {
+            best = count;
+            standing->payload = round->payload;
+        }
+    }
+    standing->agreed = best > 0 && !tied && standing->last == VERDICT_AGREED;
+}
+
+static struct standing standing_of(const struct blast_job *job, uint32_t nrounds, bool with_suspect)
+{
+    struct standing standing = {.rounds = mem_zero(nrounds + 1, sizeof *standing.rounds), .nrounds = nrounds};
+    for (uint32_t i = 0; i < nrounds; i++) {
+        struct verdict verdict = judge_round(job, i + 1, with_suspect);
+        const struct verdict_group *group = group_of(&verdict, &job->payload);
+        standing.rounds[i] = (struct round_state){verdict.state, verdict.payload};
+        if (group == NULL)
+            continue;
+        standing.support += group->operators;
+        if (group->operators > standing.operators) {
+            standing.operators = group->operators;
+            standing.anchors = group->anchors;
+        }
+    }
+    find_winner(&standing);
+    return standing;
+}
+
+/* What a round still needs for this payload: where it leads the verdict says so, listed facts included; where a rival leads, what
+ * settles a dispute, and more than any rival has. */
 static uint32_t lacking_of(const struct rules *rules, const struct verdict *verdict,
                            const struct digest *payload)
 {
@@ -41,29 +109,29 @@ static uint32_t lacking_of(const struct rules *rules, const struct verdict *verd
     return need > have ? need - have : 1;
 }
 
-/* The answers, with or without the suspect's. */
-static struct verdict recount(const struct blast_job *job, bool with_suspect)
+static void count_builds(const struct blast_job *job, uint32_t last, struct blast_outcome *outcome)
 {
-    CLEANUP_FREE struct vote *votes = mem_zero(job->nanswers + 1, sizeof *votes);
-    size_t count = 0;
-    for (size_t i = 0; i < job->nanswers; i++)
-        if (with_suspect || !job->answers[i].suspect)
-            votes[count++] = job->answers[i].vote;
-    return verdict_of(&job->rules, votes, count);
+    const struct rules *rules = &job->rules;
+    struct verdict before = judge_round(job, last, true), after = judge_round(job, last, false);
+    const struct verdict_group *own = group_of(&after, &job->payload);
+    uint32_t anchors = own != NULL ? own->anchors : 0;
+    outcome->builds = rules->quorum;
+    outcome->builds_by_anchors = rules->anchors;
+    if (verdict_is_settled(before.state) && !rules->open_votes)
+        return; /* a new round */
+    outcome->builds = lacking_of(rules, &after, &job->payload);
+    outcome->builds_by_anchors = rules->anchors > anchors ? rules->anchors - anchors : 0;
+    if (outcome->builds < outcome->builds_by_anchors)
+        outcome->builds = outcome->builds_by_anchors;
 }
 
-static void judge_lost(const struct blast_job *job, const struct verdict *after,
-                       struct blast_outcome *outcome)
+static uint32_t last_round(const struct blast_job *job)
 {
-    outcome->fate = BLAST_LOST;
-    outcome->turned = after->state == VERDICT_AGREED;
-    if (outcome->turned)
-        outcome->rival = after->payload;
-    outcome->lacking = lacking_of(&job->rules, after, &job->payload);
-    outcome->lacking_anchors =
-        job->rules.anchors > outcome->anchors ? job->rules.anchors - outcome->anchors : 0;
-    if (outcome->lacking < outcome->lacking_anchors)
-        outcome->lacking = outcome->lacking_anchors;
+    uint32_t last = 1;
+    for (size_t i = 0; i < job->nanswers; i++)
+        if (job->answers[i].round > last)
+            last = job->answers[i].round;
+    return last;
 }
 
 static struct blast_outcome judge(const struct blast_job *job)
@@ -73,16 +141,21 @@ static struct blast_outcome judge(const struct blast_job *job)
         outcome.answered = outcome.answered || job->answers[i].suspect;
     if (!outcome.answered)
         return outcome;
-    struct verdict before = recount(job, true), after = recount(job, false);
-    const struct verdict_group *then = group_of(&before, &job->payload),
-                               *now = group_of(&after, &job->payload);
-    outcome.state = after.state;
-    outcome.operators = now != NULL ? now->operators : 0;
-    outcome.anchors = now != NULL ? now->anchors : 0;
-    if (!is_agreed_on(&after, &job->payload))
-        judge_lost(job, &after, &outcome);
-    else if (then != NULL && then->operators > outcome.operators)
+    uint32_t last = last_round(job);
+    struct standing before = standing_of(job, last, true), after = standing_of(job, last, false);
+    outcome.state = after.last;
+    outcome.operators = after.operators;
+    outcome.anchors = after.anchors;
+    if (!after.agreed || !digest_equal(&after.payload, &job->payload)) {
+        outcome.fate = BLAST_LOST;
+        outcome.turned = after.agreed;
+        outcome.rival = after.payload;
+        count_builds(job, last, &outcome);
+    } else if (after.support < before.support) {
         outcome.fate = BLAST_WEAKER;
+    }
+    free(before.rounds);
+    free(after.rounds);
     return outcome;
 }
 
@@ -116,7 +189,7 @@ static void sum_up(const struct blast_job *jobs, size_t njobs, struct blast *bla
         blast->weaker += outcome->fate == BLAST_WEAKER;
         blast->at_risk += outcome->at_risk;
         if (outcome->fate == BLAST_LOST)
-            add_cost(&blast->same, &jobs[i], outcome->lacking);
+            add_cost(&blast->same, &jobs[i], outcome->builds);
         if (outcome->fate == BLAST_LOST || outcome->at_risk)
             add_cost(&blast->other, &jobs[i], jobs[i].rules.quorum);
     }

@@ -12,8 +12,11 @@
  * on comes first (topological order). Among those that wait for nothing, the one that holds up most jobs per second of building is
  * first: it tells most about what is left for the least work.
  *
- * Two sums bound the cost. "same": each lost artifact is built by as many further operators as its quorum lacks, and comes out as
- * before. "other": none does; all that is lost and all that stands on it is built by a full quorum.
+ * Rounds are judged as the core does (coordinator/core/rounds.c): each by itself, and what most of them agreed on stands.
+ *
+ * Two sums bound the cost. "same": each lost artifact comes out as before. Its round had a verdict, so further votes in it would be
+ * open: unless the policy counts those, a quorum builds it in a new round; else as many operators as are missing. "other": none
+ * comes out as before; all that is lost and all that stands on it is built by a quorum.
  */
 #ifndef FARM_BLAST_H
 #define FARM_BLAST_H
@@ -22,6 +25,7 @@
 
 struct blast_answer {
     struct vote vote; /* strings borrowed */
+    uint32_t round;   /* from 1 on */
     bool suspect;
 };
 
@@ -30,9 +34,8 @@ struct blast_job {
     const char *id;
     bool agreed; /* others are not looked at */
     struct rules rules;
-    struct digest payload; /* what is agreed now */
-    const struct blast_answer
-        *answers; /* of its latest round; none at all if the suspect gave none of them */
+    struct digest payload;              /* what is agreed now */
+    const struct blast_answer *answers; /* of all rounds; none at all if the suspect gave none of them */
     size_t nanswers;
     const size_t *closure; /* indexes of jobs, each smaller than its own */
     size_t nclosure;
@@ -45,12 +48,12 @@ struct blast_outcome {
     enum blast_fate fate;
     bool answered;            /* the suspect has an answer in it */
     bool at_risk;             /* not lost itself */
-    enum verdict_state state; /* without the suspect */
+    enum verdict_state state; /* without the suspect, of the last round that is not pending */
     bool turned;              /* another payload would be agreed: this one */
     struct digest rival;
-    uint32_t operators, anchors; /* left behind what is agreed now */
-    uint32_t lacking,
-        lacking_anchors;   /* lost: further operators that its quorum needs, and how many of them anchors */
+    uint32_t operators, anchors; /* left behind what is agreed now, in its best round */
+    uint32_t builds,
+        builds_by_anchors; /* lost: operators that have to build it again, and how many of them anchors */
     size_t dependents;     /* agreed jobs that have it in their closure */
     int64_t dependents_ms; /* to build each of them once, as far as measured */
 };

@@ -26,7 +26,6 @@ struct question {
     json_t *named;                            /* [{"worker", "operator"}] */
     struct map *workers;                      /* name -> non-NULL: whose answers do not count */
     struct map *jobs;                         /* job key -> non-NULL: one of them answered it */
-    struct map *voided;                       /* digests of answers that count no more anyway */
     uint64_t answers;                         /* that would be void */
     struct diag *diag;
 };
@@ -132,13 +131,6 @@ static int find_workers(struct question *question)
 
 /* ---- what they answered ---- */
 
-static int visit_voided(void *context, const struct db_voided *row)
-{
-    struct question *question = context;
-    map_set(question->voided, digest_key(&row->attestation), question);
-    return 0;
-}
-
 static int visit_job_of(void *context, const struct db_lease *row)
 {
     struct question *question = context;
@@ -149,7 +141,7 @@ static int visit_job_of(void *context, const struct db_lease *row)
 static int visit_answer_of(void *context, const struct db_attestation *row)
 {
     struct question *question = context;
-    if (row->position < question->from || map_get(question->voided, digest_key(&row->digest)) != NULL)
+    if (row->position < question->from || past_is_void(question->farm, &row->digest))
         return 0;
     question->answers++;
     int result = db_find_lease(question->farm->db, &row->nonce, visit_job_of, question, question->diag);
@@ -159,7 +151,7 @@ static int visit_answer_of(void *context, const struct db_attestation *row)
 static int find_jobs(struct question *question)
 {
     struct db *db = question->farm->db;
-    int result = db_each_voided(db, visit_voided, question, question->diag);
+    int result = 0;
     size_t cursor = 0;
     struct view name;
     void *value;
@@ -175,7 +167,6 @@ static int find_jobs(struct question *question)
 struct collecting {
     struct question *question;
     const struct rules *rules;
-    uint32_t round;
     struct blast_answer *answers; /* their strings are the directory's */
     size_t count, capacity;
     /* Of the lease of the answer that is being added. */
@@ -195,9 +186,11 @@ static int visit_lease_of(void *context, const struct db_lease *row)
 static bool is_settled(const struct collecting *collecting)
 {
     CLEANUP_FREE struct vote *votes = mem_zero(collecting->count + 1, sizeof *votes);
+    size_t count = 0;
     for (size_t i = 0; i < collecting->count; i++)
-        votes[i] = collecting->answers[i].vote;
-    return verdict_is_settled(verdict_of(collecting->rules, votes, collecting->count).state);
+        if (collecting->answers[i].round == collecting->lease_round)
+            votes[count++] = collecting->answers[i].vote;
+    return verdict_is_settled(verdict_of(collecting->rules, votes, count).state);
 }
 
 /* A further answer of an operator that has voted ("extra") stands in when its vote falls, and its row does not say whether it
@@ -217,8 +210,7 @@ static int visit_answer(void *context, const struct db_attestation *row)
     int kind = failure_kind_parse(view_text(row->failure));
     int result = db_find_lease(farm->db, &row->nonce, visit_lease_of, collecting, question->diag);
     const struct directory_entry *entry = directory_find(farm->directory, collecting->worker);
-    if (result <= 0 || kind < 0 || entry == NULL || collecting->lease_round != collecting->round ||
-        map_get(question->voided, digest_key(&row->digest)) != NULL)
+    if (result <= 0 || kind < 0 || entry == NULL || past_is_void(question->farm, &row->digest))
         return result < 0 ? result : 0;
     collecting->answers = mem_reserve(collecting->answers, &collecting->capacity, collecting->count + 1,
                                       sizeof *collecting->answers);
@@ -231,6 +223,7 @@ static int visit_answer(void *context, const struct db_attestation *row)
                  .cpu_vendor = entry->cpu_vendor,
                  .kernel = entry->kernel,
                  .site = entry->site},
+        .round = collecting->lease_round,
         .suspect = row->position >= question->from &&
                    map_get(question->workers, view_text(collecting->worker)) != NULL};
     return 0;
@@ -238,7 +231,7 @@ static int visit_answer(void *context, const struct db_attestation *row)
 
 static int collect_votes(struct question *question, const struct core_node_view *view, struct blast_job *job)
 {
-    struct collecting collecting = {.question = question, .rules = &job->rules, .round = view->round};
+    struct collecting collecting = {.question = question, .rules = &job->rules};
     int result =
         db_each_attestation_of(question->farm->db, &view->key, visit_answer, &collecting, question->diag);
     job->answers = collecting.answers;
@@ -386,8 +379,8 @@ static json_t *lost_json(const struct plan_jobs *jobs, const struct blast *blast
         add_counts(json, &jobs->jobs[node], outcome);
         json_object_set_new(json, "state", json_string(verdict_state_name(outcome->state)));
         json_object_set_new(json, "rival", outcome->turned ? json_digest(&outcome->rival) : json_null());
-        json_object_set_new(json, "missing", json_integer(outcome->lacking));
-        json_object_set_new(json, "missing_anchors", json_integer(outcome->lacking_anchors));
+        json_object_set_new(json, "builds", json_integer(outcome->builds));
+        json_object_set_new(json, "builds_by_anchors", json_integer(outcome->builds_by_anchors));
         json_object_set_new(json, "dependents", json_integer((json_int_t)outcome->dependents));
         json_object_set_new(json, "build_ms",
                             jobs->jobs[node].build_ms > 0 ? json_integer(jobs->jobs[node].build_ms)
@@ -519,7 +512,6 @@ void verb_blast(struct farm *farm, struct ctl_request *request)
                                 .named = json_array(),
                                 .workers = map_new(),
                                 .jobs = map_new(),
-                                .voided = map_new(),
                                 .diag = &diag};
     json_t *plans = json_array();
     size_t lost = 0;
@@ -535,5 +527,4 @@ void verb_blast(struct farm *farm, struct ctl_request *request)
     json_decref(question.named);
     map_free(question.workers);
     map_free(question.jobs);
-    map_free(question.voided);
 }

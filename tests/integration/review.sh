@@ -29,7 +29,7 @@ release_make first
 say "an operator without whom nothing has a quorum"
 expect_status 1 farmctl blast-radius --operator birch
 expect_text "4 artifacts have no quorum without it" "$work/out"
-expect_text "if the same bytes come again: 4 builds" "$work/out"
+expect_text "if the same bytes come again: 8 builds" "$work/out"
 expect_text "first" "$work/out"
 expect_status 1 farmctl blast-radius --operator birch --json
 cp "$work/out" "$work/birch.json"
@@ -38,11 +38,11 @@ is "$work/birch.json" '.plans[0].answered' 4
 is "$work/birch.json" '.plans[0].lost | length' 4
 is "$work/birch.json" '.plans[0].lost[0].node' extra/bottom
 is "$work/birch.json" '.plans[0].lost[0].dependents' 2
-is "$work/birch.json" '.plans[0].lost[0].missing' 1
-is "$work/birch.json" '.plans[0].lost[0].missing_anchors' 0
+is "$work/birch.json" '.plans[0].lost[0].builds' 2
+is "$work/birch.json" '.plans[0].lost[0].builds_by_anchors' 1
 is "$work/birch.json" '.plans[0].lost[0].state' pending
 is "$work/birch.json" '.plans[0].lost[0].releases[0]' first
-is "$work/birch.json" '.plans[0].same.builds' 4
+is "$work/birch.json" '.plans[0].same.builds' 8
 is "$work/birch.json" '.plans[0].other.builds' 8
 
 say "the same by its worker and by each of its keys"

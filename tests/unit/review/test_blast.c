@@ -19,8 +19,8 @@ static struct digest payload(char letter)
 }
 
 /*
- * Answers as text, one a word: operator, answer, then any of '*' (anchor), '!' (the suspect's), '~' (open). "aX*! bX cY~": anchor a, who
- * is the suspect, and b gave X; c gave Y late. "-" is a failure to build.
+ * Answers as text, one a word: operator, answer, then any of '*' (anchor), '!' (the suspect's), '~' (open), '2' (in round 2).
+ * "aX*! bX cY~": anchor a, who is the suspect, and b gave X; c gave Y late. "-" is a failure to build.
  */
 struct answers {
     struct blast_answer items[16];
@@ -36,6 +36,7 @@ static void parse(const char *text, struct answers *ret)
         struct blast_answer *answer = &ret->items[ret->count];
         ret->names[ret->count][0] = word.data[0];
         answer->vote.operator_name = ret->names[ret->count];
+        answer->round = 1;
         answer->vote.failure = word.data[1] == '-' ? FAILURE_BUILD : FAILURE_NONE;
         if (word.data[1] != '-')
             answer->vote.payload = payload(word.data[1]);
@@ -43,6 +44,7 @@ static void parse(const char *text, struct answers *ret)
             answer->vote.anchor = answer->vote.anchor || word.data[i] == '*';
             answer->suspect = answer->suspect || word.data[i] == '!';
             answer->vote.open = answer->vote.open || word.data[i] == '~';
+            answer->round += word.data[i] == '2';
         }
         ret->count++;
     }
@@ -84,8 +86,13 @@ static void a_quorum_without_spare_is_lost(void **state)
     assert_int_equal(outcome.fate, BLAST_LOST);
     assert_int_equal(outcome.state, VERDICT_PENDING);
     assert_int_equal(outcome.operators, 1);
-    assert_int_equal(outcome.lacking, 1);
-    assert_int_equal(outcome.lacking_anchors, 0);
+    assert_int_equal(outcome.builds, 2); /* further votes in that round would be open */
+    assert_int_equal(outcome.builds_by_anchors, 1);
+    struct rules open = two;
+    open.open_votes = true;
+    outcome = judge("aX* bX!", open);
+    assert_int_equal(outcome.builds, 1);
+    assert_int_equal(outcome.builds_by_anchors, 0);
 }
 
 static void a_quorum_with_spare_gets_weaker(void **state)
@@ -101,34 +108,38 @@ static void a_quorum_with_spare_gets_weaker(void **state)
 static void the_only_anchor_is_missed(void **state)
 {
     (void)state;
-    struct blast_outcome outcome = judge("aX*! bX cX", two);
+    struct rules open = two;
+    open.open_votes = true;
+    struct blast_outcome outcome = judge("aX*! bX cX", open);
     assert_int_equal(outcome.fate, BLAST_LOST);
     assert_int_equal(outcome.operators, 2);
-    assert_int_equal(outcome.lacking, 1);
-    assert_int_equal(outcome.lacking_anchors, 1);
+    assert_int_equal(outcome.builds, 1);
+    assert_int_equal(outcome.builds_by_anchors, 1);
 }
 
 static void a_rival_may_win(void **state)
 {
     (void)state;
     struct digest rival = payload('Y');
-    struct blast_outcome outcome = judge("aX*! bX! cX dY* eY", two);
+    struct rules open = two;
+    open.open_votes = true;
+    struct blast_outcome outcome = judge("aX*! bX! cX dY* eY", open);
     assert_int_equal(outcome.fate, BLAST_LOST);
     assert_true(outcome.turned);
     assert_true(digest_equal(&outcome.rival, &rival));
     assert_int_equal(outcome.operators, 1);
-    assert_int_equal(outcome.lacking, 2); /* one more than the rival has */
+    assert_int_equal(outcome.builds, 2); /* one more than the rival has */
 }
 
 static void a_rival_may_dispute(void **state)
 {
     (void)state;
-    struct rules margin = {.quorum = 2, .anchors = 0, .margin = 1};
+    struct rules margin = {.quorum = 2, .anchors = 0, .margin = 1, .open_votes = true};
     struct blast_outcome outcome = judge("aX bX cX! dY", margin);
     assert_int_equal(outcome.fate, BLAST_LOST);
     assert_false(outcome.turned);
     assert_int_equal(outcome.state, VERDICT_DISPUTED);
-    assert_int_equal(outcome.lacking, 1);
+    assert_int_equal(outcome.builds, 1);
 }
 
 static void losing_a_dissenter_is_no_loss(void **state)
@@ -165,7 +176,26 @@ static void failures_are_no_rivals(void **state)
     (void)state;
     struct blast_outcome outcome = judge("aX* bX! c- d-", two);
     assert_int_equal(outcome.fate, BLAST_LOST);
-    assert_int_equal(outcome.lacking, 1);
+    assert_int_equal(outcome.state, VERDICT_FAILED);
+    assert_int_equal(outcome.builds, 2);
+}
+
+/* --from-scratch: a second round. What most rounds agreed on stands, and an unfinished one takes nothing back. */
+static void rounds_are_judged_each_by_itself(void **state)
+{
+    (void)state;
+    struct blast_outcome outcome = judge("aX* bX! aX*2 cX2", two);
+    assert_int_equal(outcome.fate, BLAST_WEAKER); /* the second round carries it */
+    assert_int_equal(outcome.operators, 2);
+    assert_int_equal(judge("aX* bX! aX*2", two).fate, BLAST_LOST);
+    assert_int_equal(judge("aX* bX aX*2!", two).fate, BLAST_WEAKER);
+    assert_int_equal(judge("aX* bX! aX*2 cY2", two).fate, BLAST_LOST);
+    outcome = judge("aX* bX! aX*2", two);
+    assert_int_equal(outcome.builds, 1); /* the second round is open to blind votes still */
+    assert_int_equal(outcome.builds_by_anchors, 0);
+    outcome = judge("aX*! bX! aY*2 bY2 aY*2", two);
+    assert_int_equal(outcome.fate,
+                     BLAST_LOST); /* two rounds, two answers: it was not agreed on X to begin with */
 }
 
 /* ---- several jobs ---- */
@@ -241,9 +271,9 @@ static void what_stands_on_the_lost_is_at_risk(void **state)
     assert_int_equal(blast.outcomes[0].dependents, 3);
     assert_int_equal(blast.outcomes[0].dependents_ms, 50000);
     expect_order(&blast, "ae");
-    /* The same bytes: one more operator for a and one for e. Others: all four by two. */
-    assert_int_equal(blast.same.builds, 2);
-    assert_int_equal(blast.same.ms, 10000);
+    /* The same bytes: a and e by two operators each. Others: all four. */
+    assert_int_equal(blast.same.builds, 4);
+    assert_int_equal(blast.same.ms, 2 * 10000);
     assert_int_equal(blast.same.unmeasured, 1);
     assert_int_equal(blast.other.builds, 8);
     assert_int_equal(blast.other.ms, 2 * (10000 + 20000 + 30000));
@@ -373,6 +403,7 @@ int main(void)
         cmocka_unit_test(another_worker_of_the_operator_stands_in),
         cmocka_unit_test(an_equivocation_may_dissolve),
         cmocka_unit_test(failures_are_no_rivals),
+        cmocka_unit_test(rounds_are_judged_each_by_itself),
         cmocka_unit_test(what_stands_on_the_lost_is_at_risk),
         cmocka_unit_test(the_order_costs_least),
         cmocka_unit_test(jobs_that_are_not_agreed_are_left_out),
