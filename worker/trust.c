@@ -103,7 +103,8 @@ static bool walk_on(struct trust *trust, const struct trust_answer *answer, stru
 {
     CLEANUP_ROOT struct root *root = NULL;
     struct digest digest = digest_of(answer->root);
-    if (answer->version != trust->walked + 1 || trust->walked >= WALK_MAX) {
+    bool is_first = trust->walked == 0 && answer->version > 0; /* a coordinator may keep the chain from a later one on */
+    if ((answer->version != trust->walked + 1 && !is_first) || trust->walked >= WALK_MAX) {
         diag_set(&ret->why, FARM_E_REFUSED,
                  "the farm has %" PRIu64 " versions of its trust root, and none that it showed has the digest %.12s, "
                  "which the join string pinned: another farm, or one that lost its state",

@@ -66,6 +66,17 @@ static void free_signatures(char **signatures, size_t count)
     free(signatures);
 }
 
+/* Who knows none yet gets the first that is here: a coordinator may have been given a chain that others began. */
+static int get_next(struct farm *farm, int64_t *version, struct buf *ret_text, char ***ret_signatures, size_t *ret_count,
+                    struct diag *diag)
+{
+    bool is_first = *version == 1;
+    int result = trust_chain_get(farm, *version, ret_text, ret_signatures, ret_count, diag);
+    while (is_first && result == FARM_E_MISSING && *version < farm->root->version)
+        result = trust_chain_get(farm, ++*version, ret_text, ret_signatures, ret_count, diag);
+    return result;
+}
+
 /* What the answer points to has to live until it was sent. */
 static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustAnswer *answer, int64_t version)
 {
@@ -74,7 +85,7 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
     char **signatures = NULL;
     size_t count = 0;
     struct diag why = DIAG_INIT;
-    int result = trust_chain_get(farm, version, &root, &signatures, &count, &why);
+    int result = get_next(farm, &version, &root, &signatures, &count, &why);
     if (result >= 0) {
         answer->root_version = (uint64_t)version;
         answer->root = wire_bytes(buf_view(&root));

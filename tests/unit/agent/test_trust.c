@@ -221,6 +221,24 @@ static void the_chain_is_followed_from_the_pin(void **state)
     shown_done(&three);
 }
 
+/* A coordinator that was set up late has no version 1. */
+static void a_chain_may_begin_later(void **state)
+{
+    (void)state;
+    farm->root->version = 4;
+    struct shown four = show_root();
+    farm->root->version = 5;
+    struct shown five = show_root();
+    self.pinned = digest_of(buf_view(&five.text));
+    open_trust();
+    assert_int_equal(answer(5, 4, &four), TRUST_ASK);
+    assert_int_equal(trust_asks(trust), 4);
+    assert_int_equal(answer(5, 5, &five), TRUST_FETCH);
+    assert_int_equal(trust_root(trust)->version, 5);
+    shown_done(&four);
+    shown_done(&five);
+}
+
 static void another_farms_root_is_refused(void **state)
 {
     (void)state;
@@ -570,6 +588,7 @@ int suite_trust(void)
     const struct CMUnitTest tests[] = {
         TEST(the_pinned_root_is_fetched),
         TEST(the_chain_is_followed_from_the_pin),
+        TEST(a_chain_may_begin_later),
         TEST(another_farms_root_is_refused),
         TEST(without_a_pin_nothing_is_asked),
         TEST(the_owners_root_has_to_be_the_pinned_one),
