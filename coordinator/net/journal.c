@@ -97,7 +97,7 @@ int journal_check_root(const struct farm *farm, const struct root *root, struct 
     return diag_set(
         diag, FARM_E_CONFIG,
         "the trust root names the log %s, but this coordinator's is %s: make the root with \"farm-sign "
-        "root set --log %s\", or give the coordinator the key and the log_origin that the root names",
+        "root set FILE log %s\", or give the coordinator the key and the log_origin that the root names",
         log->key.name, ours.name, vkey.data);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "farm_fixture.h"
 #include "file.h"
+#include "token_fixture.h"
 #include "waiver.h"
 
 #include "base64.h"
@@ -251,6 +252,25 @@ static void test_a_key_can_be_given_literally(void **state)
     RUN(place, 0, NULL, "root", "add", "root.json", "anchor", "gamma", "--key", line.data);
     CLEANUP_ROOT struct root *root = read_root(place, "root.json");
     assert_true(root_is_anchor(root, "gamma", &gamma));
+}
+
+static void test_S4_a_token_that_must_ask_for_a_pin(void **state)
+{
+    struct place *place = *state;
+    CLEANUP_BUF struct buf line = BUF_INIT;
+    struct ssh_public_key token = token_fixture_key(place->farm->operators[3], "ssh:");
+    make_root(place);
+    ssh_public_key_write(&token, &line);
+    RUN(place, 0, NULL, "root", "add", "root.json", "release", "--person", "dan", "--key", line.data,
+        "--verify-required", "--threshold", "3");
+    RUN(place, 1, "token, with PIN or finger", "root", "show", "root.json");
+    CLEANUP_ROOT struct root *root = read_root(place, "root.json");
+    const struct role *release = &root->roles[ROLE_RELEASE];
+    assert_int_equal(release->threshold, 3);
+    assert_true(release->keys[3].verify_required);
+    assert_int_equal(release->keys[3].key.type, SSH_KEY_SK_ED25519);
+    RUN(place, 1, "not a point", "root", "add", "root.json", "release", "--person", "eve", "--key",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"); /* W4 */
 }
 
 static void test_policy_and_expiry_are_set(void **state)
@@ -511,6 +531,7 @@ int main(void)
         CASE(test_S9_a_new_version_needs_both_thresholds),
         CASE(test_S2_S10_what_edits_refuse),
         CASE(test_a_key_can_be_given_literally),
+        CASE(test_S4_a_token_that_must_ask_for_a_pin),
         CASE(test_policy_and_expiry_are_set),
         CASE(test_S9_a_new_origin_after_a_loss),
         CASE(test_openssh_signs_and_the_signature_is_taken_in),
