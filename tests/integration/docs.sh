@@ -91,11 +91,14 @@ for program in "${programs[@]}"; do
     while read -r option; do
         grep -qxe "$option" "$work/in-page" || problem "$page does not explain $option"
     done <"$work/in-help"
-    # And the other way round: nothing is promised that is not there.
-    while read -r option; do
-        grep -qF -- "$option" "$work/all-helps" || problem "$page explains $option, which $program --help does not know"
-    done < <(grep -e '^--' "$work/in-page" | grep -vxe --help -e --version)
+    cat "$work/all-helps" >>"$work/every-help"
+    sed "s|^|$page |" "$work/in-page" | grep -e ' --' | grep -ve ' --help$' -e ' --version$' >>"$work/promised"
 done
+
+# And the other way round: nothing is promised that no program has. (A page may name another program's option.)
+while read -r page option; do
+    grep -qF -- "$option" "$work/every-help" || problem "$page explains $option, which no --help knows"
+done <"$work/promised"
 
 # Every key of the configuration stands in its page.
 while read -r key; do
@@ -145,7 +148,7 @@ while read -r name; do
     esac
 done < <(sed -n '/^## Workers/,/^## What is not promised/p' docs/THREATS.md | grep '^|' | awk -F'|' '{ print $(NF-1) }' |
     grep -oE '[`][a-zA-Z0-9_.]+[`]' | tr -d '\140' | sort -u)
-for number in W{1..18} K{1..8} E{1..7} N{1..9} D{1..8} A{1..9} G{1..10} R{1..6} S{1..16} C{1..3} I{1..3}; do
+for number in W{1..18} K{1..8} E{1..7} N{1..9} D{1..8} A{1..9} G{1..10} R{1..6} S{1..16} L{1..8} C{1..3} I{1..3}; do
     grep -q "^| $number |" docs/THREATS.md || problem "THREATS.md does not speak of case $number"
 done
 
