@@ -9,7 +9,9 @@ needs jq jq
 unpack_envelopes
 cp "$(dirname "$0")"/sigstore/{package.json,package-lock.json,check.js} "$scratch/"
 cd "$scratch"
-npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1 || {
+# Where packets vanish, npm would wait for many minutes.
+timeout 150 npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline --loglevel=error \
+    --fetch-retries=1 --fetch-timeout=30000 >npm.log 2>&1 || {
     cat npm.log
     skip "npm cannot bring @sigstore/verify (no network?)"
 }
