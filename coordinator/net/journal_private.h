@@ -123,6 +123,7 @@ struct journal {
 /* Takes it over as the newest. */
 void journal_show(struct journal *journal, struct journal_shown *shown);
 struct journal_shown *journal_newest(const struct journal *journal); /* NULL: none */
+uint64_t journal_shown_size(const struct journal *journal);
 struct journal_shown *journal_shown_new(const struct checkpoint *checkpoint, struct view note,
                                         int64_t shown_ms);
 struct journal_shown *journal_shown_free(struct journal_shown *shown);
