@@ -239,6 +239,7 @@ static void job_done(struct verify_job *job)
     free(job->logged); /* the leases are the run's */
     free(job->answers);
     free(job->verdicts);
+    free(job->dependencies);
     docjson_free_strings(job->operators, job->noperators);
 }
 
@@ -288,7 +289,6 @@ int verify_release(const struct verify_options *options, struct verify_result *r
     pthread_mutex_init(&run.lock, NULL);
     if (options->state != NULL && options->state->time_ms > run.now_ms)
         run.now_ms = options->state->time_ms; /* C2: a clock set back does not make anything fresh */
-    run.clock_ms = run.now_ms;
     result = run_stages(&run, diag);
     add_standing_notes(&run);
     sort_notes(&run);

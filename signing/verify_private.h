@@ -91,6 +91,10 @@ struct verify_job {
     char **operators; /* counted behind it; sorted */
     size_t noperators;
     bool used; /* belongs to the closure of a released package */
+    /* The agreed jobs that its spec's dependencies came from, in their order; NULL: nobody agreed on such bytes. */
+    struct verify_job **dependencies;
+    size_t
+        closure; /* 1 + the index of the released package whose closure was looked at last, if it belongs to it */
 };
 
 /* One listed witness. */
@@ -118,7 +122,6 @@ struct verify_run {
     pthread_mutex_t lock; /* for result->problems and notes */
     size_t notes_dropped;
     int64_t now_ms;        /* the highest time known */
-    int64_t clock_ms;      /* without what witnesses say: what is remembered */
     struct root *root;     /* the newest of the chain */
     int64_t root_versions; /* files root/1 ... root/n of the chain */
     struct directory *directory;

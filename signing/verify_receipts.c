@@ -224,11 +224,11 @@ static void weigh(struct verify_package *package, const struct verify_job *job)
 }
 
 /* S15: every dependency's payload has a verdict of its own, in this receipt. */
-static void check_dependency(struct verify_run *run, const struct verify_job *job,
-                             const struct spec_dependency *dependency, const struct extent *extent,
-                             const char *file, struct verify_package *shown)
+static void check_dependency(struct verify_run *run, const struct verify_job *job, size_t index,
+                             const struct extent *extent, const char *file, struct verify_package *shown)
 {
-    struct verify_job *other = verify_find_payload(run, dependency->name, &dependency->payload);
+    const struct spec_dependency *dependency = &job->spec->dependencies[index];
+    struct verify_job *other = job->dependencies[index];
     if (other == NULL) {
         verify_problem(run, file, "dependency-without-verdict",
                        "%s was built with %s %s, for which there is no agreement here", job->spec->name,
@@ -243,6 +243,26 @@ static void check_dependency(struct verify_run *run, const struct verify_job *jo
                        dependency->name);
 }
 
+/*
+ * A closure is closed: what a dependency was built with is a dependency too, and the same bytes. Else a package that is not
+ * released itself could have been built, by everybody, with something that nobody agreed on. What lacks an agreement is said once,
+ * by check_dependencies.
+ */
+static void check_closed(struct verify_run *run, const struct verify_job *job, size_t closure,
+                         const char *file)
+{
+    for (size_t i = 0; i < job->spec->ndependencies; i++) {
+        const struct verify_job *other = job->dependencies[i];
+        for (size_t k = 0; other != NULL && k < other->spec->ndependencies; k++)
+            if (other->dependencies[k] != NULL && other->dependencies[k]->closure != closure)
+                verify_problem(run, file, "dependency-differs",
+                               "%s was built with %s, which was built with other bytes of %s, or with a "
+                               "dependency that is none of %s",
+                               job->spec->name, other->spec->name, other->spec->dependencies[k].name,
+                               job->spec->name);
+    }
+}
+
 static void check_closure(struct verify_run *run, size_t index, const struct extent *extent, const char *file)
 {
     struct verify_job *job = verify_find_job(run, &run->release->packages[index].job);
@@ -253,8 +273,12 @@ static void check_closure(struct verify_run *run, size_t index, const struct ext
     weigh(shown, job);
     if (!speaks_of(run, extent, job))
         verify_problem(run, file, "receipt-other", "the receipt has no evidence for the package's own job");
-    for (size_t i = 0; i < job->spec->ndependencies; i++)
-        check_dependency(run, job, &job->spec->dependencies[i], extent, file, shown);
+    for (size_t i = 0; i < job->spec->ndependencies; i++) {
+        check_dependency(run, job, i, extent, file, shown);
+        if (job->dependencies[i] != NULL)
+            job->dependencies[i]->closure = index + 1;
+    }
+    check_closed(run, job, index + 1, file);
     if (extent->nsections != 1 + job->spec->ndependencies)
         verify_problem(run, file, "receipt-extent",
                        "the receipt speaks of %zu jobs; the package and its dependencies are %zu",
@@ -277,6 +301,15 @@ static void read_all(struct verify_run *run, char **files, struct extent *extent
     pthread_cond_destroy(&reading.merged);
 }
 
+static void find_dependencies(struct verify_run *run, struct verify_job *job)
+{
+    const struct spec *spec = job->spec;
+    job->dependencies = mem_zero(spec->ndependencies + 1, sizeof(struct verify_job *));
+    for (size_t i = 0; i < spec->ndependencies; i++)
+        job->dependencies[i] =
+            verify_find_payload(run, spec->dependencies[i].name, &spec->dependencies[i].payload);
+}
+
 static void judge_all(struct verify_run *run)
 {
     parallel_each(run->njobs, run->options->threads, judge, run);
@@ -284,12 +317,26 @@ static void judge_all(struct verify_run *run)
     for (size_t i = 0; i < run->njobs; i++)
         if (run->jobs[i].agreed)
             know_payload(run, &run->jobs[i]);
+    for (size_t i = 0; i < run->njobs; i++)
+        find_dependencies(run, &run->jobs[i]);
+}
+
+/* S15: also for jobs that are no released package's own. */
+static void check_dependencies(struct verify_run *run, const struct verify_job *job)
+{
+    for (size_t i = 0; i < job->spec->ndependencies; i++)
+        if (job->dependencies[i] == NULL)
+            verify_problem(run, job->file, "dependency-without-verdict",
+                           "%s was built with %s %s, for which there is no agreement here", job->spec->name,
+                           job->spec->dependencies[i].name,
+                           digest_hex(&job->spec->dependencies[i].payload).text);
 }
 
 static void finish_jobs(struct verify_run *run)
 {
     for (size_t i = 0; i < run->njobs; i++) {
         struct verify_job *job = &run->jobs[i];
+        check_dependencies(run, job);
         run->result->jobs += job->receipt != NULL;
         run->result->envelopes += job->evidence.nenvelopes;
         job->receipt = NULL; /* the names end here */

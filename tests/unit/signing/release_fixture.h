@@ -76,6 +76,7 @@ struct release_fixture {
     size_t receipt_expires;    /* the same, for the envelope; the lease is said to have expired */
     bool appb_receipt_alone;   /* appb's receipt says nothing of liba */
     bool leaves_out_appb;      /* from release.json */
+    size_t held;               /* index + 1 of a package that is held, not released; 0: none */
     size_t log_hides;          /* index + 1 of a vote that the log says nothing of */
     bool without_log, without_summaries, release_without_log;
     struct log_fixture *log;

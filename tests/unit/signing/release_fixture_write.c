@@ -125,17 +125,25 @@ static void write_receipt(const struct release_fixture *f, size_t at, const stru
     fixture_put(f->release_dirfd, path, buf_view(&text), 0644);
 }
 
+static size_t index_of(const struct release_fixture *f, const struct digest *job)
+{
+    size_t i = 0;
+    while (!digest_equal(&f->packages[i].job, job))
+        i++;
+    return i;
+}
+
 static void write_archive(void *context, size_t at)
 {
     struct release_fixture *f = ((struct writing *)context)->fixture;
     struct release_package *package = &((struct writing *)context)->release->packages[at];
+    const struct digest *tar = &f->packages[index_of(f, &package->job)].payload.tar;
     CLEANUP_FREE char *path = release_path(RELEASE_ARTIFACTS, package, ".igos.tar.gz");
     struct diag diag = DIAG_INIT;
     fixture_must(file_make_dirs(f->release_dirfd, RELEASE_ARTIFACTS, 0755, &diag), &diag);
     CLEANUP_CLOSE int fd = openat(f->release_dirfd, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    fixture_must(payload_export_gz(f->store, &f->packages[at].payload.tar, fd, &package->archive_sha256,
-                                   &package->archive_size, &diag),
-                 &diag);
+    fixture_must(
+        payload_export_gz(f->store, tar, fd, &package->archive_sha256, &package->archive_size, &diag), &diag);
 }
 
 static void fill_package(struct release_fixture *f, size_t at, struct release_package *package)
@@ -160,6 +168,16 @@ static void fill_package(struct release_fixture *f, size_t at, struct release_pa
     fixture_put(f->release_dirfd, manifest, buf_view(&f->packages[at].manifest_text), 0644);
     fixture_put(f->release_dirfd, spec, buf_view(&f->packages[at].spec_text), 0644);
     write_receipt(f, at, package);
+}
+
+/* Others may be built with it, so its spec is there. */
+static void hold_package(struct release_fixture *f, size_t at, struct release *release)
+{
+    CLEANUP_FREE char *spec = mem_format("%s/%s.json", RELEASE_SPECS, digest_hex(&f->packages[at].job).text);
+    release->held = mem_zero(1, sizeof *release->held);
+    release->held[release->nheld++] =
+        (struct release_held){mem_string(f->plan->nodes[at].name), mem_string("not wanted")};
+    fixture_put(f->release_dirfd, spec, buf_view(&f->packages[at].spec_text), 0644);
 }
 
 static struct digest write_root(struct release_fixture *f)
@@ -350,9 +368,11 @@ void release_fixture_write(struct release_fixture *f)
     copy_waivers(f, release);
     release->packages = mem_zero(f->npackages, sizeof *release->packages);
     for (size_t i = 0; i < f->npackages; i++)
-        if (f->shape.packages > 0 || i != APPB || !f->leaves_out_appb)
+        if (f->held == i + 1)
+            hold_package(f, i, release);
+        else if (f->shape.packages > 0 || i != APPB || !f->leaves_out_appb)
             fill_package(f, i, &release->packages[release->npackages++]);
-    parallel_each(release->npackages, 0, write_archive, &writing); /* in the plan's order still */
+    parallel_each(release->npackages, 0, write_archive, &writing);
     write_release_json(f, release);
     if (!f->without_summaries)
         write_summaries(f, release);

@@ -124,6 +124,51 @@ static void test_S15_missing_files(void **state)
     expect_refused(f, "dependency-without-verdict", "receipts/appb");
 }
 
+/* The first package that is built with one other, and with which something else is built. */
+static size_t find_link(const struct release_fixture *f)
+{
+    for (size_t i = 0; i < f->npackages; i++)
+        for (size_t k = 0; k < f->npackages && f->plan->nodes[i].nclosure == 1; k++)
+            for (size_t d = 0; d < f->plan->nodes[k].nclosure; d++)
+                if (f->plan->nodes[k].closure[d] == i)
+                    return i;
+    fail();
+    return 0;
+}
+
+/* Everybody attests it, with its dependency in bytes that nobody agreed on. */
+static void build_with(struct release_fixture *f, size_t at, struct digest payload)
+{
+    struct fixture_package *package = &f->packages[at];
+    const struct package *recipe = tree_find(f->tree, view_text(f->plan->nodes[at].name));
+    struct spec_inputs inputs = {.tree = f->tree,
+                                 .package = tree_index(f->tree, recipe),
+                                 .base = f->base,
+                                 .payloads = &payload,
+                                 .npayloads = 1};
+    buf_done(&package->spec_text);
+    spec_free(package->spec);
+    assert_int_equal(spec_write(&inputs, &package->spec_text, &package->job, NULL), 0);
+    assert_int_equal(spec_parse(buf_view(&package->spec_text), &package->spec, NULL), 0);
+}
+
+/* Not only what a package was built with, but also what that was built with, and so on, released or not. */
+static void test_S15_what_a_dependency_was_built_with(void **state)
+{
+    (void)state;
+    static char corpus[4096];
+    struct release_fixture *f = release_fixture_make(
+        &(struct fixture_shape){.packages = 24, .corpus = view_of(corpus, sizeof corpus)});
+    size_t link = find_link(f);
+    f->held = link + 1;
+    release_fixture_write(f);
+    expect_pass(f);
+    build_with(f, link, digest_of(VIEW("a compiler of somebody's own")));
+    release_fixture_write(f);
+    expect_refused(f, "dependency-without-verdict", "inputs/specs/");
+    release_fixture_free(f);
+}
+
 /* S11 */
 static void test_S11_extra_files(void **state)
 {
@@ -259,6 +304,12 @@ static void test_K2_S15_evidence_differs(void **state)
     assert_int_equal(
         file_write(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", buf_view(&text), 0644, NULL), 0);
     expect_refused(f, "evidence-differs", "receipts/");
+    release_fixture_write(f); /* a receipt that speaks of more than its package was built with */
+    CLEANUP_BUF struct buf more = BUF_INIT;
+    assert_int_equal(file_read(f->release_dirfd, "receipts/appb-2.1.intoto.jsonl", 1 << 20, &more, NULL), 0);
+    assert_int_equal(
+        file_write(f->release_dirfd, "receipts/liba-1.0.intoto.jsonl", buf_view(&more), 0644, NULL), 0);
+    expect_refused(f, "receipt-extent", "receipts/liba");
     f->appb_receipt_alone = true; /* S15 */
     release_fixture_write(f);
     expect_refused(f, "dependency-without-receipt", "receipts/appb");
@@ -555,6 +606,15 @@ static void test_K1_K6_tree(void **state)
     expect_refused(f, "tree-spec", "inputs/specs");
 }
 
+/* The plan that the managers signed is not the one that the tree gives: less is asked for. */
+static void test_K1_K6_plan_of_another_policy(void **state)
+{
+    struct release_fixture *f = *state;
+    f->plan->nodes[LIBA].rules.quorum = 1;
+    release_fixture_write(f);
+    expect_refused(f, "tree-plan", "inputs/plan.json");
+}
+
 static int verify_root(struct release_fixture *f, struct verify_result *ret, const char *phase,
                        const struct verify_state *state)
 {
@@ -673,6 +733,7 @@ int main(void)
         CASE(test_good),
         CASE(test_S7_S8_one_bit),
         CASE(test_S15_missing_files),
+        CASE(test_S15_what_a_dependency_was_built_with),
         CASE(test_S11_extra_files),
         CASE(test_S1_S3_signatures),
         CASE(test_S5_C2_expiry),
@@ -697,6 +758,7 @@ int main(void)
         cmocka_unit_test(test_quorum_of_one),
         cmocka_unit_test(test_S12_policy_holds),
         CASE(test_K1_K6_tree),
+        CASE(test_K1_K6_plan_of_another_policy),
         CASE(test_S13_chroot),
         CASE(test_S16_phases),
         CASE(test_state_file),
