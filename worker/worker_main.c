@@ -27,17 +27,23 @@ static const char help[] =
     "Joining takes three steps:\n"
     "\n"
     "  1. farm-worker init --join STRING --operator NAME --state DIR\n"
-    "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you. It prints a request: a file,\n"
+    "     STRING is the line \"igos-farm:1:...\" from whoever runs the farm; NAME is you. It prints a "
+    "request: a file,\n"
     "     and the same as one line \"igos-request:1:...\" that can be pasted anywhere.\n"
-    "  2. farm-sign entry init --request REQUEST --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
+    "  2. farm-sign entry init --request REQUEST --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out "
+    "entry.json\n"
     "     farm-sign entry entry.json --key YOUR-KEY\n"
-    "     on the computer that has your key. Send entry.json and entry.json.sig.d to them; they sign it as well, and\n"
+    "     on the computer that has your key. Send entry.json and entry.json.sig.d to them; they sign it as "
+    "well, and\n"
     "     run: farmctl worker admit entry.json\n"
     "  3. farm-worker run --state DIR\n"
     "\n"
-    "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine. The worker\n"
-    "does not believe the farm: it follows the trust root from the digest in STRING, derives each build itself, and\n"
-    "watches that the farm's public log holds its answers and is never rewritten. If that fails it raises an alarm.\n"
+    "Builds run in a sandbox without network, as a user of their own, and see nothing of this machine. The "
+    "worker\n"
+    "does not believe the farm: it follows the trust root from the digest in STRING, derives each build "
+    "itself, and\n"
+    "watches that the farm's public log holds its answers and is never rewritten. If that fails it raises an "
+    "alarm.\n"
     "\n"
     "Commands\n"
     "  init      make a worker: keys, worker.conf, enrolment request\n"
@@ -60,7 +66,8 @@ static const char help[] =
     "  --join STRING       where the farm is, its key, its trust root\n"
     "  --operator NAME     who you are: 1 to 64 of a-z 0-9 . _ -\n"
     "  --worker NAME       this worker's name; default: operator and host name\n"
-    "  --root FILE         the farm's root.json; only if STRING names none, or to have it before the first connection\n"
+    "  --root FILE         the farm's root.json; only if STRING names none, or to have it before the first "
+    "connection\n"
     "  --site NAME         where this machine is, for farms that want results from different places\n"
     "  --slots N           leases at a time (1)\n"
     "  --cores N           cores that all builds together may use (all)\n"
@@ -69,13 +76,15 @@ static const char help[] =
     "  --cache SIZE        disk space for downloads and unpacked roots (a quarter of what is free)\n"
     "  --allow-tree URL    a package tree to build, and everything below that URL; may be repeated (any "
     "https URL)\n"
-    "  --allow-host HOST   a host that such a URL may name, *.example.org: all below it; may be repeated (any)\n"
+    "  --allow-host HOST   a host that such a URL may name, *.example.org: all below it; may be repeated "
+    "(any)\n"
     "  --verify-upstream   fetch package trees from their URLs, not from the coordinator\n"
     "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root "
     "allows)\n"
     "\n"
     "Option of alarm clear\n"
-    "  --forget            also forget what it saw of log, trust root and directory; the worker must not run\n"
+    "  --forget            also forget what it saw of log, trust root and directory; the worker must not "
+    "run\n"
     "\n"
     "Limits and lists can be changed later in DIR/worker.conf.\n"
     "Exit status: 0 done, 1 refused or failed, 2 could not run.\n";
@@ -261,7 +270,8 @@ static void say_allowed(const struct workshop *shop)
     trust_describe(shop->trust, &text);
     log_info("trust root: %s", text.data);
     if (!trust_is_pinned(shop->trust))
-        log_warning("the bases that the farm names are not checked, nor its log: to change that, make the worker anew "
+        log_warning("the bases that the farm names are not checked, nor its log: to change that, make the "
+                    "worker anew "
                     "with a join string of today");
 }
 
@@ -409,9 +419,10 @@ static int run(int argc, char **argv, struct diag *diag)
         error = take_option(&arguments, code, optarg, diag);
     }
     if (error >= 0 && argc - optind != 1 && argc - optind != 2)
-        error = diag_set(diag, FARM_E_USAGE,
-                         "one command is expected: init, run, status, pause, resume, drain, stop, alarm or cosigned; "
-                         "see farm-worker --help");
+        error = diag_set(
+            diag, FARM_E_USAGE,
+            "one command is expected: init, run, status, pause, resume, drain, stop, alarm or cosigned; "
+            "see farm-worker --help");
     if (error >= 0 && argc - optind == 2)
         arguments.what = argv[optind + 1];
     if (error >= 0)

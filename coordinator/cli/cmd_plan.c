@@ -53,9 +53,9 @@ static int dry_run(struct cli *cli, const char *path, const char *revision, cons
         result = plan_make(tree, &pin, &no_base, selectors, count, &plan, &diag);
     problems_sort(&problems);
     if (result < 0 && problems.count > 0) {
-        CLEANUP_JSON json_t *body = json_pack("{s:s, s:o, s:i}", "error", "the tree cannot be planned",
-                                              "problems", json_problems(&problems), "status",
-                                              FARM_EXIT_VIOLATION);
+        CLEANUP_JSON json_t *body =
+            json_pack("{s:s, s:o, s:i}", "error", "the tree cannot be planned", "problems",
+                      json_problems(&problems), "status", FARM_EXIT_VIOLATION);
         if (cli->json)
             cli_print_json(body);
         else

@@ -30,8 +30,9 @@ static int report_bad(struct cli *cli, int result, const struct problems *proble
 {
     if (problems->count == 0)
         return cli_fail(cli, result, diag);
-    CLEANUP_JSON json_t *body = json_pack("{s:b, s:s, s:o, s:i}", "good", 0, "error", "the tree cannot be planned",
-                                          "problems", json_problems(problems), "status", FARM_EXIT_VIOLATION);
+    CLEANUP_JSON json_t *body =
+        json_pack("{s:b, s:s, s:o, s:i}", "good", 0, "error", "the tree cannot be planned", "problems",
+                  json_problems(problems), "status", FARM_EXIT_VIOLATION);
     if (cli->json)
         cli_print_json(body);
     else

@@ -10,8 +10,7 @@
 static const struct cli_verb *const verbs[] = {
     &cmd_status,   &cmd_watch, &cmd_jobs,  &cmd_why,     &cmd_log,     &cmd_diff, &cmd_tree,
     &cmd_pin,      &cmd_plan,  &cmd_build, &cmd_cancel,  &cmd_source,  &cmd_base, &cmd_worker,
-    &cmd_operator, &cmd_join,  &cmd_root,  &cmd_release, &cmd_handoff, &cmd_gc,
-    &cmd_blast,
+    &cmd_operator, &cmd_join,  &cmd_root,  &cmd_release, &cmd_handoff, &cmd_gc,   &cmd_blast,
 };
 
 static void print_help(void)
@@ -66,8 +65,7 @@ static int run_verb(struct cli *cli, int argc, char **argv)
         return cli_error(cli, FARM_EXIT_CANNOT_RUN, "expected a verb; \"farmctl --help\" lists them");
     const struct cli_verb *verb = find_verb(argv[0]);
     if (verb == NULL) {
-        CLEANUP_FREE char *text =
-            mem_format("unknown verb \"%s\"; \"farmctl --help\" lists them", argv[0]);
+        CLEANUP_FREE char *text = mem_format("unknown verb \"%s\"; \"farmctl --help\" lists them", argv[0]);
         return cli_error(cli, FARM_EXIT_CANNOT_RUN, text);
     }
     for (int i = 1; i < argc; i++)

@@ -16,7 +16,8 @@ static void print_json_error(const struct cli *cli, int status, const char *text
 {
     if (!cli->json)
         return;
-    CLEANUP_JSON json_t *body = json_pack("{s:o, s:i}", "error", json_view(view_text(text)), "status", status);
+    CLEANUP_JSON json_t *body =
+        json_pack("{s:o, s:i}", "error", json_view(view_text(text)), "status", status);
     cli_print_json(body);
 }
 
