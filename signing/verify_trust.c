@@ -214,7 +214,7 @@ static void check_expiries(struct verify_run *run)
         check_expiry(run, RELEASE_WORKERS, run->directory->expires_ms, "worker directory");
 }
 
-/* The log's part is verify_witness's. */
+/* The log's part is verify_witness's; called before it, since what witnesses' clocks say is not remembered. */
 static void remember(struct verify_run *run)
 {
     run->result->state = (struct verify_state){.root_version = run->root->version,
@@ -223,7 +223,7 @@ static void remember(struct verify_run *run)
                                                .directory = run->directory->digest,
                                                .sequence = run->release->sequence,
                                                .release = run->release->digest,
-                                               .time_ms = run->clock_ms};
+                                               .time_ms = run->now_ms};
 }
 
 static int judge_release(struct verify_run *run, struct view text, struct diag *diag)

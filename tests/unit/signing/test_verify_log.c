@@ -269,25 +269,35 @@ static void test_K4_newer_documents_are_named(void **state)
     expect_pass_with_note(f, NULL, "beta-1 was revoked since");
 }
 
-static void test_K4_unlogged_documents(void **state)
+/* The entry with this digest is changed, and all that follows from it. */
+static void expect_unlogged(struct release_fixture *f, const struct digest *logged, const char *file)
 {
-    struct release_fixture *f = *state;
-    release_fixture_write(f); /* then the entry is changed, and all that follows from it */
-    CLEANUP_BUF struct buf text = BUF_INIT;
-    directory_write(f->farm->directory, &text);
-    struct digest logged = digest_of(buf_view(&text)), other = digest_of(VIEW("other"));
-    struct log_fixture *log = f->log;
-    for (size_t i = 0; i < log->nentries; i++) {
-        char *at = strstr(log->entries[i].data, digest_hex(&logged).text);
+    struct digest other = digest_of(VIEW("other"));
+    for (size_t i = 0; i < f->log->nentries; i++) {
+        char *at = strstr(f->log->entries[i].data, digest_hex(logged).text);
         if (at != NULL)
             memcpy(at, digest_hex(&other).text, DIGEST_HEX_SIZE);
     }
-    struct checkpoint changed = log_fixture_checkpoint(log, log->nentries);
-    struct checkpoint before = f->checkpoint;
-    log_fixture_write(log, f->release_dirfd, log->nentries);
-    release_fixture_put_checkpoint(f, "release/log/checkpoint", log->nentries, f->cosigners);
-    release_fixture_replace(f, digest_hex(&before.root).text, digest_hex(&changed.root).text);
-    expect_refused(f, "not-logged", "root/workers.json");
+    struct checkpoint changed = log_fixture_checkpoint(f->log, f->log->nentries);
+    log_fixture_write(f->log, f->release_dirfd, f->log->nentries);
+    release_fixture_put_checkpoint(f, "release/log/checkpoint", f->log->nentries, f->cosigners);
+    release_fixture_replace(f, digest_hex(&f->checkpoint.root).text, digest_hex(&changed.root).text);
+    expect_refused(f, "not-logged", file);
+}
+
+static void test_K4_unlogged_documents(void **state)
+{
+    struct release_fixture *f = *state;
+    CLEANUP_BUF struct buf workers = BUF_INIT;
+    CLEANUP_BUF struct buf root = BUF_INIT;
+    directory_write(f->farm->directory, &workers);
+    struct digest workers_digest = digest_of(buf_view(&workers));
+    release_fixture_write(f);
+    expect_unlogged(f, &workers_digest, "root/workers.json");
+    release_fixture_write(f);
+    root_write(f->farm->root, &root);
+    struct digest root_digest = digest_of(buf_view(&root));
+    expect_unlogged(f, &root_digest, "root/1.root.json");
 }
 
 /* ---- W10, W11: by position ---- */
