@@ -167,7 +167,6 @@ static void count_dependents(const struct blast_job *jobs, size_t njobs, struct 
         for (size_t k = 0; jobs[i].agreed && k < jobs[i].nclosure; k++) {
             struct blast_outcome *below = &blast->outcomes[jobs[i].closure[k]];
             below->dependents++;
-            below->dependents_ms += jobs[i].build_ms;
             if (below->fate == BLAST_LOST && blast->outcomes[i].fate != BLAST_LOST)
                 blast->outcomes[i].at_risk = true;
         }

@@ -55,7 +55,6 @@ struct blast_outcome {
     uint32_t builds,
         builds_by_anchors; /* lost: operators that have to build it again, and how many of them anchors */
     size_t dependents;     /* agreed jobs that have it in their closure */
-    int64_t dependents_ms; /* to build each of them once, as far as measured */
 };
 
 struct blast_cost {

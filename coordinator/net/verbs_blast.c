@@ -258,9 +258,19 @@ static int fill_job(struct question *question, struct plan_jobs *jobs, size_t no
         return 0;
     job->agreed = true;
     job->payload = view.verdict.payload;
-    job->build_ms = db_duration_of(question->farm->db, row->id);
     jobs->keys[node] = view.key;
     return map_get(question->jobs, digest_key(&view.key)) != NULL ? collect_votes(question, &view, job) : 0;
+}
+
+/* A time costs a query, and only those that may have to be built again need one. */
+static void fill_time(struct question *question, struct plan_jobs *jobs, size_t node)
+{
+    struct blast_job *job = &jobs->jobs[node];
+    bool concerned = job->nanswers > 0;
+    for (size_t i = 0; !concerned && i < job->nclosure; i++)
+        concerned = jobs->jobs[job->closure[i]].nanswers > 0;
+    if (job->agreed && concerned)
+        job->build_ms = db_duration_of(question->farm->db, job->id);
 }
 
 static int fill_jobs(struct question *question, const struct farm_plan *plan, struct plan_jobs *ret)
@@ -271,6 +281,8 @@ static int fill_jobs(struct question *question, const struct farm_plan *plan, st
                               mem_zero(count + 1, sizeof *ret->keys)};
     for (size_t i = 0; result >= 0 && i < count; i++)
         result = fill_job(question, ret, i);
+    for (size_t i = 0; result >= 0 && i < count; i++)
+        fill_time(question, ret, i);
     return result;
 }
 

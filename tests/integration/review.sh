@@ -16,6 +16,7 @@ fingerprint_of() { # NAME: of that person's key, as ssh-keygen -l prints it
     echo "SHA256:$(cut -d' ' -f2 "$(key_of "$1").pub" | base64 -d | openssl dgst -sha256 -binary | base64 | tr -d =)"
 }
 
+margin=1
 tree_plain bottom
 tree_plain middle bottom
 tree_plain top middle
@@ -75,7 +76,18 @@ tree_plain newcomer bottom
 sed -i 's/^version: .*/version: "1.1"/; s/^verify_paths:$/configure_flags: [--without-ssl]/; /made$/d' \
     "$work/tree/packages/extra/middle/package.yml"
 sed -i 's/2000/2001/' "$work/tree/packages/extra/middle/build.sh"
+margin=0
+write_policy
 tree_commit
+# The next trust root allows that policy, names another anchor, and one manager is enough from now on.
+farm-sign root add "$work/root.json" anchor cedar --key "$(key_of cedar).pub" --out "$work/root2.json" >/dev/null
+farm-sign root threshold "$work/root2.json" release 1 >/dev/null
+farm-sign root set "$work/root2.json" policy "$work/tree/farm/policy.yml" >/dev/null
+for signer in mara niko; do
+    farm-sign root sign "$work/root2.json" --key "$(key_of "$signer")" --previous "$work/root.json" >/dev/null
+done
+farmctl root install "$work/root2.json" >/dev/null
+wait_for 30 "the workers follow" workers_online 2
 farm_plan
 expect_status 0 farmctl build --wait "$plan"
 farmctl release draft --out "$work/second.json" second "$plan" >/dev/null
@@ -84,6 +96,9 @@ expect_text "Against first (number 1): 1 added, 1 removed" "$work/out"
 expect_text "[verify-path-lost]" "$work/out"
 expect_text "[feature-disabled]" "$work/out"
 expect_text "[package-removed]" "$work/out"
+expect_text "bottom: the margin that settles a dispute was 1 and is 0 [margin-lowered]" "$work/out"
+expect_text "release: 2 persons had to sign, 1 do now [threshold-lowered]" "$work/out"
+expect_text "cedar is an anchor operator now [anchor-gained]" "$work/out"
 expect_text "1.0-1 -> 1.1-1" "$work/out"
 expect_text "WEAKEST LINK" "$work/out"
 expect_text "itself" "$work/out"
