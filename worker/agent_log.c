@@ -227,8 +227,9 @@ static void act(struct agent *agent, struct witness_finding *finding, bool grew,
         return;
     case WITNESS_WAIT:
         if (!finding->more)
-            log_info("the log at %llu entries is not cosigned: it does not prove an answer of this worker yet",
-                     (unsigned long long)agent->log.witness.kept.size);
+            log_info(
+                "the log at %llu entries is not cosigned: it does not prove an answer of this worker yet",
+                (unsigned long long)agent->log.witness.kept.size);
         break;
     case WITNESS_COSIGN:
         if (kept)
@@ -240,6 +241,7 @@ static void act(struct agent *agent, struct witness_finding *finding, bool grew,
     agent_judge(agent, now_ms);
 }
 
+/* An empty one that nobody asked for is a call: somebody waits for cosignatures. It makes us look now, and not more often than that. */
 void agent_log_on_answer(struct agent *agent, const Wire__LogAnswer *message, int64_t now_ms)
 {
     struct agent_log *log = &agent->log;
@@ -248,7 +250,10 @@ void agent_log_on_answer(struct agent *agent, const Wire__LogAnswer *message, in
         return;
     struct witness_answer *answer = decode(message);
     bool older = answers_older_question(agent, answer, now_ms);
-    if (older || !log->asked) {
+    if (!older && !log->asked && answer->note.size == 0) {
+        due_by(agent,
+               log->asked_ms + AGENT_LOG_SOON_MS > now_ms ? log->asked_ms + AGENT_LOG_SOON_MS : now_ms);
+    } else if (older || !log->asked) {
         log_debug("an answer about the log that was not asked for, or came late, is passed over");
     } else {
         uint64_t before = log->witness.kept.size;
@@ -300,7 +305,8 @@ void agent_log_on_root(struct agent *agent)
     agent->log.unsaved = agent->log.unsaved || finding.changed;
     (void)agent_log_save(agent);
     if (agent->log.witness.lost > lost)
-        log_warning("the log was replaced before it proved %llu answers of this worker; ask the farm's operator about "
+        log_warning("the log was replaced before it proved %llu answers of this worker; ask the farm's "
+                    "operator about "
                     "them",
                     (unsigned long long)(agent->log.witness.lost - lost));
     if (finding.move == WITNESS_ALARM)

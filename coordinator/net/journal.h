@@ -53,6 +53,9 @@ struct note_key journal_key(const struct farm *farm);
 /* Whether the root's log is this coordinator's: FARM_E_CONFIG saying what to do if not. */
 int journal_check_root(const struct farm *farm, const struct root *root, struct diag *diag) MUST_USE;
 
+/* Somebody waits for cosignatures: asks the workers of the listed witnesses to look now, and not when they next would. */
+void journal_call_witnesses(struct farm *farm);
+
 /* Messages of workers. */
 void journal_on_ask(struct farm *farm, const char *worker, const Wire__LogAsk *ask);
 void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign *cosign);

@@ -270,3 +270,19 @@ void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign
         took(farm, shown);
     }
 }
+
+/* ---- calling ---- */
+
+static void call_witness(void *context, const struct core_worker_view *view)
+{
+    struct farm *farm = context;
+    Wire__LogAnswer nothing = WIRE__LOG_ANSWER__INIT;
+    if (view->online && root_is_witness(farm->root, view->operator_name))
+        farm_post(farm, view->name, WIRE_LOG_ANSWER, &nothing.base);
+}
+
+void journal_call_witnesses(struct farm *farm)
+{
+    if (farm->root != NULL)
+        core_each_worker(farm->core, call_witness, farm);
+}

@@ -179,6 +179,7 @@ static void wait_for_witnesses(struct farm *farm, struct export *export, struct 
     waiting->export = export;
     waiting->plan = plan;
     waiting->deadline_ms = moment_steady_ms() + seconds * 1000;
+    journal_call_witnesses(farm);
     watch_add(farm, export->request, poll_cosigned, waiting, waiting_free);
 }
 
