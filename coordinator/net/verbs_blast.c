@@ -12,12 +12,9 @@
 #include "base64.h"
 #include "blast.h"
 #include "buf.h"
-#include "release.h"
+#include "released.h"
 
 #include <stdlib.h>
-
-/* Signed releases that are read, the newest first, to say which of them contain a lost artifact. */
-enum { RELEASES_READ_MAX = 50 };
 
 struct question {
     struct farm *farm;
@@ -294,82 +291,14 @@ static void plan_jobs_done(struct plan_jobs *jobs)
     free(jobs->keys);
 }
 
-/* ---- which signed releases contain them ---- */
-
-struct contained {
-    struct map *by_job; /* job key in hex -> json_t array of release names */
-    struct release_seen {
-        char name[IDENTITY_NAME_MAX + 1];
-        struct digest digest;
-    } * seen; /* signed ones, by sequence */
-    size_t count, capacity;
-};
-
-static int visit_release(void *context, const struct db_release *row)
-{
-    struct contained *contained = context;
-    if (strcmp(row->state, "signed") != 0)
-        return 0;
-    contained->seen =
-        mem_reserve(contained->seen, &contained->capacity, contained->count + 1, sizeof *contained->seen);
-    struct release_seen *seen = &contained->seen[contained->count++];
-    snprintf(seen->name, sizeof seen->name, "%s", row->name);
-    seen->digest = row->digest;
-    return 0;
-}
-
-static void note_packages(struct contained *contained, const char *release, const json_t *document)
-{
-    size_t index;
-    json_t *package;
-    json_array_foreach(json_object_get(document, "packages"), index, package)
-    {
-        const char *job = json_string_value(json_object_get(package, "job"));
-        json_t *names = job != NULL ? map_get(contained->by_job, view_text(job)) : NULL;
-        if (job != NULL && names == NULL)
-            map_set(contained->by_job, view_text(job), names = json_array());
-        if (names != NULL)
-            json_array_append_new(names, json_string(release));
-    }
-}
-
-static int find_contained(struct question *question, struct contained *ret)
-{
-    int result = db_each_release(question->farm->db, visit_release, ret, question->diag);
-    size_t first = ret->count > RELEASES_READ_MAX ? ret->count - RELEASES_READ_MAX : 0;
-    for (size_t i = first; result >= 0 && i < ret->count; i++) {
-        CLEANUP_BUF struct buf text = BUF_INIT;
-        CLEANUP_JSON json_t *document = NULL;
-        result =
-            store_get(question->farm->store, &ret->seen[i].digest, RELEASE_SIZE_MAX, &text, question->diag);
-        if (result >= 0)
-            result = json_read(buf_view(&text), RELEASE_FILE, RELEASE_SIZE_MAX, &document, question->diag);
-        if (result >= 0)
-            note_packages(ret, ret->seen[i].name, document);
-    }
-    return result < 0 ? result : 0;
-}
-
-static void contained_done(struct contained *contained)
-{
-    size_t cursor = 0;
-    struct view key;
-    void *value;
-    while (map_next(contained->by_job, &cursor, &key, &value))
-        json_decref(value);
-    map_free(contained->by_job);
-    free(contained->seen);
-}
-
 /* ---- the answer ---- */
 
-static json_t *job_json(const struct plan_jobs *jobs, size_t node, const struct contained *contained)
+static json_t *job_json(const struct plan_jobs *jobs, size_t node, const struct released *released)
 {
-    json_t *names = map_get(contained->by_job, view_text(digest_hex(&jobs->keys[node]).text));
     return json_pack("{s:s, s:s, s:o, s:o, s:o}", "node", jobs->jobs[node].id, "version",
                      jobs->plan->plan->nodes[node].version, "job", json_digest(&jobs->keys[node]), "payload",
                      json_digest(&jobs->jobs[node].payload), "releases",
-                     names != NULL ? json_copy(names) : json_array());
+                     released_with(released, &jobs->keys[node]));
 }
 
 static void add_counts(json_t *json, const struct blast_job *job, const struct blast_outcome *outcome)
@@ -381,13 +310,13 @@ static void add_counts(json_t *json, const struct blast_job *job, const struct b
 }
 
 static json_t *lost_json(const struct plan_jobs *jobs, const struct blast *blast,
-                         const struct contained *contained)
+                         const struct released *released)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < blast->lost; i++) {
         size_t node = blast->order[i];
         const struct blast_outcome *outcome = &blast->outcomes[node];
-        json_t *json = job_json(jobs, node, contained);
+        json_t *json = job_json(jobs, node, released);
         add_counts(json, &jobs->jobs[node], outcome);
         json_object_set_new(json, "state", json_string(verdict_state_name(outcome->state)));
         json_object_set_new(json, "rival", outcome->turned ? json_digest(&outcome->rival) : json_null());
@@ -403,13 +332,13 @@ static json_t *lost_json(const struct plan_jobs *jobs, const struct blast *blast
 }
 
 static json_t *weaker_json(const struct plan_jobs *jobs, const struct blast *blast,
-                           const struct contained *contained)
+                           const struct released *released)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < jobs->plan->plan->nnodes; i++) {
         if (blast->outcomes[i].fate != BLAST_WEAKER)
             continue;
-        json_t *json = job_json(jobs, i, contained);
+        json_t *json = job_json(jobs, i, released);
         add_counts(json, &jobs->jobs[i], &blast->outcomes[i]);
         json_array_append_new(list, json);
     }
@@ -417,13 +346,13 @@ static json_t *weaker_json(const struct plan_jobs *jobs, const struct blast *bla
 }
 
 static json_t *risk_json(const struct plan_jobs *jobs, const struct blast *blast,
-                         const struct contained *contained)
+                         const struct released *released)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < jobs->plan->plan->nnodes; i++) {
         if (!blast->outcomes[i].at_risk)
             continue;
-        json_t *json = job_json(jobs, i, contained), *because = json_array();
+        json_t *json = job_json(jobs, i, released), *because = json_array();
         for (size_t k = 0; k < jobs->jobs[i].nclosure; k++)
             if (blast->outcomes[jobs->jobs[i].closure[k]].fate == BLAST_LOST)
                 json_array_append_new(because, json_string(jobs->jobs[jobs->jobs[i].closure[k]].id));
@@ -439,7 +368,7 @@ static json_t *cost_json(const struct blast_cost *cost)
                      "unmeasured", (json_int_t)cost->unmeasured);
 }
 
-static json_t *plan_answer(const struct plan_jobs *jobs, const struct contained *contained, size_t *ret_lost)
+static json_t *plan_answer(const struct plan_jobs *jobs, const struct released *released, size_t *ret_lost)
 {
     struct blast blast;
     size_t agreed = 0, answered = 0, count = jobs->plan->plan->nnodes;
@@ -451,8 +380,8 @@ static json_t *plan_answer(const struct plan_jobs *jobs, const struct contained 
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "plan", digest_hex(&jobs->plan->id).text, "tree",
         jobs->plan->plan->tree.commit, "agreed", (json_int_t)agreed, "answered", (json_int_t)answered, "lost",
-        lost_json(jobs, &blast, contained), "weaker", weaker_json(jobs, &blast, contained), "at_risk",
-        risk_json(jobs, &blast, contained), "same", cost_json(&blast.same), "other", cost_json(&blast.other));
+        lost_json(jobs, &blast, released), "weaker", weaker_json(jobs, &blast, released), "at_risk",
+        risk_json(jobs, &blast, released), "same", cost_json(&blast.same), "other", cost_json(&blast.other));
     *ret_lost += blast.lost;
     blast_done(&blast);
     return json;
@@ -460,20 +389,20 @@ static json_t *plan_answer(const struct plan_jobs *jobs, const struct contained 
 
 /* ---- the verb ---- */
 
-static int add_plan(struct question *question, const struct farm_plan *plan,
-                    const struct contained *contained, json_t *list, size_t *ret_lost)
+static int add_plan(struct question *question, const struct farm_plan *plan, const struct released *released,
+                    json_t *list, size_t *ret_lost)
 {
     struct plan_jobs jobs;
     int result = fill_jobs(question, plan, &jobs);
     if (result >= 0)
-        json_array_append_new(list, plan_answer(&jobs, contained, ret_lost));
+        json_array_append_new(list, plan_answer(&jobs, released, ret_lost));
     plan_jobs_done(&jobs);
     return result;
 }
 
 /* The plan that was named, the one started last, or all that were started. */
-static int add_plans(struct question *question, const char *named, bool all,
-                     const struct contained *contained, json_t *list, size_t *ret_lost)
+static int add_plans(struct question *question, const char *named, bool all, const struct released *released,
+                     json_t *list, size_t *ret_lost)
 {
     const struct farm_plan *newest = NULL;
     size_t cursor = 0;
@@ -482,7 +411,7 @@ static int add_plans(struct question *question, const char *named, bool all,
     int result = 0;
     if (named != NULL) {
         newest = plans_find(question->farm, named, question->diag);
-        return newest == NULL ? FARM_E_UNKNOWN : add_plan(question, newest, contained, list, ret_lost);
+        return newest == NULL ? FARM_E_UNKNOWN : add_plan(question, newest, released, list, ret_lost);
     }
     while (result >= 0 && map_next(question->farm->plans, &cursor, &key, &value)) {
         const struct farm_plan *plan = value;
@@ -490,26 +419,26 @@ static int add_plans(struct question *question, const char *named, bool all,
             continue;
         newest = plan;
         if (all)
-            result = add_plan(question, plan, contained, list, ret_lost);
+            result = add_plan(question, plan, released, list, ret_lost);
     }
     if (result >= 0 && newest == NULL)
         return diag_set(question->diag, FARM_E_MISSING,
                         "no plan was started yet, so nothing hangs on any key");
-    return result < 0 || all ? result : add_plan(question, newest, contained, list, ret_lost);
+    return result < 0 || all ? result : add_plan(question, newest, released, list, ret_lost);
 }
 
 static int answer(struct question *question, struct ctl_request *request, json_t *plans, size_t *ret_lost)
 {
-    struct contained contained = {.by_job = map_new()};
+    struct released *released = NULL;
     int result = find_workers(question);
     if (result >= 0)
         result = find_jobs(question);
     if (result >= 0)
-        result = find_contained(question, &contained);
+        result = released_read(question->farm, &released, question->diag);
     if (result >= 0)
-        result = add_plans(question, ctl_text(request, "plan"), ctl_flag(request, "all"), &contained, plans,
+        result = add_plans(question, ctl_text(request, "plan"), ctl_flag(request, "all"), released, plans,
                            ret_lost);
-    contained_done(&contained);
+    released_free(released);
     return result;
 }
 
