@@ -204,9 +204,15 @@ static void see_release(struct replay *replay, const struct logentry *entry)
 static void see_revocation(struct replay *replay, uint64_t position, const struct logentry *entry)
 {
     const struct directory_entry *worker = directory_find(replay->run->directory, entry->worker);
-    bool shown =
-        worker == NULL || (worker->compromised_from >= 0 && worker->compromised_from <= entry->version);
-    if (position >= replay->evidence_ends && !shown)
+    int64_t from = entry->version < 0 ? 0 : entry->version;
+    if (worker == NULL || (worker->compromised_from >= 0 && worker->compromised_from <= from))
+        return;
+    if (position <
+        replay->evidence_ends) /* W11: an older entry of it, signed as well, in a newer directory */
+        verify_problem(replay->run, RELEASE_WORKERS, "revocation-hidden",
+                       "log entry %" PRIu64 " revokes %s, and the worker directory of the release does not",
+                       position, entry->worker);
+    else
         verify_note(replay->run,
                     "%s was revoked since this release was made (log entry %" PRIu64
                     "): what its answers are worth is not judged here. Ask for a newer release.",

@@ -309,6 +309,33 @@ static void sign_entry(struct release_fixture *f, size_t i)
 }
 
 /* delta is asked too, so that its vote can be lost without harm, or not. */
+static void log_revocation(struct release_fixture *f, enum fixture_stage stage)
+{
+    struct logentry entry = {.kind = LOG_REVOKE, .at_ms = FIXTURE_NOW, .version = 1, .worker = "beta-1"};
+    if (stage == LOG_EVIDENCE)
+        log_fixture_add(f->log, &entry);
+}
+
+/* Entries have no version: a newer directory can carry an older one of a worker, signed as well. The log knows better. */
+static void test_W11_a_revocation_that_the_directory_hides(void **state)
+{
+    struct release_fixture *f = *state;
+    f->log_hook = log_revocation;
+    release_fixture_write(f);
+    expect_refused(f, "revocation-hidden", "root/workers.json");
+    f->farm->directory->entries[1].compromised_from = 2; /* later than the log says */
+    sign_entry(f, 1);
+    release_fixture_write(f);
+    expect_refused(f, "revocation-hidden", "root/workers.json");
+    f->farm->directory->entries[1].compromised_from = 1;
+    sign_entry(f, 1);
+    release_fixture_write(f);
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    assert_int_equal(release_fixture_verify(f, NULL, CHECK_NOW, &result),
+                     FARM_E_REFUSED); /* no quorum without beta */
+    assert_null(find_problem(&result, "revocation-hidden", "root/"));
+}
+
 static void test_W11_compromised_from(void **state)
 {
     struct release_fixture *f = *state;
@@ -412,6 +439,7 @@ int main(void)
         CASE(test_K6_logged_verdict_is_not_believed),
         CASE(test_K4_newer_documents_are_named),
         CASE(test_K4_unlogged_documents),
+        CASE(test_W11_a_revocation_that_the_directory_hides),
         CASE(test_W11_compromised_from),
         CASE(test_W11_expired_entry),
         CASE(test_W10_open_votes_by_position),
