@@ -97,7 +97,8 @@ int agent_errand_start(const struct agent *agent, const struct digest *directory
     int error = root_parse(buf_view(&root), "trust root", &errand->root, diag);
     if (error >= 0) {
         int failed = pthread_create(&errand->thread, NULL, run, errand);
-        error = failed != 0 ? diag_set(diag, -failed, "cannot start a thread: %s", farm_error_text(-failed)) : 0;
+        error =
+            failed != 0 ? diag_set(diag, -failed, "cannot start a thread: %s", farm_error_text(-failed)) : 0;
     }
     if (error < 0) {
         errand_free(errand);

@@ -20,7 +20,8 @@ int agent_guard_load(struct agent *agent, struct diag *diag)
     if (!alarm_is_set(&agent->alarm))
         witness_forgive(&agent->log.witness);
     else
-        log_error("ALARM since %s: %s. No leases, no cosignatures, until its owner looks at it: farm-worker alarm show",
+        log_error("ALARM since %s: %s. No leases, no cosignatures, until its owner looks at it: farm-worker "
+                  "alarm show",
                   moment_format(agent->alarm.at_ms).text, alarm_headline(agent->alarm.kind));
     agent_log_on_root(agent);
     agent_judge(agent, moment_steady_ms());

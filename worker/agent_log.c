@@ -241,28 +241,42 @@ static void act(struct agent *agent, struct witness_finding *finding, bool grew,
     agent_judge(agent, now_ms);
 }
 
-/* An empty one that nobody asked for is a call: somebody waits for cosignatures. It makes us look now, and not more often than that. */
-void agent_log_on_answer(struct agent *agent, const Wire__LogAnswer *message, int64_t now_ms)
+/*
+ * An empty answer is a call: somebody waits for cosignatures. It makes us look now, and not more often than that. If a question is under
+ * way its answer is still to come, and a coordinator that has nothing else to say is found out by its silence; only before anything
+ * was ever shown is "nothing" an answer.
+ */
+static bool is_call(const struct agent *agent, const Wire__LogAnswer *message)
+{
+    return message->checkpoint.len == 0 && (!agent->log.asked || agent->log.witness.kept.size > 0);
+}
+
+static void judge(struct agent *agent, const struct witness_answer *answer, int64_t now_ms)
 {
     struct agent_log *log = &agent->log;
     struct witness_finding finding = WITNESS_FINDING_INIT;
+    uint64_t before = log->witness.kept.size;
+    log->asked = false;
+    witness_on_answer(&log->witness, log_of(agent), &log->ask, answer, &finding);
+    log->unsaved = log->unsaved || finding.changed;
+    act(agent, &finding, log->witness.kept.size > before, now_ms);
+    witness_finding_done(&finding);
+}
+
+void agent_log_on_answer(struct agent *agent, const Wire__LogAnswer *message, int64_t now_ms)
+{
+    int64_t soon_ms = agent->log.asked_ms + AGENT_LOG_SOON_MS;
     if (!is_watching(agent))
         return;
-    struct witness_answer *answer = decode(message);
-    bool older = answers_older_question(agent, answer, now_ms);
-    if (!older && !log->asked && answer->note.size == 0) {
-        due_by(agent,
-               log->asked_ms + AGENT_LOG_SOON_MS > now_ms ? log->asked_ms + AGENT_LOG_SOON_MS : now_ms);
-    } else if (older || !log->asked) {
-        log_debug("an answer about the log that was not asked for, or came late, is passed over");
-    } else {
-        uint64_t before = log->witness.kept.size;
-        log->asked = false;
-        witness_on_answer(&log->witness, log_of(agent), &log->ask, answer, &finding);
-        log->unsaved = log->unsaved || finding.changed;
-        act(agent, &finding, log->witness.kept.size > before, now_ms);
+    if (is_call(agent, message)) {
+        due_by(agent, soon_ms > now_ms ? soon_ms : now_ms);
+        return;
     }
-    witness_finding_done(&finding);
+    struct witness_answer *answer = decode(message);
+    if (answers_older_question(agent, answer, now_ms) || !agent->log.asked)
+        log_debug("an answer about the log that was not asked for, or came late, is passed over");
+    else
+        judge(agent, answer, now_ms);
     free(answer);
 }
 
@@ -305,10 +319,9 @@ void agent_log_on_root(struct agent *agent)
     agent->log.unsaved = agent->log.unsaved || finding.changed;
     (void)agent_log_save(agent);
     if (agent->log.witness.lost > lost)
-        log_warning("the log was replaced before it proved %llu answers of this worker; ask the farm's "
-                    "operator about "
-                    "them",
-                    (unsigned long long)(agent->log.witness.lost - lost));
+        log_warning(
+            "the log was replaced before it proved %llu answers of this worker; ask the farm's operator",
+            (unsigned long long)(agent->log.witness.lost - lost));
     if (finding.move == WITNESS_ALARM)
         agent_raise(agent, &finding.alarm);
     if (finding.changed) { /* what is still to come is about another log */

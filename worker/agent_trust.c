@@ -93,7 +93,8 @@ static void save(struct agent *agent, int64_t now_ms)
     int error = trust_save(agent->shop->trust, agent->shop->state_dirfd, &why);
     agent->trust.unsaved = error < 0;
     if (error < 0) {
-        CLEANUP_FREE char *text = mem_format("what was seen of it cannot be kept: %s", diag_text(&why, error));
+        CLEANUP_FREE char *text =
+            mem_format("what was seen of it cannot be kept: %s", diag_text(&why, error));
         set_refusal(agent, text, now_ms);
     }
 }

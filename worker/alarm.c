@@ -21,26 +21,33 @@ static const struct {
     const char *name, *headline, *meaning;
 } kinds[ALARM_KINDS] = {
     [ALARM_FORK] = {"fork", "the log shows another history than before",
-                    "The log's key signed two histories that cannot both be true. Whoever runs the farm, or whoever has its "
+                    "The log's key signed two histories that cannot both be true. Whoever runs the farm, or "
+                    "whoever has its "
                     "key, shows different things to different people, or has rewritten what happened."},
     [ALARM_SHRUNK] = {"shrunk", "the log has lost entries",
-                      "The log's key signed a history that ends before what it signed earlier. The coordinator lost part of "
+                      "The log's key signed a history that ends before what it signed earlier. The "
+                      "coordinator lost part of "
                       "its state (an old backup was restored), or somebody removed what happened."},
-    [ALARM_OMITTED] = {"omitted", "the log does not hold an answer of this worker",
-                       "What this worker built and signed can be left out of a release's evidence, so that a dissent would "
-                       "never be seen."},
-    [ALARM_OTHER_LOG] = {"other-log", "another log has taken the place of the one that this worker watched",
-                         "A log that is lost is replaced by a version of the trust root that says where the old one ended. "
-                         "This one does not, or it ends before what this worker saw."},
+    [ALARM_OMITTED] =
+        {"omitted", "the log does not hold an answer of this worker",
+         "What this worker built and signed can be left out of a release's evidence, so that a dissent would "
+         "never be seen."},
+    [ALARM_OTHER_LOG] =
+        {"other-log", "another log has taken the place of the one that this worker watched",
+         "A log that is lost is replaced by a version of the trust root that says where the old one ended. "
+         "This one does not, or it ends before what this worker saw."},
     [ALARM_ROOT] = {"root", "the farm shows another trust root than before",
-                    "Old trust roots hold keys and bases that were withdrawn since. The coordinator lost part of its state, "
+                    "Old trust roots hold keys and bases that were withdrawn since. The coordinator lost "
+                    "part of its state, "
                     "or somebody wants them back."},
-    [ALARM_DIRECTORY] = {"directory", "the farm shows another worker directory than before",
-                         "Old directories hold workers that were removed since. The coordinator lost part of its state, or "
-                         "somebody wants them back."},
-    [ALARM_IDENTITY] = {"identity", "the worker directory gives this worker's name to other keys",
-                        "Somebody else answers under this worker's name, or it was enrolled again elsewhere with your "
-                        "operator's key."},
+    [ALARM_DIRECTORY] =
+        {"directory", "the farm shows another worker directory than before",
+         "Old directories hold workers that were removed since. The coordinator lost part of its state, or "
+         "somebody wants them back."},
+    [ALARM_IDENTITY] =
+        {"identity", "the worker directory gives this worker's name to other keys",
+         "Somebody else answers under this worker's name, or it was enrolled again elsewhere with your "
+         "operator's key."},
 };
 
 static char *cut(const char *text)
@@ -102,14 +109,14 @@ void alarm_describe(const struct alarm *alarm, const char *state, struct buf *re
     buf_add_format(ret, "\nexpected: %s\nseen:     %s\n", alarm->expected, alarm->seen);
     describe_note("the checkpoint that this worker kept, as the log signed it", alarm->kept, ret);
     describe_note("the checkpoint that it was shown", alarm->shown, ret);
-    buf_add_format(
-        ret,
-        "\n%s\n\n"
-        "This worker takes no leases and cosigns nothing while the alarm stands. Tell the release managers and\n"
-        "other operators, over another way than the farm, and give them %s/" STATEDIR_ALARM ".\n"
-        "When it is explained: farm-worker alarm clear --state %s\n"
-        "The alarm comes back by itself if what it is about is still so.\n",
-        kinds[alarm->kind].meaning, state, state);
+    buf_add_format(ret,
+                   "\n%s\n\n"
+                   "This worker takes no leases and cosigns nothing while the alarm stands. Tell the release "
+                   "managers and\n"
+                   "other operators, over another way than the farm, and give them %s/" STATEDIR_ALARM ".\n"
+                   "When it is explained: farm-worker alarm clear --state %s\n"
+                   "The alarm comes back by itself if what it is about is still so.\n",
+                   kinds[alarm->kind].meaning, state, state);
 }
 
 void alarm_write(const struct alarm *alarm, struct buf *ret)
@@ -185,10 +192,11 @@ int alarm_load(int state_dirfd, struct alarm *ret, struct diag *diag)
         return 0;
     if (error >= 0)
         error = alarm_parse(buf_view(&text), ret, diag);
-    return error < 0 ? diag_wrap(diag, error,
-                                 "an alarm stands, and its file cannot be read (look at it, then: farm-worker "
-                                 "alarm clear)")
-                     : 1;
+    return error < 0
+               ? diag_wrap(diag, error,
+                           "an alarm stands, and its file cannot be read (look at it, then: farm-worker "
+                           "alarm clear)")
+               : 1;
 }
 
 bool alarm_stands(int state_dirfd)

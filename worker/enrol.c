@@ -66,10 +66,11 @@ static int read_root_file(const char *path, struct digest *pinned, struct buf *r
         return error;
     struct digest digest = digest_of(buf_view(ret));
     if (!digest_is_zero(pinned) && !digest_equal(&digest, pinned))
-        return diag_set(diag, FARM_E_DIGEST,
-                        "%s: its digest is %s, the join string names %s: it is another root.json, or another version of "
-                        "it. Leave --root out: the worker fetches the one that is named, and follows it to the newest",
-                        path, digest_hex(&digest).text, digest_hex(pinned).text);
+        return diag_set(
+            diag, FARM_E_DIGEST,
+            "%s: its digest is %s, the join string names %s: it is another root.json, or another version of "
+            "it. Leave --root out: the worker fetches the one that is named, and follows it to the newest",
+            path, digest_hex(&digest).text, digest_hex(pinned).text);
     error = root_parse(buf_view(ret), path, &root, diag);
     if (error >= 0)
         *pinned = digest;
@@ -138,11 +139,14 @@ static int make(const struct enrol *enrol, struct view root, int fd, struct diag
 static void tell_next(const struct enrol *enrol, const char *code, FILE *out)
 {
     fprintf(out,
-            "\nWhat comes next. On the computer that has your own key (any OpenSSH ed25519 key, also one on a token), make a "
+            "\nWhat comes next. On the computer that has your own key (any OpenSSH ed25519 key, also one on "
+            "a token), make a "
             "directory entry of the request and sign it:\n\n"
-            "    farm-sign entry init --request %s --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out entry.json\n"
+            "    farm-sign entry init --request %s --operator-key YOUR-KEY.pub --expires YYYY-MM-DD --out "
+            "entry.json\n"
             "    farm-sign entry entry.json --key YOUR-KEY\n\n"
-            "Send entry.json and entry.json.sig.d to the farm's operator. They sign it too, with the enrolment role's key, "
+            "Send entry.json and entry.json.sig.d to the farm's operator. They sign it too, with the "
+            "enrolment role's key, "
             "and admit it:\n\n"
             "    farm-sign entry entry.json --key ENROLMENT-KEY\n"
             "    farmctl worker admit entry.json\n\n"
@@ -163,15 +167,17 @@ static int tell(const struct enrol *enrol, int fd, const char *what, FILE *out, 
         return error;
     worker_conf_describe(&conf, &allowed);
     enrol_write_code(buf_view(&request), &code);
-    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state, allowed.data);
+    fprintf(out, "%s worker %s of %s in %s\n%s", what, conf.name, conf.operator_name, enrol->state,
+            allowed.data);
     if (digest_is_zero(&conf.root))
-        fputs("trust root: none is pinned, so neither the farm's bases nor its log are checked; a join string of today "
+        fputs("trust root: none is pinned, so neither the farm's bases nor its log are checked; a join "
+              "string of today "
               "may name one\n",
               out);
     else
         fprintf(out, "trust root pinned: %s\n", digest_hex(&conf.root).text);
-    fprintf(out, "\nIts enrolment request is the file %s/" STATEDIR_REQUEST ", or, to paste:\n\n%s\n", enrol->state,
-            code.data);
+    fprintf(out, "\nIts enrolment request is the file %s/" STATEDIR_REQUEST ", or, to paste:\n\n%s\n",
+            enrol->state, code.data);
     tell_next(enrol, code.data, out);
     worker_conf_done(&conf);
     return 0;

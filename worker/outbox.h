@@ -17,7 +17,7 @@ enum outbox_kind {
     OUTBOX_DELIVERED, /* .nonce: its objects are uploaded */
     OUTBOX_DROPPED,   /* .nonce .text: its objects were refused; it is out of the spool */
     OUTBOX_IDLE,      /* .slot waits for work */
-    OUTBOX_DIRECTORY  /* the worker directory was read: .listing, or .text why not and .reason: it could not be had
+    OUTBOX_DIRECTORY /* the worker directory was read: .listing, or .text why not and .reason: it could not be had
                          (WIRE_REFUSE_INPUT) or does not hold (WIRE_REFUSE_SPEC) */
 };
 
@@ -29,7 +29,7 @@ struct outbox_item {
     char *text; /* owned */
     char *node; /* owned; for people */
     struct buf frame;
-    struct spool_entry *entry; /* owned */
+    struct spool_entry *entry;     /* owned */
     struct trust_listing *listing; /* owned */
     struct outbox_item *next;
 };

@@ -33,10 +33,11 @@ static int print_tally(int fd, const char *state, bool is_running, FILE *out, st
     CLEANUP_BUF struct buf text = BUF_INIT, shown = BUF_INIT;
     int error = file_read(fd, STATEDIR_STATUS, TALLY_FILE_MAX, &text, diag);
     if (error == -ENOENT) {
-        fprintf(out,
-                "this worker has not run yet; start it with: farm-worker run --state %s\n"
-                "Its request has to be admitted too: \"farm-worker init\" with the same arguments says how.\n",
-                state);
+        fprintf(
+            out,
+            "this worker has not run yet; start it with: farm-worker run --state %s\n"
+            "Its request has to be admitted too: \"farm-worker init\" with the same arguments says how.\n",
+            state);
         return 0;
     }
     if (error >= 0)
@@ -59,8 +60,8 @@ int owner_status(const char *state, FILE *out, struct diag *diag)
     if (describe_alarm(fd, state, &alarm)) {
         rest = buf_view(&alarm);
         if (view_split(&rest, '\n', &line))
-            fprintf(out, "%.*s. No leases, no cosignatures; see: farm-worker alarm show --state %s\n", VIEW_ARG(line),
-                    state);
+            fprintf(out, "%.*s. No leases, no cosignatures; see: farm-worker alarm show --state %s\n",
+                    VIEW_ARG(line), state);
     }
     return print_tally(fd, state, statedir_running(fd, &pid, &ignored) >= 0, out, diag);
 }
@@ -94,8 +95,9 @@ static int check_stopped(int fd, struct diag *diag)
     pid_t pid;
     if (statedir_running(fd, &pid, &ignored) < 0)
         return 0;
-    return diag_set(diag, FARM_E_STATE,
-                    "the worker runs, and remembers what it saw: stop it first (farm-worker stop), then once more");
+    return diag_set(
+        diag, FARM_E_STATE,
+        "the worker runs, and remembers what it saw: stop it first (farm-worker stop), then once more");
 }
 
 int owner_alarm_clear(const char *state, bool forget, FILE *out, struct diag *diag)
@@ -120,7 +122,8 @@ int owner_alarm_clear(const char *state, bool forget, FILE *out, struct diag *di
     if (stands)
         fprintf(out, "cleared; it is kept as %s/%s\n", state, aside);
     if (forget)
-        fputs("forgotten: it begins again from the trust root that the join string pinned, and believes the log that it "
+        fputs("forgotten: it begins again from the trust root that the join string pinned, and believes the "
+              "log that it "
               "is shown next\n",
               out);
     return 0;

@@ -26,21 +26,21 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define STATEDIR_KEY     "worker.key"
-#define STATEDIR_CONF    "worker.conf"
-#define STATEDIR_REQUEST "request.json"
-#define STATEDIR_ROOT    "root.json"
-#define STATEDIR_PID     "agent.pid"
-#define STATEDIR_STATUS  "status.json"
-#define STATEDIR_TRUST   "trust.json"
-#define STATEDIR_WITNESS "witness.json"
+#define STATEDIR_KEY      "worker.key"
+#define STATEDIR_CONF     "worker.conf"
+#define STATEDIR_REQUEST  "request.json"
+#define STATEDIR_ROOT     "root.json"
+#define STATEDIR_PID      "agent.pid"
+#define STATEDIR_STATUS   "status.json"
+#define STATEDIR_TRUST    "trust.json"
+#define STATEDIR_WITNESS  "witness.json"
 #define STATEDIR_COSIGNED "cosigned"
-#define STATEDIR_ALARM   "alarm.json"
-#define STATEDIR_STORE   "store"
-#define STATEDIR_TREES   "trees"
-#define STATEDIR_ROOTS   "roots"
-#define STATEDIR_BUILDS  "builds"
-#define STATEDIR_SPOOL   "spool"
+#define STATEDIR_ALARM    "alarm.json"
+#define STATEDIR_STORE    "store"
+#define STATEDIR_TREES    "trees"
+#define STATEDIR_ROOTS    "roots"
+#define STATEDIR_BUILDS   "builds"
+#define STATEDIR_SPOOL    "spool"
 
 /* Makes it (and its parents) if it is not there; checks mode and owner. *ret_fd is owned. */
 int statedir_create(const char *path, int *ret_fd, struct diag *diag) MUST_USE;

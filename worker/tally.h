@@ -25,13 +25,13 @@ struct tally_refusal {
 };
 
 struct tally {
-    int64_t since_ms; /* wall clock: first start */
-    int64_t accepted; /* answers that counted */
-    int64_t evidence; /* kept, but no vote */
-    int64_t refused;  /* answers that the coordinator refused */
-    int64_t failed;   /* of the accepted: builds that failed */
-    int64_t returned; /* leases given back */
-    int64_t build_ms; /* time spent on accepted builds */
+    int64_t since_ms;                              /* wall clock: first start */
+    int64_t accepted;                              /* answers that counted */
+    int64_t evidence;                              /* kept, but no vote */
+    int64_t refused;                               /* answers that the coordinator refused */
+    int64_t failed;                                /* of the accepted: builds that failed */
+    int64_t returned;                              /* leases given back */
+    int64_t build_ms;                              /* time spent on accepted builds */
     struct tally_refusal refusals[TALLY_REFUSALS]; /* the newest last */
     size_t nrefusals;
 };
@@ -44,9 +44,9 @@ struct tally_slot {
 /* What it does now. Borrowed. */
 struct tally_now {
     const char *worker, *operator_name, *coordinator;
-    const char *mode;       /* "running", "paused", "taking no leases", "alarm", "draining", "stopped" */
-    const char *connection; /* "connected", or why not */
-    const char *hindrance;  /* why no leases are taken; "" */
+    const char *mode;        /* "running", "paused", "taking no leases", "alarm", "draining", "stopped" */
+    const char *connection;  /* "connected", or why not */
+    const char *hindrance;   /* why no leases are taken; "" */
     const char *trust, *log; /* what is known of the trust root, and seen of the log */
     int64_t written_ms;
     size_t spooled;

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 
 enum {
-    SEEN_SAVE_MS = 3600 * 1000, /* the time that is remembered grows all the time; this often it is worth a write */
-    WALK_MAX = 10000            /* versions looked at for the pinned one: a root a day for 27 years */
+    SEEN_SAVE_MS =
+        3600 * 1000, /* the time that is remembered grows all the time; this often it is worth a write */
+    WALK_MAX = 10000 /* versions looked at for the pinned one: a root a day for 27 years */
 };
 
 void trust_finding_done(struct trust_finding *finding)
@@ -44,8 +45,9 @@ static int check_expiry(const struct trust *trust, int64_t expires_ms, int64_t n
     if (expires_ms > time_ms)
         return 0;
     if (expires_ms > now_ms)
-        return diag_set(diag, FARM_E_STALE, "%s expired at %s: this machine's clock was at %s before it was set back",
-                        what, moment_format(expires_ms).text, moment_format(time_ms).text);
+        return diag_set(diag, FARM_E_STALE,
+                        "%s expired at %s: this machine's clock was at %s before it was set back", what,
+                        moment_format(expires_ms).text, moment_format(time_ms).text);
     return diag_set(diag, FARM_E_STALE, "%s expired at %s; the farm has to publish its next version", what,
                     moment_format(expires_ms).text);
 }
@@ -55,7 +57,8 @@ static int check_entry(const struct trust *trust, int64_t now_ms, struct diag *d
     const struct trust_listing *directory = &trust->directory;
     if (!directory->listed)
         return diag_set(diag, FARM_E_REFUSED,
-                        "version %" PRId64 " of the worker directory does not list %s: it was removed, or is not "
+                        "version %" PRId64
+                        " of the worker directory does not list %s: it was removed, or is not "
                         "admitted yet",
                         directory->version, trust->self.worker);
     if (directory->compromised_from >= 0)
@@ -63,7 +66,8 @@ static int check_entry(const struct trust *trust, int64_t now_ms, struct diag *d
                         "the worker directory says that the keys of %s are compromised from position %" PRId64
                         " of the log on: make a new worker with new keys",
                         trust->self.worker, directory->compromised_from);
-    return check_expiry(trust, directory->entry_expires_ms, now_ms, "this worker's entry in the directory", diag);
+    return check_expiry(trust, directory->entry_expires_ms, now_ms, "this worker's entry in the directory",
+                        diag);
 }
 
 int trust_may_work(const struct trust *trust, int64_t now_ms, struct diag *diag)
@@ -78,8 +82,8 @@ int trust_may_work(const struct trust *trust, int64_t now_ms, struct diag *diag)
     if (error < 0)
         return error;
     if (!trust->has_directory || trust->directory.root_version != trust->root->version)
-        return diag_set(diag, FARM_E_STATE, "the worker directory is not checked yet under version %" PRId64
-                                            " of the trust root",
+        return diag_set(diag, FARM_E_STATE,
+                        "the worker directory is not checked yet under version %" PRId64 " of the trust root",
                         trust->root->version);
     error = check_expiry(trust, trust->directory.expires_ms, now_ms, "the worker directory", diag);
     return error < 0 ? error : check_entry(trust, now_ms, diag);
@@ -103,10 +107,12 @@ static bool walk_on(struct trust *trust, const struct trust_answer *answer, stru
 {
     CLEANUP_ROOT struct root *root = NULL;
     struct digest digest = digest_of(answer->root);
-    bool is_first = trust->walked == 0 && answer->version > 0; /* a coordinator may keep the chain from a later one on */
+    bool is_first =
+        trust->walked == 0 && answer->version > 0; /* a coordinator may keep the chain from a later one on */
     if ((answer->version != trust->walked + 1 && !is_first) || trust->walked >= WALK_MAX) {
         diag_set(&ret->why, FARM_E_REFUSED,
-                 "the farm has %" PRIu64 " versions of its trust root, and none that it showed has the digest %.12s, "
+                 "the farm has %" PRIu64
+                 " versions of its trust root, and none that it showed has the digest %.12s, "
                  "which the join string pinned: another farm, or one that lost its state",
                  answer->newest, digest_hex(&trust->self.pinned).text);
         trust->walked = 0;
@@ -128,9 +134,11 @@ static bool walk_on(struct trust *trust, const struct trust_answer *answer, stru
 
 static void sound_older(const struct trust *trust, uint64_t newest, struct trust_finding *ret)
 {
-    CLEANUP_FREE char *expected = mem_format("version %" PRId64 " of the trust root, which was shown before, or a later one",
-                                             trust->root->version);
-    CLEANUP_FREE char *seen = mem_format("the coordinator says that version %" PRIu64 " is the newest", newest);
+    CLEANUP_FREE char *expected =
+        mem_format("version %" PRId64 " of the trust root, which was shown before, or a later one",
+                   trust->root->version);
+    CLEANUP_FREE char *seen =
+        mem_format("the coordinator says that version %" PRIu64 " is the newest", newest);
     sound(ret, ALARM_ROOT, expected, seen);
 }
 
@@ -139,17 +147,18 @@ static void judge_twin(const struct trust *trust, const struct root *twin, const
                        struct trust_finding *ret)
 {
     struct diag why = DIAG_INIT;
-    int signed_by_ours = role_verify(&trust->root->roles[ROLE_ROOT], "root", SSHSIG_NAMESPACE_ROOT, answer->root,
-                                     answer->signatures, answer->nsignatures, NULL, &why);
+    int signed_by_ours = role_verify(&trust->root->roles[ROLE_ROOT], "root", SSHSIG_NAMESPACE_ROOT,
+                                     answer->root, answer->signatures, answer->nsignatures, NULL, &why);
     if (signed_by_ours < 0) {
-        diag_set(&ret->why, FARM_E_REFUSED, "the coordinator shows another trust root of version %" PRId64
-                                            ", which its role does not sign",
+        diag_set(&ret->why, FARM_E_REFUSED,
+                 "the coordinator shows another trust root of version %" PRId64
+                 ", which its role does not sign",
                  twin->version);
         refuse(ret);
         return;
     }
-    CLEANUP_FREE char *expected = mem_format("version %" PRId64 " of the trust root with digest %s", trust->root->version,
-                                             digest_hex(&trust->root->digest).text);
+    CLEANUP_FREE char *expected = mem_format("version %" PRId64 " of the trust root with digest %s",
+                                             trust->root->version, digest_hex(&trust->root->digest).text);
     CLEANUP_FREE char *seen =
         mem_format("one with digest %s, and both are signed", digest_hex(&twin->digest).text);
     sound(ret, ALARM_ROOT, expected, seen);
@@ -161,8 +170,8 @@ static bool follow(struct trust *trust, const struct trust_answer *answer, struc
     CLEANUP_ROOT struct root *root = NULL;
     int error = root_parse(answer->root, "trust root", &root, &ret->why);
     if (error >= 0 && (uint64_t)root->version != answer->version)
-        error = diag_set(&ret->why, FARM_E_REFUSED, "the coordinator calls version %" PRId64
-                                                    " of the trust root version %" PRIu64,
+        error = diag_set(&ret->why, FARM_E_REFUSED,
+                         "the coordinator calls version %" PRId64 " of the trust root version %" PRIu64,
                          root->version, answer->version);
     if (error >= 0 && root->version == trust->root->version) {
         if (!digest_equal(&root->digest, &trust->root->digest))
@@ -170,9 +179,11 @@ static bool follow(struct trust *trust, const struct trust_answer *answer, struc
         return false;
     }
     if (error >= 0)
-        error = root_check(trust->root, root, answer->root, answer->signatures, answer->nsignatures, &ret->why);
+        error =
+            root_check(trust->root, root, answer->root, answer->signatures, answer->nsignatures, &ret->why);
     if (error < 0) {
-        diag_wrap(&ret->why, error, "the trust root that the coordinator shows cannot follow version %" PRId64,
+        diag_wrap(&ret->why, error,
+                  "the trust root that the coordinator shows cannot follow version %" PRId64,
                   trust->root->version);
         refuse(ret);
         return false;
@@ -202,8 +213,9 @@ static bool judge_root(struct trust *trust, const struct trust_answer *answer, s
     if (ret->root_changed)
         return true;
     if (answer->version == 0 && answer->newest > (uint64_t)trust->root->version) {
-        diag_set(&ret->why, FARM_E_REFUSED, "the coordinator says that version %" PRIu64
-                                            " of the trust root is the newest, and does not show version %" PRId64,
+        diag_set(&ret->why, FARM_E_REFUSED,
+                 "the coordinator says that version %" PRIu64
+                 " of the trust root is the newest, and does not show version %" PRId64,
                  answer->newest, trust->root->version + 1);
         refuse(ret);
         return false;
@@ -217,12 +229,12 @@ static bool judge_root(struct trust *trust, const struct trust_answer *answer, s
 
 /* ---- the directory ---- */
 
-static void sound_directory(const struct trust *trust, uint64_t version, const struct digest *digest, const char *why,
-                            struct trust_finding *ret)
+static void sound_directory(const struct trust *trust, uint64_t version, const struct digest *digest,
+                            const char *why, struct trust_finding *ret)
 {
-    CLEANUP_FREE char *expected =
-        mem_format("version %" PRId64 " of the worker directory with digest %s, which was shown before, or a later one",
-                   trust->directory.version, digest_hex(&trust->directory.digest).text);
+    CLEANUP_FREE char *expected = mem_format(
+        "version %" PRId64 " of the worker directory with digest %s, which was shown before, or a later one",
+        trust->directory.version, digest_hex(&trust->directory.digest).text);
     CLEANUP_FREE char *seen =
         mem_format("version %" PRIu64 " with digest %s: %s", version, digest_hex(digest).text, why);
     sound(ret, ALARM_DIRECTORY, expected, seen);
@@ -242,7 +254,8 @@ static bool goes_back(const struct trust *trust, uint64_t version, const struct 
     return ret->move == TRUST_ALARM;
 }
 
-static void judge_directory(const struct trust *trust, const struct trust_answer *answer, struct trust_finding *ret)
+static void judge_directory(const struct trust *trust, const struct trust_answer *answer,
+                            struct trust_finding *ret)
 {
     if (goes_back(trust, answer->directory_version, &answer->directory, ret))
         return;
@@ -278,8 +291,8 @@ int trust_read_directory(struct view text, const struct root *root, const struct
         return error;
     error = directory_check(directory, "worker directory", root, &problems);
     if (error < 0)
-        diag_set(diag, error, "worker directory, under version %" PRId64 " of the trust root: %s", root->version,
-                 problems.count > 0 ? problems.items[0].text : farm_error_text(error));
+        diag_set(diag, error, "worker directory, under version %" PRId64 " of the trust root: %s",
+                 root->version, problems.count > 0 ? problems.items[0].text : farm_error_text(error));
     problems_done(&problems);
     const struct directory_entry *entry = directory_find(directory, self->worker);
     if (error >= 0) {
@@ -304,7 +317,8 @@ int trust_read_directory(struct view text, const struct root *root, const struct
 }
 
 /* The chain is checked where it can be: versions between are not kept by anybody. */
-static bool breaks_chain(const struct trust *trust, const struct trust_listing *listing, struct trust_finding *ret)
+static bool breaks_chain(const struct trust *trust, const struct trust_listing *listing,
+                         struct trust_finding *ret)
 {
     if (!trust->has_directory || listing->version != trust->directory.version + 1 ||
         digest_equal(&listing->previous, &trust->directory.digest))
@@ -314,12 +328,13 @@ static bool breaks_chain(const struct trust *trust, const struct trust_listing *
     return true;
 }
 
-static void sound_identity(const struct trust *trust, const struct trust_listing *listing, struct trust_finding *ret)
+static void sound_identity(const struct trust *trust, const struct trust_listing *listing,
+                           struct trust_finding *ret)
 {
-    CLEANUP_FREE char *expected = mem_format("%s of %s with the keys in this state directory", trust->self.worker,
-                                             trust->self.operator_name);
-    CLEANUP_FREE char *seen = mem_format("version %" PRId64 " of the worker directory gives that name to others",
-                                         listing->version);
+    CLEANUP_FREE char *expected = mem_format("%s of %s with the keys in this state directory",
+                                             trust->self.worker, trust->self.operator_name);
+    CLEANUP_FREE char *seen =
+        mem_format("version %" PRId64 " of the worker directory gives that name to others", listing->version);
     sound(ret, ALARM_IDENTITY, expected, seen);
 }
 
@@ -330,7 +345,8 @@ void trust_on_listing(struct trust *trust, const struct trust_listing *listing, 
         ret->move = TRUST_ASK; /* a root came meanwhile: once more, under that one */
         return;
     }
-    if (goes_back(trust, (uint64_t)listing->version, &listing->digest, ret) || breaks_chain(trust, listing, ret))
+    if (goes_back(trust, (uint64_t)listing->version, &listing->digest, ret) ||
+        breaks_chain(trust, listing, ret))
         return;
     if (!listing->same_keys) {
         sound_identity(trust, listing, ret);

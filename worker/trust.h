@@ -35,7 +35,8 @@ struct trust_self {
 
 struct trust;
 /* Reads trust.json, and root.json if the owner gave it. Damaged files are refused, and so is another pin than before. */
-int trust_open(int state_dirfd, const struct trust_self *self, struct trust **ret, struct diag *diag) MUST_USE;
+int trust_open(int state_dirfd, const struct trust_self *self, struct trust **ret,
+               struct diag *diag) MUST_USE;
 struct trust *trust_close(struct trust *trust); /* accepts NULL, returns NULL */
 /* Durable. */
 int trust_save(struct trust *trust, int state_dirfd, struct diag *diag) MUST_USE;
@@ -93,7 +94,7 @@ void trust_on_answer(struct trust *trust, const struct trust_answer *answer, int
 struct trust_listing {
     int64_t version, expires_ms, root_version; /* of the root it was checked against */
     struct digest digest, previous;
-    bool listed;   /* this worker's name is in it */
+    bool listed;    /* this worker's name is in it */
     bool same_keys; /* with its operator and keys; true if it is not listed */
     int64_t entry_expires_ms, compromised_from;
 };

@@ -38,10 +38,11 @@ int trust_check_base(struct trust *trust, const struct digest *base, struct diag
     if (allowed)
         return 0;
     if (version == 0)
-        return diag_set(diag, FARM_E_REFUSED, "there is no trust root yet to say whether the base %s is allowed",
+        return diag_set(diag, FARM_E_REFUSED,
+                        "there is no trust root yet to say whether the base %s is allowed",
                         digest_hex(base).text);
-    return diag_set(diag, FARM_E_REFUSED, "the trust root (version %" PRId64 ") does not allow the base %s", version,
-                    digest_hex(base).text);
+    return diag_set(diag, FARM_E_REFUSED, "the trust root (version %" PRId64 ") does not allow the base %s",
+                    version, digest_hex(base).text);
 }
 
 bool trust_is_pinned(const struct trust *trust)
@@ -158,10 +159,11 @@ static int check_pin(const json_t *json, const struct trust *trust, struct diag 
     struct digest pinned;
     int error = json_get_digest(json, NAME, "pinned", &pinned, diag);
     if (error >= 0 && !digest_equal(&pinned, &trust->self.pinned))
-        error = diag_set(diag, FARM_E_REFUSED,
-                         "%s begins at the trust root %.12s, and worker.conf pins %.12s: make a new worker, or begin "
-                         "anew with: farm-worker alarm clear --forget",
-                         NAME, digest_hex(&pinned).text, digest_hex(&trust->self.pinned).text);
+        error = diag_set(
+            diag, FARM_E_REFUSED,
+            "%s begins at the trust root %.12s, and worker.conf pins %.12s: make a new worker, or begin "
+            "anew with: farm-worker alarm clear --forget",
+            NAME, digest_hex(&pinned).text, digest_hex(&trust->self.pinned).text);
     return error;
 }
 
@@ -209,8 +211,9 @@ static int load_given(struct trust *trust, int state_dirfd, struct diag *diag)
     struct digest digest = digest_of(buf_view(&text));
     if (!digest_equal(&digest, &trust->self.pinned))
         return diag_set(diag, FARM_E_DIGEST,
-                        STATEDIR_ROOT ": its digest is %s, and the join string named %s; remove the file (the worker "
-                                      "fetches the right one), or get it again from the farm's operator",
+                        STATEDIR_ROOT
+                        ": its digest is %s, and the join string named %s; remove the file (the worker "
+                        "fetches the right one), or get it again from the farm's operator",
                         digest_hex(&digest).text, digest_hex(&trust->self.pinned).text);
     error = root_parse(buf_view(&text), STATEDIR_ROOT, &root, diag);
     if (error >= 0)

@@ -14,9 +14,9 @@ struct trust {
     struct root *root;
     bool has_directory;
     struct trust_listing directory;
-    int64_t seen_ms; /* wall clock: the highest seen */
+    int64_t seen_ms;  /* wall clock: the highest seen */
     int64_t saved_ms; /* of it in the file */
-    uint64_t walked; /* without a root: the version that was looked at last on the way to the pinned one */
+    uint64_t walked;  /* without a root: the version that was looked at last on the way to the pinned one */
 };
 
 /* Takes both over. */

@@ -71,8 +71,8 @@ void witness_on_ack(struct witness *witness, const struct witness_ack *ack, stru
         ret->move = WITNESS_WAIT;
         return;
     }
-    witness->unproven = mem_reserve(witness->unproven, &witness->capacity, witness->nunproven + 1,
-                                    sizeof *witness->unproven);
+    witness->unproven =
+        mem_reserve(witness->unproven, &witness->capacity, witness->nunproven + 1, sizeof *witness->unproven);
     witness->unproven[witness->nunproven++] = answer;
     ret->changed = true;
 }
@@ -97,10 +97,10 @@ static void raise_history(const struct witness *witness, enum alarm_kind kind, c
 {
     const struct checkpoint *kept = &witness->kept;
     CLEANUP_FREE char *expected =
-        mem_format("a history that begins with the %" PRIu64 " entries of root %s, as %s showed before", kept->size,
-                   digest_hex(&kept->root).text, kept->origin);
-    CLEANUP_FREE char *seen = mem_format("a signed checkpoint of %" PRIu64 " entries with root %s: %s", shown->size,
-                                         digest_hex(&shown->root).text, why);
+        mem_format("a history that begins with the %" PRIu64 " entries of root %s, as %s showed before",
+                   kept->size, digest_hex(&kept->root).text, kept->origin);
+    CLEANUP_FREE char *seen = mem_format("a signed checkpoint of %" PRIu64 " entries with root %s: %s",
+                                         shown->size, digest_hex(&shown->root).text, why);
     alarm_set(&ret->alarm, kind, expected, seen, kept_note(witness), note);
     ret->move = WITNESS_ALARM;
 }
@@ -121,8 +121,8 @@ static bool contradicts(const struct witness *witness, const struct checkpoint *
             raise_history(witness, ALARM_FORK, shown, answer->note, "other entries in their place", ret);
         return !same;
     }
-    int error = tlog_check_consistency(&answer->consistency, kept->size, &kept->root, shown->size, &shown->root,
-                                       &why);
+    int error = tlog_check_consistency(&answer->consistency, kept->size, &kept->root, shown->size,
+                                       &shown->root, &why);
     if (error >= 0)
         return false;
     CLEANUP_FREE char *text = mem_format("nothing proves that it contains them (%s)", diag_text(&why, error));
@@ -178,14 +178,16 @@ static enum proof judge_entry(const struct witness_unproven *mine, const struct 
     if (inclusion == NULL)
         return MISSING;
     struct digest leaf = tlog_leaf(inclusion->entry);
-    if (tlog_check_inclusion(&inclusion->path, shown->size, mine->position, &leaf, &shown->root, &ignored) < 0)
+    if (tlog_check_inclusion(&inclusion->path, shown->size, mine->position, &leaf, &shown->root, &ignored) <
+        0)
         return MISSING; /* a proof that proves nothing */
     const char *objection = objection_to(mine, inclusion->entry);
     if (objection == NULL)
         return PROVEN;
     CLEANUP_FREE char *expected = mem_format("at position %" PRIu64 " of the log", mine->position);
-    CLEANUP_FREE char *seen = mem_format("%.*s: %s", inclusion->entry.size < 600 ? (int)inclusion->entry.size : 600,
-                                         inclusion->entry.data, objection);
+    CLEANUP_FREE char *seen =
+        mem_format("%.*s: %s", inclusion->entry.size < 600 ? (int)inclusion->entry.size : 600,
+                   inclusion->entry.data, objection);
     raise_omitted(mine, expected, answer->note, seen, ret);
     return CONTRADICTED;
 }
@@ -196,10 +198,11 @@ static void raise_missing(const struct witness_unproven *mine, const struct witn
     CLEANUP_FREE char *expected =
         mem_format("a proof that position %" PRIu64 " of the log holds", mine->position);
     CLEANUP_FREE char *seen =
-        is_early ? mem_format("the log ends before it, at %" PRIu64 " entries, in %u checkpoints", shown->size,
-                              mine->early)
-                 : mem_format("none, in %u checkpoints that are large enough; this one has %" PRIu64 " entries",
-                              mine->due, shown->size);
+        is_early
+            ? mem_format("the log ends before it, at %" PRIu64 " entries, in %u checkpoints", shown->size,
+                         mine->early)
+            : mem_format("none, in %u checkpoints that are large enough; this one has %" PRIu64 " entries",
+                         mine->due, shown->size);
     raise_omitted(mine, expected, answer->note, seen, ret);
 }
 
@@ -274,8 +277,8 @@ void witness_on_answer(struct witness *witness, const struct root_log *log, cons
     }
     int error = note_open_checkpoint(answer->note, &log->key, &shown, &ret->why);
     if (error >= 0 && strcmp(shown.origin, witness->kept.origin) != 0)
-        error = diag_set(&ret->why, FARM_E_REFUSED, "it is of the log %s, and this worker watches %s", shown.origin,
-                         witness->kept.origin);
+        error = diag_set(&ret->why, FARM_E_REFUSED, "it is of the log %s, and this worker watches %s",
+                         shown.origin, witness->kept.origin);
     if (error < 0) {
         diag_wrap(&ret->why, error, "the checkpoint that the coordinator shows does not count");
         ret->move = WITNESS_DOUBT;
@@ -323,8 +326,9 @@ void witness_on_root(struct witness *witness, const struct root *root, struct wi
         return;
     const char *objection = kept->size > 0 ? why_not_next(kept, &root->log) : NULL;
     if (objection != NULL) {
-        CLEANUP_FREE char *expected = mem_format("the log %s, of which %" PRIu64 " entries with root %s were seen",
-                                                 kept->origin, kept->size, digest_hex(&kept->root).text);
+        CLEANUP_FREE char *expected =
+            mem_format("the log %s, of which %" PRIu64 " entries with root %s were seen", kept->origin,
+                       kept->size, digest_hex(&kept->root).text);
         CLEANUP_FREE char *seen = mem_format("version %" PRId64 " of the trust root names the log %s: %s",
                                              root->version, root->log.key.name, objection);
         alarm_set(&ret->alarm, ALARM_OTHER_LOG, expected, seen, kept_note(witness), VIEW(""));
@@ -352,5 +356,6 @@ void witness_describe(const struct witness *witness, struct buf *ret)
     if (witness->nunproven > 0)
         buf_add_format(ret, ", %zu answers of this worker not proven yet", witness->nunproven);
     if (witness->lost > 0)
-        buf_add_format(ret, ", %" PRIu64 " answers were not proven before an earlier log was lost", witness->lost);
+        buf_add_format(ret, ", %" PRIu64 " answers were not proven before an earlier log was lost",
+                       witness->lost);
 }

@@ -39,7 +39,8 @@ enum {
      * every five: two minutes is not load any more. */
     WITNESS_EARLY_MAX = 24,
     WITNESS_UNPROVEN_SOFT = 1024, /* from here on no leases: answers come faster than their proofs */
-    WITNESS_UNPROVEN_MAX = 8192,  /* in a file; leases that ran, and what lay in the spool, come on top of the soft limit */
+    WITNESS_UNPROVEN_MAX =
+        8192, /* in a file; leases that ran, and what lay in the spool, come on top of the soft limit */
     WITNESS_FILE_MAX = 4 * 1024 * 1024
 };
 
@@ -68,17 +69,18 @@ void witness_done(struct witness *witness);
 /* What follows. */
 enum witness_move {
     WITNESS_NOTHING, /* as it was */
-    WITNESS_WAIT,    /* the checkpoint is kept, but not cosigned: a proof is still due, or was not asked for yet */
-    WITNESS_COSIGN,  /* the checkpoint is kept (also if it is the same as before), and may be cosigned */
-    WITNESS_DOUBT,   /* what was shown proves nothing; why says what was wrong */
-    WITNESS_ALARM    /* .alarm; its time is the caller's to set */
+    WITNESS_WAIT, /* the checkpoint is kept, but not cosigned: a proof is still due, or was not asked for yet */
+    WITNESS_COSIGN, /* the checkpoint is kept (also if it is the same as before), and may be cosigned */
+    WITNESS_DOUBT,  /* what was shown proves nothing; why says what was wrong */
+    WITNESS_ALARM   /* .alarm; its time is the caller's to set */
 };
 struct witness_finding {
     enum witness_move move;
     struct alarm alarm; /* owned */
     struct diag why;
     bool changed; /* save before anything is said */
-    bool more;    /* ask again at once: there are answers that this checkpoint covers and that were not asked about */
+    bool
+        more; /* ask again at once: there are answers that this checkpoint covers and that were not asked about */
 };
 #define WITNESS_FINDING_INIT                                                                                 \
     {                                                                                                        \

@@ -69,14 +69,16 @@ static int check_note(const struct witness *witness, struct diag *diag)
     struct note note = NOTE_INIT;
     struct checkpoint checkpoint = {.size = 0};
     if (witness->note == NULL)
-        return witness->kept.size == 0 ? 0 : diag_set(diag, FARM_E_SYNTAX, "%s: log: the note is missing", NAME);
+        return witness->kept.size == 0 ? 0
+                                       : diag_set(diag, FARM_E_SYNTAX, "%s: log: the note is missing", NAME);
     int error = note_parse(view_text(witness->note), &note, diag);
     if (error < 0)
         return diag_wrap(diag, error, "%s: log: note", NAME);
     error = checkpoint_parse(note.text, &checkpoint, diag);
     note_done(&note);
-    if (error >= 0 && (strcmp(checkpoint.origin, witness->kept.origin) != 0 || checkpoint.size != witness->kept.size ||
-                       !digest_equal(&checkpoint.root, &witness->kept.root)))
+    if (error >= 0 &&
+        (strcmp(checkpoint.origin, witness->kept.origin) != 0 || checkpoint.size != witness->kept.size ||
+         !digest_equal(&checkpoint.root, &witness->kept.root)))
         error = diag_set(diag, FARM_E_SYNTAX, "%s: log: the note is another checkpoint's", NAME);
     return error;
 }
@@ -193,10 +195,12 @@ int witness_load(int state_dirfd, struct witness *ret, struct diag *diag)
     }
     if (error >= 0)
         error = witness_parse(buf_view(&text), ret, diag);
-    return error < 0 ? diag_wrap(diag, error,
-                                 "what this worker saw of the log cannot be read, and is not forgotten by itself (to "
-                                 "begin anew: farm-worker alarm clear --forget)")
-                     : 0;
+    return error < 0
+               ? diag_wrap(
+                     diag, error,
+                     "what this worker saw of the log cannot be read, and is not forgotten by itself (to "
+                     "begin anew: farm-worker alarm clear --forget)")
+               : 0;
 }
 
 int witness_save(int state_dirfd, const struct witness *witness, struct diag *diag)

@@ -17,8 +17,8 @@ struct told {
 
 struct access {
     pthread_mutex_t lock;
-    struct map *allowed; /* worker, 0, digest -> how many live leases of it name the object */
-    struct map *told;    /* digest -> struct told */
+    struct map *allowed;     /* worker, 0, digest -> how many live leases of it name the object */
+    struct map *told;        /* digest -> struct told */
     struct digest published; /* everybody's; zero: none */
     struct store *store;     /* borrowed */
 };

@@ -55,7 +55,8 @@ static size_t signatures_that_fit(const struct buf *root, char *const *signature
         fit++;
     }
     if (fit < count)
-        log_warning("a trust root has %zu signatures, and only %zu of them fit into a message to workers", count, fit);
+        log_warning("a trust root has %zu signatures, and only %zu of them fit into a message to workers",
+                    count, fit);
     return fit;
 }
 
@@ -67,8 +68,8 @@ static void free_signatures(char **signatures, size_t count)
 }
 
 /* Who knows none yet gets the first that is here: a coordinator may have been given a chain that others began. */
-static int get_next(struct farm *farm, int64_t *version, struct buf *ret_text, char ***ret_signatures, size_t *ret_count,
-                    struct diag *diag)
+static int get_next(struct farm *farm, int64_t *version, struct buf *ret_text, char ***ret_signatures,
+                    size_t *ret_count, struct diag *diag)
 {
     bool is_first = *version == 1;
     int result = trust_chain_get(farm, *version, ret_text, ret_signatures, ret_count, diag);
@@ -78,7 +79,8 @@ static int get_next(struct farm *farm, int64_t *version, struct buf *ret_text, c
 }
 
 /* What the answer points to has to live until it was sent. */
-static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustAnswer *answer, int64_t version)
+static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustAnswer *answer,
+                             int64_t version)
 {
     CLEANUP_BUF struct buf root = BUF_INIT;
     ProtobufCBinaryData list[WIRE_SIGNATURES_MAX];

@@ -136,11 +136,12 @@ static void damaged_alarms_stand(void **state)
 {
     (void)state;
     struct alarm alarm = ALARM_NONE;
-    static const char *const broken[] = {"", "{", "[]",
-                                         "{\"at\":\"2026-11-22T16:45:38Z\",\"expected\":\"\",\"format\":\"intergenos-alarm/"
-                                         "1\",\"kept\":\"\",\"kind\":\"what\",\"seen\":\"\",\"shown\":\"\"}",
-                                         "{\"at\":\"today\",\"expected\":\"\",\"format\":\"intergenos-alarm/"
-                                         "1\",\"kept\":\"\",\"kind\":\"fork\",\"seen\":\"\",\"shown\":\"\"}"};
+    static const char *const broken[] = {
+        "", "{", "[]",
+        "{\"at\":\"2026-11-22T16:45:38Z\",\"expected\":\"\",\"format\":\"intergenos-alarm/"
+        "1\",\"kept\":\"\",\"kind\":\"what\",\"seen\":\"\",\"shown\":\"\"}",
+        "{\"at\":\"today\",\"expected\":\"\",\"format\":\"intergenos-alarm/"
+        "1\",\"kept\":\"\",\"kind\":\"fork\",\"seen\":\"\",\"shown\":\"\"}"};
     for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
         CLEANUP_FREE char *status = NULL, *shown = NULL, *cleared = NULL;
         assert_int_equal(file_write(fd, STATEDIR_ALARM, view_text(broken[i]), 0600, NULL), 0);

@@ -115,7 +115,8 @@ static void refusals(void **state)
     assert_non_null(strstr(shown.data, "worker attic of alice: taking no leases"));
     assert_non_null(strstr(shown.data, "no leases are taken: the trust root expired"));
     assert_null(strstr(shown.data, "extra/p1:"));
-    assert_non_null(strstr(shown.data, "refused at 1970-01-01T00:00:02Z: extra/p2: other outputs than were uploaded"));
+    assert_non_null(
+        strstr(shown.data, "refused at 1970-01-01T00:00:02Z: extra/p2: other outputs than were uploaded"));
     assert_non_null(strstr(shown.data, "extra/p6: rrr"));
     buf_clear(&shown);
     assert_int_equal(tally_describe(buf_view(&text), false, &shown, NULL), 0);

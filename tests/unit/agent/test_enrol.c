@@ -168,7 +168,8 @@ static void root_must_be_the_pinned_one(void **state)
     CLEANUP_FREE char *file = mem_format("%s/root.json", path);
     assert_int_equal(file_write(AT_FDCWD, file, VIEW("{}"), 0600, NULL), 0);
     enrol.root_file = file;
-    assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_SYNTAX); /* the join string names none, and this is none */
+    assert_int_equal(enrol_run(&enrol, out, &diag),
+                     FARM_E_SYNTAX); /* the join string names none, and this is none */
     enrol.wish.join.root = digest_of(VIEW("{ }"));
     assert_int_equal(enrol_run(&enrol, out, &diag), FARM_E_DIGEST);
     enrol.wish.join.root = digest_of(VIEW("{}"));

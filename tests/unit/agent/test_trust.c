@@ -185,7 +185,8 @@ static void the_pinned_root_is_fetched(void **state)
     struct digest base = digest_of(VIEW("base")), other = digest_of(VIEW("x"));
     assert_int_equal(trust_asks(trust), 0);
     expect_work(FIXTURE_NOW, FARM_E_STATE, "was not shown yet");
-    assert_int_equal(trust_check_base(trust, &base, NULL), FARM_E_REFUSED); /* K7: nothing is allowed before */
+    assert_int_equal(trust_check_base(trust, &base, NULL),
+                     FARM_E_REFUSED); /* K7: nothing is allowed before */
     settle();
     assert_int_equal(trust_asks(trust), 1);
     expect_work(FIXTURE_NOW, 0, "");
@@ -563,8 +564,9 @@ static void damaged_files_are_refused(void **state)
     assert_int_equal(trust_save(trust, fd, NULL), 0);
     assert_int_equal(file_read(fd, STATEDIR_TRUST, TRUST_FILE_MAX, &good, NULL), 0);
     static const char *const breaks[][2] = {
-        {"worker-trust/1", "worker-trust/2"}, {"\"seen\":\"2", "\"seen\":\"x2"}, {"\"listed\":true", "\"listed\":1"},
-        {"\"root\":1", "\"root\":0"},         {"\"pinned\":\"", "\"pinned\":\"00"}, {"\"directory\":", "\"directories\":"},
+        {"worker-trust/1", "worker-trust/2"},      {"\"seen\":\"2", "\"seen\":\"x2"},
+        {"\"listed\":true", "\"listed\":1"},       {"\"root\":1", "\"root\":0"},
+        {"\"pinned\":\"", "\"pinned\":\"00"},      {"\"directory\":", "\"directories\":"},
         {"\\\"version\\\":1", "\\\"version\\\":0"}};
     for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
         CLEANUP_BUF struct buf bad = BUF_INIT;

@@ -266,7 +266,8 @@ static void K3_an_answer_that_was_taken_and_has_no_place(void **state)
     (void)state;
     acknowledge(1, 0, true);
     expect_alarm(ALARM_OMITTED, "it has none");
-    assert_int_equal(acknowledge(2, 0, false), WITNESS_NOTHING); /* refused: not everything that is refused is logged */
+    assert_int_equal(acknowledge(2, 0, false),
+                     WITNESS_NOTHING); /* refused: not everything that is refused is logged */
     assert_int_equal(witness.nunproven, 0);
 }
 
@@ -508,10 +509,17 @@ static void damaged_files_are_refused(void **state)
     assert_int_equal(witness_parse(buf_view(&good), &back, NULL), 0);
     witness_done(&back);
     static const char *const breaks[][2] = {
-        {"witness/1", "witness/2"},       {"\"size\":2", "\"size\":3"},     {"\"size\":2", "\"size\":-2"},
-        {"\"lost\":0", "\"lost\":\"0\""}, {"\"taken\":true", "\"taken\":1"}, {"\"position\":2", "\"position\":-1"},
-        {"\"due\":0", "\"due\":4294967296"}, {"\"early\":", "\"late\":"},    {"\"nonce\":\"01", "\"nonce\":\"1"},
-        {"\"origin\":\"intergenos", "\"origin\":\"x"}, {"\"log\":{", "\"log\":[{"},
+        {"witness/1", "witness/2"},
+        {"\"size\":2", "\"size\":3"},
+        {"\"size\":2", "\"size\":-2"},
+        {"\"lost\":0", "\"lost\":\"0\""},
+        {"\"taken\":true", "\"taken\":1"},
+        {"\"position\":2", "\"position\":-1"},
+        {"\"due\":0", "\"due\":4294967296"},
+        {"\"early\":", "\"late\":"},
+        {"\"nonce\":\"01", "\"nonce\":\"1"},
+        {"\"origin\":\"intergenos", "\"origin\":\"x"},
+        {"\"log\":{", "\"log\":[{"},
         {"\"note\":\"intergenos-farm/test\\n2", "\"note\":\"intergenos-farm/test\\n1"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {

@@ -33,6 +33,7 @@ static struct watched_log farm_log, other_log;
 static const struct watched_log *shown; /* which of them answers */
 static uint64_t shown_size;
 static bool silent_about_answers; /* inclusions are left out */
+static bool calling;              /* a call comes before each answer */
 static struct buf roots[3];       /* root.json of versions 1 and 2; [0] is unused */
 static uint64_t newest_root = 1;
 static struct digest directory;
@@ -162,12 +163,21 @@ static void fill_hashes(const struct tlog_proof *proof, ProtobufCBinaryData *ret
         ret[i] = wire_digest(&proof->hashes[i]);
 }
 
+/* "Somebody waits for cosignatures." */
+static void call(void)
+{
+    Wire__LogAnswer nothing = WIRE__LOG_ANSWER__INIT;
+    say(WIRE_LOG_ANSWER, &nothing.base);
+}
+
 static void answer_log(const Wire__LogAsk *ask)
 {
     struct witness_ask question = {.npositions = ask->n_positions};
     Wire__LogAnswer message = WIRE__LOG_ANSWER__INIT;
     Wire__LogInclusion inclusions[WITNESS_POSITIONS_MAX], *list[WITNESS_POSITIONS_MAX];
     ProtobufCBinaryData consistency[TLOG_PROOF_MAX], paths[WITNESS_POSITIONS_MAX][TLOG_PROOF_MAX];
+    if (calling)
+        call();
     log_asks++;
     last_known = question.known.size = ask->known_size;
     for (size_t i = 0; i < ask->n_positions; i++)
@@ -380,10 +390,22 @@ static int init_worker(void)
     snprintf(join.endpoint, sizeof join.endpoint, "%s", link_server_endpoint(server) + strlen("tcp://"));
     memcpy(join.curve, server_public, sizeof join.curve);
     join_write(&join, &text);
-    char *const argv[] = {(char *)"farm-worker", (char *)"init",    (char *)"--join", text.data,
-                          (char *)"--operator",  (char *)"alpha",   (char *)"--worker", (char *)"attic",
-                          (char *)"--state",     state,             (char *)"--cores", (char *)"2",
-                          (char *)"--memory",    (char *)"1G",      (char *)"--disk",  (char *)"1G",
+    char *const argv[] = {(char *)"farm-worker",
+                          (char *)"init",
+                          (char *)"--join",
+                          text.data,
+                          (char *)"--operator",
+                          (char *)"alpha",
+                          (char *)"--worker",
+                          (char *)"attic",
+                          (char *)"--state",
+                          state,
+                          (char *)"--cores",
+                          (char *)"2",
+                          (char *)"--memory",
+                          (char *)"1G",
+                          (char *)"--disk",
+                          (char *)"1G",
                           NULL};
     return wait_for(start(argv, said));
 }
@@ -497,7 +519,8 @@ static void K3_own_answers_are_asked_for(void **unused)
     (void)unused;
     struct diag diag = DIAG_INIT;
     kill_worker();
-    struct spool_entry entry = {.nonce = watched_nonce(1), .node = (char *)"extra/zlib", .envelope = (char *)"{}"};
+    struct spool_entry entry = {
+        .nonce = watched_nonce(1), .node = (char *)"extra/zlib", .envelope = (char *)"{}"};
     CLEANUP_CLOSE int fd = file_open_dir(AT_FDCWD, state, &diag);
     must(spool_put(fd, &entry, &diag), &diag);
     struct stat owner;
@@ -529,6 +552,22 @@ static void K3_own_answers_are_asked_for(void **unused)
     assert_int_equal(last_known, 5); /* the checkpoint was kept all the same */
 }
 
+/* A call makes it look at once; one that crosses a question is no answer to it. */
+static void a_call_is_followed(void **unused)
+{
+    (void)unused;
+    calling = true;
+    for (int64_t end = moment_steady_ms() + 7000; moment_steady_ms() < end;) /* until it is idle */
+        expect_quiet(1000);
+    watched_log_grow(&farm_log, 1);
+    shown_size = 6;
+    int asked = log_asks;
+    call();
+    expect_cosignature(&farm_log, 6);
+    assert_true(log_asks > asked);
+    calling = false;
+}
+
 /* The same key, another past. */
 static void L1_a_fork_is_an_alarm(void **unused)
 {
@@ -553,7 +592,7 @@ static void L1_a_fork_is_an_alarm(void **unused)
     assert_int_equal(log_asks, asked);
     kill_worker(); /* the truth again, and a restart: the alarm stands */
     shown = &farm_log;
-    shown_size = 5;
+    shown_size = 6;
     start_worker();
     meet();
     expect_status(true, "alarm: the log shows another history than before");
@@ -565,25 +604,25 @@ static void L1_a_fork_is_an_alarm(void **unused)
 static void the_owner_clears_it(void **unused)
 {
     (void)unused;
-    expect_said("alarm", "clear", 0, "expected: a history that begins with the 5 entries");
+    expect_said("alarm", "clear", 0, "expected: a history that begins with the 6 entries");
     expect_status(false, "nothing is in the way");
-    expect_cosignature(&farm_log, 5);
+    expect_cosignature(&farm_log, 6);
     expect_said("alarm", "show", 0, "no alarm stands");
 }
 
 static void L2_a_shrunken_tree_is_an_alarm(void **unused)
 {
     (void)unused;
-    shown_size = 4;
+    shown_size = 5;
     kill_worker();
     start_worker();
     meet();
     expect_status(true, "alarm: the log has lost entries");
     expect_said("alarm", "show", 1, "entries are gone");
     expect_said("alarm", "clear", 0, "entries are gone");
-    shown_size = 5;
+    shown_size = 6;
     expect_status(false, "nothing is in the way");
-    expect_cosignature(&farm_log, 5);
+    expect_cosignature(&farm_log, 6);
 }
 
 /* After a loss, the root names another log; without it, a new log is nothing. */
@@ -624,10 +663,10 @@ static void K4_an_older_root_is_an_alarm(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_and_cosigns),          cmocka_unit_test(K3_own_answers_are_asked_for),
-        cmocka_unit_test(L1_a_fork_is_an_alarm),        cmocka_unit_test(the_owner_clears_it),
-        cmocka_unit_test(L2_a_shrunken_tree_is_an_alarm), cmocka_unit_test(a_new_log_comes_with_a_root),
-        cmocka_unit_test(K4_an_older_root_is_an_alarm),
+        cmocka_unit_test(follows_and_cosigns),         cmocka_unit_test(K3_own_answers_are_asked_for),
+        cmocka_unit_test(a_call_is_followed),          cmocka_unit_test(L1_a_fork_is_an_alarm),
+        cmocka_unit_test(the_owner_clears_it),         cmocka_unit_test(L2_a_shrunken_tree_is_an_alarm),
+        cmocka_unit_test(a_new_log_comes_with_a_root), cmocka_unit_test(K4_an_older_root_is_an_alarm),
     };
     return cmocka_run_group_tests_name("witnessing", tests, set_up, tear_down);
 }

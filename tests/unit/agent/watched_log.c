@@ -86,7 +86,8 @@ struct checkpoint watched_log_checkpoint(const struct watched_log *log, uint64_t
     return checkpoint;
 }
 
-struct watched_answer *watched_log_answer(const struct watched_log *log, const struct witness_ask *ask, uint64_t size)
+struct watched_answer *watched_log_answer(const struct watched_log *log, const struct witness_ask *ask,
+                                          uint64_t size)
 {
     struct watched_answer *answer = mem_zero(1, sizeof *answer);
     struct checkpoint checkpoint = watched_log_checkpoint(log, size);

@@ -41,7 +41,8 @@ struct watched_answer {
     struct witness_answer answer;
 };
 /* On the heap: it is large. */
-struct watched_answer *watched_log_answer(const struct watched_log *log, const struct witness_ask *ask, uint64_t size);
+struct watched_answer *watched_log_answer(const struct watched_log *log, const struct witness_ask *ask,
+                                          uint64_t size);
 struct watched_answer *watched_answer_free(struct watched_answer *answer);
 
 #endif

@@ -46,8 +46,8 @@ static void install_next(void)
     must(root_parse(buf_view(&link.text), "root.json", &link.root, &diag), &diag);
     link.signatures = mem_zero(ROOT_SIGNATURES_MAX, sizeof *link.signatures);
     for (; link.nsignatures < 2; link.nsignatures++)
-        link.signatures[link.nsignatures] =
-            farm_fixture_sign(rig->keys->people[link.nsignatures], SSHSIG_NAMESPACE_ROOT, buf_view(&link.text));
+        link.signatures[link.nsignatures] = farm_fixture_sign(rig->keys->people[link.nsignatures],
+                                                              SSHSIG_NAMESPACE_ROOT, buf_view(&link.text));
     must(trust_install(rig->farm, &link, 1, &diag), &diag);
     must(farm_flush(rig->farm, &diag), &diag);
     trust_link_done(&link);
