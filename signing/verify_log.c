@@ -129,12 +129,19 @@ static void entry_problem(struct verify_run *run, uint64_t position, const char 
     verify_problem(run, RELEASE_LOG, rule, "entry %" PRIu64 ": %s", position, what);
 }
 
+/* How many rounds can a job have? Somebody asks for each by hand. */
+enum { ROUNDS_MAX = 1000 };
+
 static void add_lease(struct replay *replay, uint64_t position, const struct logentry *entry)
 {
     struct verify_run *run = replay->run;
     struct verify_job *job = verify_find_job(run, &entry->job);
     if (job == NULL || position >= replay->evidence_ends || map_count(run->leases) >= LEASES_MAX)
         return;
+    if (entry->round < 1 || entry->round > ROUNDS_MAX) { /* rounds are counted from the first to the last */
+        entry_problem(run, position, "limit", "a lease of a round that no job can have");
+        return;
+    }
     struct view nonce = view_of(entry->nonce.bytes, STATEMENT_NONCE_SIZE);
     if (map_get(run->leases, nonce) != NULL)
         return; /* the second walk meets it again, and lists it */
@@ -153,9 +160,6 @@ static void add_lease(struct replay *replay, uint64_t position, const struct log
     if (map_count(run->leases) == LEASES_MAX)
         entry_problem(run, position, "limit", "more leases for the jobs of one release than there can be");
 }
-
-/* How many rounds can a job have? Somebody asks for each by hand. */
-enum { ROUNDS_MAX = 1000 };
 
 static bool has_round(const struct verify_job *job, uint32_t round)
 {

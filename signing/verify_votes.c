@@ -12,6 +12,9 @@
  */
 #include "verify_private.h"
 
+#include "dsse.h"
+#include "json.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -171,18 +174,58 @@ static bool has_unknown_worker(const struct ballot_box *box)
     return false;
 }
 
+/*
+ * Who in the directory signed this; NULL: nobody. Its keyid is a hint that is not believed, but bytes in which it is another one are not
+ * those that the signer looks for in the log.
+ */
+static const struct directory_entry *find_signer(const struct verify_run *run, struct view envelope)
+{
+    CLEANUP_JSON json_t *document = NULL;
+    CLEANUP_STATEMENT struct statement *statement = NULL;
+    struct digest wanted;
+    if (json_read(envelope, "envelope", DSSE_ENVELOPE_MAX, &document, NULL) < 0 ||
+        json_get_digest(json_array_get(json_object_get(document, "signatures"), 0), "envelope", "keyid",
+                        &wanted, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < run->directory->nentries; i++) {
+        const struct directory_entry *entry = &run->directory->entries[i];
+        struct digest id = keys_id(&entry->ed25519);
+        if (digest_equal(&id, &wanted))
+            return statement_open(envelope, &entry->ed25519, &statement, NULL) != FARM_E_SIGNATURE ? entry
+                                                                                                   : NULL;
+    }
+    return NULL;
+}
+
+/*
+ * Nobody of the job's lease holders signed it. If the directory does not know them all, it may be the answer of one that was removed, of
+ * which nothing can be said; but not if somebody signed it whom the directory knows: then a lease was logged in another's name.
+ */
+static void refuse_envelope(struct ballot_box *box, const struct receipt_envelope *envelope)
+{
+    const struct directory_entry *signer = find_signer(box->run, view_of(envelope->bytes, envelope->size));
+    if (signer != NULL)
+        verify_problem(box->run, box->job->receipt, "envelope",
+                       "%s: envelope %s: %s signed it, and none of the leases here is its own",
+                       box->job->spec->name, digest_hex(&envelope->digest).text, signer->worker); /* K2 */
+    else if (!has_unknown_worker(box))
+        verify_problem(box->run, box->job->receipt, "envelope",
+                       "%s: envelope %s: no worker of the directory that held a lease signed it",
+                       box->job->spec->name, digest_hex(&envelope->digest).text);
+}
+
 static void read_envelope(struct ballot_box *box, const struct receipt_envelope *envelope)
 {
     struct diag diag = DIAG_INIT;
     size_t lease = 0;
     struct statement *statement = open_envelope(box, envelope, &lease, &diag);
-    if (statement == NULL) {
-        bool known_signer = diag.error != 0;
-        if (known_signer || !has_unknown_worker(box))
-            verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s",
-                           box->job->spec->name, digest_hex(&envelope->digest).text,
-                           known_signer ? diag.text
-                                        : "no worker of the directory that held a lease signed it");
+    if (statement == NULL && diag.error == 0) {
+        refuse_envelope(box, envelope);
+        return;
+    }
+    if (statement == NULL) { /* one of them signed it, and something is wrong with it */
+        verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
+                       digest_hex(&envelope->digest).text, diag.text);
         return;
     }
     box->statements[box->nstatements++] = statement;

@@ -29,8 +29,8 @@ static void add_grant(struct release_fixture *f, size_t at)
     add(f, (struct logentry){.kind = LOG_LEASE,
                              .job = f->packages[vote->package].job,
                              .nonce = fixture_nonce(at),
-                             .round = vote->round,
-                             .worker = fixture_workers[vote->operator_index],
+                             .round = f->logged_round != 0 ? f->logged_round : vote->round,
+                             .worker = fixture_holder(f, at),
                              .operator_name = fixture_operators[vote->operator_index]});
 }
 

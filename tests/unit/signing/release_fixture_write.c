@@ -22,6 +22,11 @@ struct lease_nonce fixture_nonce(size_t vote)
     return nonce;
 }
 
+const char *fixture_holder(const struct release_fixture *f, size_t at)
+{
+    return f->leased_to_nobody == at + 1 ? "omega-1" : fixture_workers[f->votes[at].operator_index];
+}
+
 void fixture_envelope(const struct release_fixture *f, size_t at, struct buf *ret)
 {
     const struct fixture_vote *vote = &f->votes[at];
@@ -97,7 +102,7 @@ static void add_evidence(const struct release_fixture *f, size_t package, struct
                                     .round = vote->round,
                                     .open = vote->open && vote->answer != ANSWER_NONE,
                                     .outcome = f->receipt_expires == i + 1 ? OUTCOME_EXPIRED : vote->outcome,
-                                    .worker = (char *)fixture_workers[vote->operator_index],
+                                    .worker = (char *)fixture_holder(f, i),
                                     .operator_name = (char *)fixture_operators[vote->operator_index],
                                     .granted_ms = FIXTURE_NOW - 1000});
         if (leaves_out(f, i))

@@ -137,6 +137,26 @@ static void test_K2_answer_without_a_lease(void **state)
     expect_refused_saying(f, "log-lease-missing", "log", "a lease that the log does not show");
 }
 
+/* The worker finds its dissent in the log; its lease was logged in the name of one that never was. */
+static void test_K2_lease_of_nobody(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_add_vote(
+        f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
+    f->leased_to_nobody = f->nvotes;
+    release_fixture_write(f);
+    expect_refused_saying(f, "envelope", "receipts/", "gamma-1 signed it");
+}
+
+/* Rounds are walked from the first to the last: the last must not be what a coordinator likes. */
+static void test_K2_rounds_without_end(void **state)
+{
+    struct release_fixture *f = *state;
+    f->logged_round = UINT32_MAX;
+    release_fixture_write(f);
+    expect_refused_saying(f, "limit", "log", "a round that no job can have");
+}
+
 static void test_K2_order(void **state)
 {
     struct release_fixture *f = *state;
@@ -432,6 +452,8 @@ int main(void)
         CASE(test_K2_hidden_refusal),
         CASE(test_K2_invented_lease),
         CASE(test_K2_lease_differs),
+        CASE(test_K2_lease_of_nobody),
+        CASE(test_K2_rounds_without_end),
         CASE(test_K2_order),
         CASE(test_K2_answer_without_a_lease),
         CASE(test_K2_what_is_no_part_of_it),
