@@ -200,7 +200,5 @@ void verify_job_votes(struct verify_run *run, struct verify_job *job);
 /* Waivers: whether a good one lets this package pass in spite of the rule. */
 bool verify_is_waived(const struct verify_run *run, const struct release_package *package,
                       enum waiver_rule rule);
-/* Whether its GPU path was seen to work on hardware. This version of the release format carries no such evidence, so nothing says so yet. */
-bool verify_is_validated(const struct release_package *package);
 
 #endif

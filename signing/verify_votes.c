@@ -36,7 +36,7 @@ struct ballot_box {
 };
 
 /* W11. 'position' is that of the answer in the log; UINT64_MAX: there is none. */
-static bool was_compromised(const struct verify_run *run, const struct verify_job *job,
+static bool was_compromised(struct verify_run *run, const struct verify_job *job,
                             const struct directory_entry *entry, uint64_t position)
 {
     if (entry->compromised_from < 0 || position < (uint64_t)entry->compromised_from)
@@ -48,7 +48,7 @@ static bool was_compromised(const struct verify_run *run, const struct verify_jo
             "answer does not count.",
             job->spec->name, entry->worker);
     else
-        verify_note((struct verify_run *)run,
+        verify_note(run,
                     "%s: %s is marked compromised from log entry %" PRId64
                     " on, and its answer is entry %" PRIu64 ": it does not count.",
                     job->spec->name, entry->worker, entry->compromised_from, position);
