@@ -74,10 +74,6 @@ static void check_rules(const struct check *check)
             "the policy asks for evidence from hardware for %s; this version of the release format carries "
             "none, so it needs a waiver that the release managers signed",
             name);
-    if (strcmp(check->package->gpu, "none") != 0 && strcmp(check->package->gpu, "not-validated") != 0)
-        verify_problem(check->run, RELEASE_FILE, "gpu",
-                       "%s: its GPU path is called %s, and nothing in the release shows that", name,
-                       check->package->gpu);
     if (rules->quorum == 1 && !root_allows_unverified(check->run->root, name))
         verify_problem(check->run, RELEASE_FILE, "unverified",
                        "%s has a quorum of 1 and the trust root does not list it under "
