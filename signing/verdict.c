@@ -466,6 +466,51 @@ struct verdict verdict_of(const struct rules *rules, const struct vote *votes, s
     return verdict;
 }
 
+/* --- several rounds --- */
+
+static struct verdict verdict_of_one(const struct rules *rules, const struct vote *votes,
+                                     const uint32_t *rounds, size_t nvotes, uint32_t round)
+{
+    CLEANUP_FREE struct vote *own = mem_alloc((nvotes + 1) * sizeof *own);
+    size_t n = 0;
+    for (size_t i = 0; i < nvotes; i++)
+        if (rounds[i] == round)
+            own[n++] = votes[i];
+    return verdict_of(rules, own, n);
+}
+
+static uint32_t last_round(const uint32_t *rounds, size_t nvotes)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < nvotes; i++)
+        last = larger(last, rounds[i]);
+    return last;
+}
+
+struct verdict_rounds verdict_of_rounds(const struct rules *rules, const struct vote *votes,
+                                        const uint32_t *rounds, size_t nvotes)
+{
+    struct verdict_rounds result = {.all = verdict_of(rules, votes, nvotes)};
+    uint32_t last = last_round(rounds, nvotes), agreed_in = 0, failed_in = 0;
+    bool any = false;
+    for (uint32_t round = 1; round <= last; round++) {
+        struct verdict verdict = verdict_of_one(rules, votes, rounds, nvotes, round);
+        bool agrees = verdict.state == VERDICT_AGREED;
+        any |= agrees;
+        if (agrees && digest_equal(&verdict.payload, &result.all.payload))
+            agreed_in = round;
+        if (verdict.state == VERDICT_FAILED)
+            failed_in = round;
+    }
+    result.agreed = result.all.state == VERDICT_AGREED && agreed_in > failed_in;
+    result.contradicted = any && !result.agreed;
+    if (result.agreed) {
+        result.payload = result.all.payload;
+        result.round = agreed_in;
+    }
+    return result;
+}
+
 size_t verdict_supporters(const struct rules *rules, const struct vote *votes, size_t nvotes,
                           const struct digest *payload, const char **ret, size_t limit)
 {

@@ -140,18 +140,14 @@ static int check_leases(const struct job *job, struct diag *diag)
 static int check_claim(const struct job *job, const struct claim *claim, struct diag *diag)
 {
     struct verdict verdict = rounds_verdict(job, claim->rules, job->round);
-    bool supported = false;
     uint32_t demanding = 0;
     if (claim->told != verdict.state || !digest_equal(&claim->told_payload, &verdict.payload) ||
         claim->missing != verdict.missing)
         return WRONG(diag, "a verdict is %s, and the votes say %s", verdict_state_name(claim->told),
                      verdict_state_name(verdict.state));
-    for (uint32_t round = 1; claim->has_payload && round <= job->round; round++) {
-        verdict = rounds_verdict(job, claim->rules, round);
-        supported |= verdict.state == VERDICT_AGREED && digest_equal(&verdict.payload, &claim->payload);
-    }
-    if (claim->has_payload && !supported)
-        return WRONG(diag, "a job has a payload that no round agreed on");
+    struct verdict_rounds all = rounds_verdict_of_all(job, claim->rules);
+    if (claim->has_payload != all.agreed || (all.agreed && !digest_equal(&claim->payload, &all.payload)))
+        return WRONG(diag, "a job's payload is not what its rounds agreed on");
     for (const struct node *node = claim->nodes; node != NULL; node = node->claim_next) {
         demanding += node->demanding;
         if (node->job != job || node->claim != claim || node->rules != claim->rules)

@@ -266,7 +266,9 @@ struct core_node_view {
     bool keyed;
     struct digest key;
     uint32_t round;
-    struct verdict verdict; /* when keyed */
+    struct verdict verdict; /* when keyed: if agreed over all rounds, else of the current one */
+    bool has_payload;       /* its rounds agree on one: it may be built upon, also while it is repeated */
+    struct digest payload;
     uint32_t live_leases, attempts, infrastructure_failures;
     int64_t since_ms;           /* when it entered this state */
     uint32_t remaining_seconds; /* longest path from here, for the order */

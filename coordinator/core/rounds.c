@@ -24,27 +24,54 @@ static struct vote vote_of(const struct lease *lease, const struct answer *answe
     };
 }
 
-static struct verdict judge_answers(const struct job *job, const struct rules *rules, uint32_t round,
-                                    bool void_ones_too)
+/* Of one round, or of all (0). */
+struct votes {
+    struct vote *items;
+    uint32_t *rounds;
+    size_t count, capacity, rounds_capacity;
+};
+
+static struct votes collect(const struct job *job, uint32_t round, bool void_ones_too)
 {
-    CLEANUP_FREE struct vote *votes = NULL;
-    size_t n = 0, capacity = 0;
+    struct votes votes = {0};
     for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next) {
-        if (lease->round != round)
+        if (round != 0 && lease->round != round)
             continue;
         for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
             if (!answer->counted && !(void_ones_too && answer->is_void))
                 continue;
-            votes = mem_reserve(votes, &capacity, n + 1, sizeof *votes);
-            votes[n++] = vote_of(lease, answer);
+            votes.items = mem_reserve(votes.items, &votes.capacity, votes.count + 1, sizeof *votes.items);
+            votes.rounds =
+                mem_reserve(votes.rounds, &votes.rounds_capacity, votes.count + 1, sizeof *votes.rounds);
+            votes.items[votes.count] = vote_of(lease, answer);
+            votes.rounds[votes.count++] = lease->round;
         }
     }
-    return verdict_of(rules, votes, n);
+    return votes;
+}
+
+static void votes_done(struct votes *votes)
+{
+    free(votes->items);
+    free(votes->rounds);
+}
+
+static struct verdict judge_answers(const struct job *job, const struct rules *rules, uint32_t round,
+                                    bool void_ones_too)
+{
+    CLEANUP(votes_done) struct votes votes = collect(job, round, void_ones_too);
+    return verdict_of(rules, votes.items, votes.count);
 }
 
 struct verdict rounds_verdict(const struct job *job, const struct rules *rules, uint32_t round)
 {
     return judge_answers(job, rules, round, false);
+}
+
+struct verdict_rounds rounds_verdict_of_all(const struct job *job, const struct rules *rules)
+{
+    CLEANUP(votes_done) struct votes votes = collect(job, 0, false);
+    return verdict_of_rounds(rules, votes.items, votes.rounds, votes.count);
 }
 
 /* --- who was outvoted --- */
@@ -133,61 +160,6 @@ static void count_outvoted(struct core *core, struct job *job, uint32_t round, c
 
 /* --- verdicts --- */
 
-/* What the rounds agreed on, and how often. */
-struct tally {
-    struct digest payload[ROUNDS_MAX];
-    uint32_t rounds[ROUNDS_MAX];
-    size_t n;
-    bool standing;  /* the last word was an agreement */
-    bool withdrawn; /* agreed once, and a later round failed */
-};
-
-static void tally_agreed(struct tally *tally, const struct digest *payload)
-{
-    size_t i = 0;
-    while (i < tally->n && !digest_equal(&tally->payload[i], payload))
-        i++;
-    if (i == tally->n) {
-        tally->payload[i] = *payload;
-        tally->rounds[i] = 0;
-        tally->n++;
-    }
-    tally->rounds[i]++;
-}
-
-static void tally_round(struct tally *tally, const struct verdict *verdict)
-{
-    switch (verdict->state) {
-    case VERDICT_AGREED:
-        tally_agreed(tally, &verdict->payload);
-        tally->standing = true;
-        tally->withdrawn = false;
-        break;
-    case VERDICT_FAILED:
-        tally->withdrawn = tally->n > 0;
-        tally->standing = false;
-        break;
-    case VERDICT_DISPUTED:
-        tally->standing = false;
-        break;
-    case VERDICT_PENDING:
-        break;
-    }
-}
-
-/* The payload with more rounds than any other, or NULL. */
-static const struct digest *tally_winner(const struct tally *tally)
-{
-    size_t best = 0;
-    bool tied = false;
-    for (size_t i = 1; i < tally->n; i++) {
-        tied = tally->rounds[i] == tally->rounds[best] || (tied && tally->rounds[i] < tally->rounds[best]);
-        if (tally->rounds[i] > tally->rounds[best])
-            best = i;
-    }
-    return tally->n > 0 && !tied ? &tally->payload[best] : NULL;
-}
-
 static void set_payload(struct core *core, struct claim *claim, const struct digest *payload)
 {
     bool other = payload != NULL && claim->has_payload && !digest_equal(payload, &claim->payload);
@@ -241,8 +213,8 @@ static const struct claim *first_followed(const struct job *job)
     return claim;
 }
 
-static void judge_round(struct core *core, struct job *job, struct claim *claim, uint32_t round, bool tell_it,
-                        struct tally *tally)
+static struct verdict judge_round(struct core *core, struct job *job, struct claim *claim, uint32_t round,
+                                  bool tell_it)
 {
     struct verdict verdict = rounds_verdict(job, claim->rules, round);
     bool settles = verdict_is_settled(verdict.state) && !round_is_settled(job, round);
@@ -255,20 +227,25 @@ static void judge_round(struct core *core, struct job *job, struct claim *claim,
     tell_it |= settles; /* from here on votes are open, so it must stand in the log */
     if (tell_it)
         tell(core, job, claim, round, &verdict);
-    tally_round(tally, &verdict);
+    return verdict;
 }
 
 static void judge_claim(struct core *core, struct job *job, struct claim *claim, uint32_t told_round)
 {
-    struct tally tally;
-    tally.n = 0;
-    tally.standing = tally.withdrawn = false;
-    for (uint32_t round = 1; round <= job->round; round++)
-        judge_round(core, job, claim, round, round == told_round, &tally);
-    const struct digest *winner = tally_winner(&tally);
-    claim->contradicted = tally.withdrawn || (tally.standing && winner == NULL);
+    for (uint32_t round = 1; round < job->round; round++)
+        (void)judge_round(core, job, claim, round, round == told_round);
+    struct verdict verdict = judge_round(core, job, claim, job->round, false);
+    bool agreed = verdict.state == VERDICT_AGREED;
+    const struct digest *payload = &verdict.payload;
+    struct verdict_rounds all = {0};
+    if (job->round > 1) { /* nearly always there is one */
+        all = rounds_verdict_of_all(job, claim->rules);
+        agreed = all.agreed;
+        payload = &all.payload;
+    }
+    claim->contradicted = all.contradicted;
     claim->futile = claim->missing > 0 && !claim->rules->open_votes && round_is_settled(job, job->round);
-    set_payload(core, claim, tally.standing && !claim->contradicted ? winner : NULL);
+    set_payload(core, claim, agreed ? payload : NULL);
 }
 
 static void judge_claims(struct core *core, struct job *job, uint32_t told_round)

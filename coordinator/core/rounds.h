@@ -3,9 +3,7 @@
  * Rounds: what the answers amount to (answers.h has which they are), decided by verdict_of() alone, the same function that
  * farm-verify replays.
  *
- * Over several rounds ("--from-scratch") a job's payload is the one that its rounds agreed on. A round without verdict
- * changes nothing; a disputed or failed last round takes the payload back; rounds that agreed on different payloads
- * contradict each other, until one payload has more rounds than any other.
+ * Over several rounds ("--from-scratch") a job's payload is what verdict_of_rounds() says.
  *
  * A round that lost its verdict because answers were voided goes on where the rules count open votes. Where they do not, it never could
  * be settled again, and a new round begins by itself: a full quorum is asked.
@@ -19,6 +17,8 @@
 void rounds_judge(struct core *core, struct job *job, uint32_t told_round);
 /* The verdict on one round under the rules. */
 struct verdict rounds_verdict(const struct job *job, const struct rules *rules, uint32_t round);
+/* And on the job. */
+struct verdict_rounds rounds_verdict_of_all(const struct job *job, const struct rules *rules);
 /* It gets no more leases, and that is told. */
 void rounds_flag(struct core *core, struct operator* operator, const char * text);
 /* The answer is about to be void: it does not stand for its operator being outvoted any more. */

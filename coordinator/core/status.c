@@ -132,7 +132,12 @@ bool core_node(const struct core *core, const struct digest *plan_id, size_t ind
     ret->keyed = true;
     ret->key = digest_of_link(&node->job->link);
     ret->round = node->job->round;
-    ret->verdict = rounds_verdict(node->job, node->rules, node->job->round);
+    ret->verdict = node->state == NODE_AGREED && node->job->round > 1
+                       ? rounds_verdict_of_all(node->job, node->rules).all
+                       : rounds_verdict(node->job, node->rules, node->job->round);
+    ret->has_payload = node->claim->has_payload;
+    if (ret->has_payload)
+        ret->payload = node->claim->payload;
     ret->live_leases = node->job->live;
     status_count_leases(node->job, &ret->attempts, &ret->infrastructure_failures);
     return true;

@@ -174,10 +174,9 @@ static const struct payload_tar *find_tar(struct farm *farm, struct farm_plan *p
     if (plan->tars == NULL)
         plan->tars = mem_zero(plan->plan->nnodes, sizeof *plan->tars);
     struct payload_tar *found = &plan->tars[node];
-    if (!core_node(farm->core, &plan->id, node, &view) ||
-        digest_equal(&found->payload, &view.verdict.payload))
+    if (!core_node(farm->core, &plan->id, node, &view) || digest_equal(&found->payload, &view.payload))
         return found;
-    *found = (struct payload_tar){.payload = view.verdict.payload};
+    *found = (struct payload_tar){.payload = view.payload}; /* also while the node is being repeated */
     (void)!db_each_attestation_of(farm->db, &view.key, visit_tar, found, NULL);
     return found;
 }

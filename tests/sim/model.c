@@ -63,6 +63,8 @@ static bool counts(const struct model_answer *answer)
 
 /* --- the independent judgement: votes by the operators that really own the workers --- */
 
+enum { ALL_ROUNDS = 0 };
+
 static struct verdict judge(struct sim *sim, const struct model_job *job, const struct rules *rules,
                             uint32_t round)
 {
@@ -71,7 +73,7 @@ static struct verdict judge(struct sim *sim, const struct model_job *job, const 
     for (size_t i = 0; i < job->nleases; i++) {
         const struct model_lease *lease = job->leases[i];
         const struct sim_worker *worker = &sim->workers[lease->worker];
-        for (size_t k = 0; k < lease->nanswers && lease->round == round; k++) {
+        for (size_t k = 0; k < lease->nanswers && (lease->round == round || round == ALL_ROUNDS); k++) {
             const struct model_answer *answer = &lease->answers[k];
             if (!counts(answer))
                 continue;
@@ -99,20 +101,18 @@ static uint32_t last_round(const struct model_job *job)
     return round;
 }
 
-/* Whether some round agreed on the payload, and no later word took it back. */
+/* Whether some round agreed on the payload, no later one failed, and all answers together say the same. */
 static bool may_build_upon(struct sim *sim, const struct model_job *job, const struct rules *rules,
                            const struct digest *payload)
 {
+    struct verdict all = judge(sim, job, rules, ALL_ROUNDS);
     bool standing = false;
     for (uint32_t round = 1; round <= last_round(job); round++) {
         struct verdict verdict = judge(sim, job, rules, round);
-        if (verdict.state == VERDICT_AGREED)
-            standing = digest_equal(&verdict.payload, payload) ||
-                       standing; /* rivals: by number of rounds, in the core */
-        if (verdict.state == VERDICT_DISPUTED || verdict.state == VERDICT_FAILED)
-            standing = false;
+        standing |= verdict.state == VERDICT_AGREED && digest_equal(&verdict.payload, payload);
+        standing &= verdict.state != VERDICT_FAILED;
     }
-    return standing;
+    return standing && all.state == VERDICT_AGREED && digest_equal(&all.payload, payload);
 }
 
 /* What an operator has said in a round: the answers that count. */
@@ -447,9 +447,8 @@ static void record_node_state(struct sim *sim, const struct core_effect *effect)
         if (effect->state != NODE_AGREED)
             continue;
         struct model_job *job = model_job(sim, &plan->keys[effect->node]);
-        bool agreed = false;
-        for (uint32_t round = 1; round <= last_round(job); round++)
-            agreed |= judge(sim, job, &plan->rules, round).state == VERDICT_AGREED;
+        struct verdict all = judge(sim, job, &plan->rules, ALL_ROUNDS);
+        bool agreed = may_build_upon(sim, job, &plan->rules, &all.payload);
         if (!plan->derived[effect->node] || !agreed)
             sim_fail(sim, "%s is agreed, and the recorded votes do not say so", sim->nodes[effect->node].id);
     }

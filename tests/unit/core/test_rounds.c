@@ -323,6 +323,10 @@ static void from_scratch_confirms(void **state)
     assert_int_equal(rig_plan_state(rig), PLAN_RUNNING);
     assert_int_equal(rig_node(rig, "base/png").round, 2);
     assert_int_equal(rig_state(rig, "base/png"), NODE_RUNNING); /* at once: its inputs still stand */
+    struct core_node_view below = rig_node(rig, "base/zlib");
+    struct digest x = rig_payload('x');
+    assert_int_equal(below.verdict.state, VERDICT_PENDING);
+    assert_true(below.has_payload && digest_equal(&below.payload, &x));
     assert_int_equal(rig_answer(rig, rig_lease(rig, "base/zlib", "a1"), 'x', FAILURE_NONE), ANSWER_COUNTED);
     rig_answer_all(rig, "base/zlib", 'x');
     rig_answer_all(rig, "base/png", 'y');

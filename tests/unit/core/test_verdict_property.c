@@ -469,10 +469,65 @@ static void the_verdict_is_the_models(void **state)
     assert_true(distinct_decides > ROUNDS / 50 && margin_decides > ROUNDS / 200);
 }
 
+/* --- several rounds --- */
+
+static struct model model_of_round(const struct scenario *scenario, const uint32_t *rounds, uint32_t round,
+                                   struct scenario *room)
+{
+    room->rules = scenario->rules;
+    room->n = 0;
+    for (size_t i = 0; i < scenario->n; i++)
+        if (rounds[i] == round)
+            room->votes[room->n++] = scenario->votes[i];
+    return model_of(room);
+}
+
+/* A round's own verdict, everybody's answers together, and no failure since. */
+static void the_rounds_are_the_models(void **state)
+{
+    (void)state;
+    enum { LAST = 3 };
+    uint64_t seed = 815;
+    size_t agreed = 0, contradicted = 0, carried = 0, pieces = 0;
+    for (int turn = 0; turn < ROUNDS; turn++) {
+        struct scenario scenario, room;
+        uint32_t rounds[VOTES_MAX], found_in = 0;
+        bool any = false;
+        draw(&scenario, &seed);
+        for (size_t i = 0; i < scenario.n; i++)
+            rounds[i] = (uint32_t)(1 + next_random(&seed) % LAST);
+        struct model all = model_of(&scenario);
+        for (uint32_t round = 1; round <= LAST; round++) {
+            struct model one = model_of_round(&scenario, rounds, round, &room);
+            any |= one.state == VERDICT_AGREED;
+            if (one.state == VERDICT_FAILED)
+                found_in = 0;
+            if (one.state == VERDICT_AGREED && all.state == VERDICT_AGREED &&
+                digest_equal(&one.winner, &all.winner))
+                found_in = round;
+        }
+        struct verdict_rounds found = verdict_of_rounds(&scenario.rules, scenario.votes, rounds, scenario.n);
+        assert_int_equal(found.agreed, found_in > 0);
+        assert_int_equal(found.contradicted, any && found_in == 0);
+        assert_int_equal(found.all.state, all.state);
+        if (found.agreed) {
+            assert_int_equal(found.round, found_in);
+            assert_true(digest_equal(&found.payload, &all.winner));
+        }
+        agreed += found.agreed;
+        contradicted += found.contradicted;
+        carried += found.agreed && found.all.dissent > 0;
+        pieces += all.state == VERDICT_AGREED && !any;
+    }
+    assert_true(agreed > ROUNDS / 20 && contradicted > ROUNDS / 50 && carried > ROUNDS / 100 &&
+                pieces > ROUNDS / 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_verdict_is_the_models),
+        cmocka_unit_test(the_rounds_are_the_models),
     };
     return cmocka_run_group_tests_name("verdict_property", tests, NULL, NULL);
 }

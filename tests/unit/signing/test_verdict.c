@@ -21,7 +21,9 @@ enum { VOTES_MAX = 128 };
 struct scenario {
     struct rules rules;
     struct vote votes[VOTES_MAX];
+    uint32_t rounds[VOTES_MAX]; /* 1, but for cases about rounds */
     size_t nvotes;
+    bool has_rounds;
 };
 
 /* Payloads are written as one word; its digest stands for the bytes. */
@@ -87,6 +89,16 @@ static void read_vote(struct vote *vote, struct view word, size_t at)
         vote->payload = payload_of(word);
 }
 
+static void read_vote_word(struct scenario *scenario, struct view word, size_t at)
+{
+    if (view_starts(word, VIEW("round="))) {
+        scenario->rounds[scenario->nvotes] = number_after(word, 6);
+        scenario->has_rounds = true;
+    } else {
+        read_vote(&scenario->votes[scenario->nvotes], word, at);
+    }
+}
+
 static void read_line(struct scenario *scenario, struct view line)
 {
     struct view word, rest = line;
@@ -96,9 +108,10 @@ static void read_line(struct scenario *scenario, struct view line)
     if (!is_vote)
         assert_true(view_equal(word, VIEW("rules")));
     size_t at = 0;
+    scenario->rounds[scenario->nvotes] = 1;
     while (view_split(&rest, ' ', &word)) {
         if (is_vote)
-            read_vote(&scenario->votes[scenario->nvotes], word, at++);
+            read_vote_word(scenario, word, at++);
         else
             read_rule(&scenario->rules, word);
     }
@@ -135,12 +148,24 @@ static void print_verdict(const struct verdict *verdict, struct buf *out)
     }
 }
 
+/* What all rounds together amount to; then the lines above are about all answers. */
+static void print_rounds(const struct verdict_rounds *rounds, struct buf *out)
+{
+    if (rounds->agreed)
+        buf_add_format(out, "job agreed %c round %u\n", letter_of(&rounds->payload), rounds->round);
+    else
+        buf_add_text(out, rounds->contradicted ? "job contradicted\n" : "job open\n");
+}
+
 static void reverse(struct scenario *scenario)
 {
     for (size_t i = 0; i < scenario->nvotes / 2; i++) {
         struct vote kept = scenario->votes[i];
         scenario->votes[i] = scenario->votes[scenario->nvotes - 1 - i];
         scenario->votes[scenario->nvotes - 1 - i] = kept;
+        uint32_t round = scenario->rounds[i];
+        scenario->rounds[i] = scenario->rounds[scenario->nvotes - 1 - i];
+        scenario->rounds[scenario->nvotes - 1 - i] = round;
     }
 }
 
@@ -155,8 +180,11 @@ static void run_golden(int dirfd, const char *name)
         read_line(&scenario, line);
     for (int turn = 0; turn < 2; turn++) {
         CLEANUP_BUF struct buf found = BUF_INIT;
-        struct verdict verdict = verdict_of(&scenario.rules, scenario.votes, scenario.nvotes);
-        print_verdict(&verdict, &found);
+        struct verdict_rounds rounds =
+            verdict_of_rounds(&scenario.rules, scenario.votes, scenario.rounds, scenario.nvotes);
+        print_verdict(&rounds.all, &found);
+        if (scenario.has_rounds)
+            print_rounds(&rounds, &found);
         if (!view_equal(buf_view(&found), rest))
             fail_msg("%s: expected\n%.*sfound\n%s", name, VIEW_ARG(rest), found.data);
         reverse(&scenario);
