@@ -142,9 +142,25 @@ static void work_free(struct journal_work *work)
     free(work);
 }
 
+/* They are answered when it can be published again, unless their workers ask anew before. */
+static void put_asks_back(struct journal *journal, struct journal_work *work)
+{
+    for (size_t i = 0; i < work->nasks; i++) {
+        struct journal_ask *ask = STEAL(work->asks[i]);
+        journal_ask_forget(ask);
+        if (map_get(journal->asks, view_text(ask->worker)) != NULL)
+            journal_ask_free(ask);
+        else
+            map_set(journal->asks, view_text(ask->worker), ask);
+    }
+    work->nasks = 0;
+}
+
 static void work_failed(struct journal *journal, struct journal_work *work)
 {
     log_error("log: cannot be published: %s", diag_text(&work->diag, work->result));
+    journal->failing = true;
+    put_asks_back(journal, work);
     journal->due_ms = moment_steady_ms() + RETRY_INTERVAL_MS;
     /* Which of them was written is not known; both are written again. */
     journal->checkpoint_stale = journal->checkpoint_stale || work->checkpoint_file.size > 0;
@@ -173,10 +189,12 @@ static void work_done(struct pool_task *task, void *context)
     struct journal *journal = farm->journal;
     struct journal_work *work = (struct journal_work *)task;
     journal->working = false;
-    if (!farm->stopping)
+    if (!farm->stopping && work->result >= 0)
         journal_send_answers(farm, work);
-    if (work->result >= 0)
+    if (work->result >= 0) {
+        journal->failing = false;
         take_cosigned(journal, work);
+    }
     if (work->result >= 0 && work->publish)
         journal_show(journal, journal_shown_new(&work->checkpoint, buf_view(&work->note), moment_wall_ms()));
     else if (work->result < 0 && !farm->stopping)
@@ -226,7 +244,8 @@ static void start(struct farm *farm, bool publish)
         work->shown = newest->checkpoint;
         buf_add_view(&work->shown_note, buf_view(&newest->note));
     }
-    take_asks(journal, work);
+    if (!journal->failing)
+        take_asks(journal, work);
     if (publish) {
         take_files(journal, work);
         work->publish = journal->size > journal_shown_size(journal);
@@ -249,7 +268,7 @@ int journal_turn(struct farm *farm, struct diag *diag)
     if (!has_news(journal))
         answer_waiters(farm, 0);
     bool publish = has_news(journal) && (due || journal->nwaiters > 0 || journal->reached_further);
-    if (publish || map_count(journal->asks) > 0)
+    if (publish || (map_count(journal->asks) > 0 && !journal->failing))
         start(farm, publish);
     return 0;
 }

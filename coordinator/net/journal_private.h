@@ -114,6 +114,11 @@ struct journal {
     struct journal_waiter *waiters;
     size_t nwaiters, waiters_capacity;
     bool working;
+    /*
+     * The last publication failed. Nobody is answered meanwhile: a checkpoint that stays behind what was acknowledged long ago is what
+     * workers raise an alarm about, and an answer that is late they only doubt, which ends by itself.
+     */
+    bool failing;
     int64_t due_ms; /* steady: no publication before, unless somebody waits */
     int failed;     /* the disk dropped what it had promised: the process must end */
     struct diag failure;
@@ -168,5 +173,7 @@ bool journal_is_cosigned(const struct farm *farm, const struct journal_shown *sh
 /* Sends what the pool found. */
 void journal_send_answers(struct farm *farm, const struct journal_work *work);
 struct journal_ask *journal_ask_free(struct journal_ask *ask);
+/* As it came: what was made of it is no answer. */
+void journal_ask_forget(struct journal_ask *ask);
 
 #endif

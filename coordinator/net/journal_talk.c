@@ -15,13 +15,19 @@
 
 /* ---- asking ---- */
 
+void journal_ask_forget(struct journal_ask *ask)
+{
+    for (size_t i = 0; ask->proofs != NULL && i < ask->proofs->ninclusions; i++)
+        buf_done(&ask->proofs->inclusions[i].entry);
+    free(STEAL(ask->proofs));
+    ask->result = 0;
+}
+
 struct journal_ask *journal_ask_free(struct journal_ask *ask)
 {
     if (ask == NULL)
         return NULL;
-    for (size_t i = 0; ask->proofs != NULL && i < ask->proofs->ninclusions; i++)
-        buf_done(&ask->proofs->inclusions[i].entry);
-    free(ask->proofs);
+    journal_ask_forget(ask);
     free(ask);
     return NULL;
 }
@@ -76,7 +82,8 @@ void journal_send_answers(struct farm *farm, const struct journal_work *work)
         if (ask->proofs == NULL) /* the pool is being taken down */
             continue;
         if (ask->known_size > work->shown.size)
-            log_warning(
+            sessions_warn(
+                farm, ask->worker,
                 "log: worker %s has seen %llu entries, and there are %llu; was an older state restored?",
                 ask->worker, (unsigned long long)ask->known_size, (unsigned long long)work->shown.size);
         if (ask->result >= 0)
@@ -253,8 +260,9 @@ void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign
     const struct directory_entry *entry = sessions_entry(farm, worker);
     struct journal_shown *shown = find_shown(farm->journal, message);
     if (shown == NULL) {
-        log_warning("log: worker %s cosigned %llu entries with a root that was not shown, or long ago",
-                    worker, (unsigned long long)message->size);
+        sessions_warn(farm, worker,
+                      "log: worker %s cosigned %llu entries with a root that was not shown, or long ago",
+                      worker, (unsigned long long)message->size);
         return;
     }
     if (!sessions_entry_is_valid(entry) || message->signature.len != KEYS_SIGNATURE_SIZE ||

@@ -5,10 +5,13 @@
 
 #include "file.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -124,6 +127,37 @@ static void test_a_worker_has_one_question_at_a_time(void **state)
     rig_turn(rig);
     struct wire_message *answer = rig_heard(rig, RIG_GAMMA, WIRE_LOG_ANSWER);
     assert_non_null(answer);
+    wire_free(answer);
+    assert_null(rig_heard(rig, RIG_GAMMA, WIRE_LOG_ANSWER));
+}
+
+/*
+ * A disk that is full, say: an acknowledged answer that is still beyond the checkpoint after two minutes is an alarm to its worker, so
+ * nobody is shown the old one; who asked gets the next.
+ */
+static void test_D7_nobody_is_shown_what_stays_behind(void **state)
+{
+    struct rig *rig = *state;
+    Wire__LogAsk message = WIRE__LOG_ASK__INIT;
+    rig_publish(rig);
+    assert_int_equal(unlinkat(rig->dirfd, "log/checkpoint", 0), 0);
+    assert_int_equal(mkdirat(rig->dirfd, "log/checkpoint", 0755), 0);
+    assert_int_equal(mkdirat(rig->dirfd, "log/checkpoint/in-the-way", 0755), 0);
+    add_plan(rig, "one");
+    for (int i = 0; i < 3; i++) { /* with the publication, and behind it */
+        rig_say(rig, RIG_GAMMA, WIRE_LOG_ASK, &message.base);
+        rig->farm->journal->due_ms = 0;
+        rig_turn(rig);
+        rig_turn(rig);
+        assert_null(rig_heard(rig, RIG_GAMMA, WIRE_LOG_ANSWER));
+    }
+    assert_int_equal(unlinkat(rig->dirfd, "log/checkpoint/in-the-way", AT_REMOVEDIR), 0);
+    assert_int_equal(unlinkat(rig->dirfd, "log/checkpoint", AT_REMOVEDIR), 0);
+    rig_publish(rig);
+    rig_turn(rig);
+    struct wire_message *answer = rig_heard(rig, RIG_GAMMA, WIRE_LOG_ANSWER);
+    assert_non_null(answer);
+    assert_int_equal(checkpoint_of(rig, answer).size, journal_size(rig->farm));
     wire_free(answer);
     assert_null(rig_heard(rig, RIG_GAMMA, WIRE_LOG_ANSWER));
 }
@@ -291,6 +325,7 @@ int main(void)
         TEST(test_a_witness_gets_what_proves_it),
         TEST(test_L3_a_witness_that_knows_more_gets_no_proof),
         TEST(test_a_worker_has_one_question_at_a_time),
+        TEST(test_D7_nobody_is_shown_what_stays_behind),
         TEST(test_both_listed_operators_make_it_cosigned),
         TEST(test_L8_an_operator_counts_once),
         TEST(test_L1_what_was_not_shown_is_not_cosigned),
