@@ -13,79 +13,47 @@ static const struct verdict_group *group_of(const struct verdict *verdict, const
     return NULL;
 }
 
+/* The answers of one round, or with 0 of all; with or without the suspect's. */
+struct ballot {
+    struct vote *votes;
+    uint32_t *rounds;
+    size_t count;
+};
+
+static struct ballot ballot_of(const struct blast_job *job, uint32_t round, bool with_suspect)
+{
+    struct ballot ballot = {mem_zero(job->nanswers + 1, sizeof *ballot.votes),
+                            mem_zero(job->nanswers + 1, sizeof *ballot.rounds), 0};
+    for (size_t i = 0; i < job->nanswers; i++) {
+        const struct blast_answer *answer = &job->answers[i];
+        if ((round != 0 && answer->round != round) || (answer->suspect && !with_suspect))
+            continue;
+        ballot.votes[ballot.count] = answer->vote;
+        ballot.rounds[ballot.count++] = answer->round;
+    }
+    return ballot;
+}
+
+static void ballot_done(struct ballot *ballot)
+{
+    free(ballot->votes);
+    free(ballot->rounds);
+}
+
 static struct verdict judge_round(const struct blast_job *job, uint32_t round, bool with_suspect)
 {
-    CLEANUP_FREE struct vote *votes = mem_zero(job->nanswers + 1, sizeof *votes);
-    size_t count = 0;
-    for (size_t i = 0; i < job->nanswers; i++)
-        if (job->answers[i].round == round && (with_suspect || !job->answers[i].suspect))
-            votes[count++] = job->answers[i].vote;
-    return verdict_of(&job->rules, votes, count);
+    struct ballot ballot = ballot_of(job, round, with_suspect);
+    struct verdict verdict = verdict_of(&job->rules, ballot.votes, ballot.count);
+    ballot_done(&ballot);
+    return verdict;
 }
 
-struct round_state {
-    enum verdict_state state;
-    struct digest payload; /* when agreed */
-};
-
-/* What all rounds amount to. */
-struct standing {
-    struct round_state *rounds;
-    uint32_t nrounds;
-    enum verdict_state last; /* of the last round that is not pending */
-    bool agreed;
-    struct digest payload;
-    uint32_t operators, anchors; /* behind the payload that is agreed now, in its best round */
-    uint64_t support;            /* the same of all rounds together */
-};
-
-static uint32_t count_rounds(const struct standing *standing, const struct digest *payload)
+static struct verdict_rounds judge_all(const struct blast_job *job, bool with_suspect)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < standing->nrounds; i++)
-        count += standing->rounds[i].state == VERDICT_AGREED &&
-                 digest_equal(&standing->rounds[i].payload, payload);
-    return count;
-}
-
-/* The payload that more rounds agreed on than on any other; none if the last word was no agreement. */
-static void find_winner(struct standing *standing)
-{
-    uint32_t best = 0;
-    bool tied = false;
-    for (uint32_t i = 0; i < standing->nrounds; i++) {
-        const struct round_state *round = &standing->rounds[i];
-        uint32_t count = round->state == VERDICT_AGREED ? count_rounds(standing, &round->payload) : 0;
-        if (round->state != VERDICT_PENDING)
-            standing->last = round->state;
-        tied = count > best ? false
-                            : tied || (count == best && count > 0 &&
-                                       !digest_equal(&round->payload, &standing->payload));
-        if (count > best) {
-            best = count;
-            standing->payload = round->payload;
-        }
-    }
-    standing->agreed = best > 0 && !tied && standing->last == VERDICT_AGREED;
-}
-
-static struct standing standing_of(const struct blast_job *job, uint32_t nrounds, bool with_suspect)
-{
-    struct standing standing = {.rounds = mem_zero(nrounds + 1, sizeof *standing.rounds), .nrounds = nrounds};
-    for (uint32_t i = 0; i < nrounds; i++) {
-        struct verdict verdict = judge_round(job, i + 1, with_suspect);
-        const struct verdict_group *group = group_of(&verdict, &job->payload);
-        standing.rounds[i] = (struct round_state){verdict.state, verdict.payload};
-        if (group == NULL)
-            continue;
-        standing.support += group->operators;
-        if (group->operators > standing.operators) {
-            standing.operators = group->operators;
-            standing.anchors = group->anchors;
-        }
-    }
-    find_winner(&standing);
-    return standing;
+    struct ballot ballot = ballot_of(job, 0, with_suspect);
+    struct verdict_rounds all = verdict_of_rounds(&job->rules, ballot.votes, ballot.rounds, ballot.count);
+    ballot_done(&ballot);
+    return all;
 }
 
 /* What a round still needs for this payload: where it leads the verdict says so, listed facts included; where a rival leads, what
@@ -134,6 +102,17 @@ static uint32_t last_round(const struct blast_job *job)
     return last;
 }
 
+static void judge_lost(const struct blast_job *job, const struct verdict_rounds *after,
+                       struct blast_outcome *outcome)
+{
+    uint32_t last = last_round(job);
+    outcome->fate = BLAST_LOST;
+    outcome->turned = after->agreed;
+    outcome->rival = after->payload;
+    outcome->state = after->contradicted ? VERDICT_DISPUTED : judge_round(job, last, false).state;
+    count_builds(job, last, outcome);
+}
+
 static struct blast_outcome judge(const struct blast_job *job)
 {
     struct blast_outcome outcome = {.state = VERDICT_AGREED};
@@ -141,21 +120,15 @@ static struct blast_outcome judge(const struct blast_job *job)
         outcome.answered = outcome.answered || job->answers[i].suspect;
     if (!outcome.answered)
         return outcome;
-    uint32_t last = last_round(job);
-    struct standing before = standing_of(job, last, true), after = standing_of(job, last, false);
-    outcome.state = after.last;
-    outcome.operators = after.operators;
-    outcome.anchors = after.anchors;
-    if (!after.agreed || !digest_equal(&after.payload, &job->payload)) {
-        outcome.fate = BLAST_LOST;
-        outcome.turned = after.agreed;
-        outcome.rival = after.payload;
-        count_builds(job, last, &outcome);
-    } else if (after.support < before.support) {
+    struct verdict_rounds before = judge_all(job, true), after = judge_all(job, false);
+    const struct verdict_group *then = group_of(&before.all, &job->payload);
+    const struct verdict_group *now = group_of(&after.all, &job->payload);
+    outcome.operators = now != NULL ? now->operators : 0;
+    outcome.anchors = now != NULL ? now->anchors : 0;
+    if (!after.agreed || !digest_equal(&after.payload, &job->payload))
+        judge_lost(job, &after, &outcome);
+    else if (then != NULL && then->operators > outcome.operators)
         outcome.fate = BLAST_WEAKER;
-    }
-    free(before.rounds);
-    free(after.rounds);
     return outcome;
 }
 

@@ -12,7 +12,7 @@
  * on comes first (topological order). Among those that wait for nothing, the one that holds up most jobs per second of building is
  * first: it tells most about what is left for the least work.
  *
- * Rounds are judged as the core does (coordinator/core/rounds.c): each by itself, and what most of them agreed on stands.
+ * Rounds are judged as everybody judges them, by verdict_of_rounds().
  *
  * Two sums bound the cost. "same": each lost artifact comes out as before. Its round had a verdict, so further votes in it would be
  * open: unless the policy counts those, a quorum builds it in a new round; else as many operators as are missing. "other": none
@@ -48,10 +48,10 @@ struct blast_outcome {
     enum blast_fate fate;
     bool answered;            /* the suspect has an answer in it */
     bool at_risk;             /* not lost itself */
-    enum verdict_state state; /* without the suspect, of the last round that is not pending */
+    enum verdict_state state; /* without the suspect, of the last round; disputed if rounds differ */
     bool turned;              /* another payload would be agreed: this one */
     struct digest rival;
-    uint32_t operators, anchors; /* left behind what is agreed now, in its best round */
+    uint32_t operators, anchors; /* left behind what is agreed now, over all rounds */
     uint32_t builds,
         builds_by_anchors; /* lost: operators that have to build it again, and how many of them anchors */
     size_t dependents;     /* agreed jobs that have it in their closure */
