@@ -154,6 +154,7 @@ int db_each_refusal_to(struct db *db, const struct digest *nonce, DB_EACH(refusa
 int db_each_voided(struct db *db, DB_EACH(voided)) MUST_USE;
 int db_each_lease(struct db *db, DB_EACH(lease)) MUST_USE; /* by position in the log */
 int db_each_attestation_by(struct db *db, const char *worker, DB_EACH(attestation)) MUST_USE;
+int db_each_attestation_to(struct db *db, const struct digest *nonce, DB_EACH(attestation)) MUST_USE;
 int db_each_log_entry(struct db *db, uint64_t from, DB_EACH(log_entry)) MUST_USE; /* by position */
 /* Those that have this text in them; reads them all. */
 int db_each_log_entry_with(struct db *db, const char *text, DB_EACH(log_entry)) MUST_USE;

@@ -247,6 +247,8 @@ WALK(db_each_attestation, attestation, ATTESTATION_COLUMNS, "attestation a ORDER
 WALK_BY(db_each_attestation_by, attestation, ATTESTATION_COLUMNS,
         "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.worker = ? ORDER BY a.rowid",
         (const char *worker), "t", worker)
+WALK_BY(db_each_attestation_to, attestation, ATTESTATION_COLUMNS,
+        "attestation a WHERE a.nonce = ? ORDER BY a.rowid", (const struct digest *nonce), "d", nonce)
 WALK(db_each_lease, lease, LEASE_COLUMNS, "lease ORDER BY position")
 WALK(db_each_refusal, refusal, REFUSAL_COLUMNS, "refusal r ORDER BY r.position")
 WALK_BY(db_each_refusal_of, refusal, REFUSAL_COLUMNS,

@@ -27,6 +27,8 @@
 enum { PENDING_MAX = 16 };
 /* Refused answers to one lease that are kept and logged: an honest worker gives one, and others shall not fill the log. */
 enum { REFUSALS_MAX = 4 };
+/* Different answers to one lease that are taken; the core takes no more either. */
+enum { ANSWERS_MAX = 8 };
 
 /* Built by the pool task, kept until the core has said what becomes of it. */
 struct intake {
@@ -239,7 +241,7 @@ static void feed(struct farm *farm, const struct intake *intake)
         result = farm_feed(farm, &event, &diag);
     farm->answering = NULL;
     if (result < 0)
-        log_warning("answer of %s: %s", intake->worker, diag_text(&diag, result));
+        sessions_warn(farm, intake->worker, "answer of %s: %s", intake->worker, diag_text(&diag, result));
 }
 
 /* An answer that broke a rule is none: its lease ends, and somebody else is asked. */
@@ -249,7 +251,7 @@ static void refuse(struct farm *farm, const struct intake *intake)
     CLEANUP_FREE char *reason = mem_format("its answer was refused: %s", text);
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = intake->worker, .text = reason};
     memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
-    log_warning("answer of %s refused: %s", intake->worker, text);
+    sessions_warn(farm, intake->worker, "answer of %s refused: %s", intake->worker, text);
     acknowledge(farm, intake, WIRE_ACK_REFUSED, text, record_refusal(farm, intake, text));
     (void)farm_feed(farm, &event, NULL);
 }
@@ -297,10 +299,11 @@ static void intake_done(struct pool_task *task, void *context)
     if (farm->stopping) {
         /* not acknowledged: the worker sends it again */
     } else if (!sessions_entry_is_valid(entry) || !keys_public_equal(&entry->ed25519, &intake->key)) {
-        log_warning("answer of %s dropped: revoked or expired meanwhile", intake->worker);
+        sessions_warn(farm, intake->worker, "answer of %s dropped: revoked or expired meanwhile",
+                      intake->worker);
     } else if (intake->result < 0 && !is_the_answers_fault(intake->result)) {
-        log_warning("answer of %s cannot be checked now: %s", intake->worker,
-                    diag_text(&intake->diag, intake->result));
+        sessions_warn(farm, intake->worker, "answer of %s cannot be checked now: %s", intake->worker,
+                      diag_text(&intake->diag, intake->result));
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result), 0);
     } else if (intake->result < 0) {
         refuse(farm, intake);
@@ -366,6 +369,47 @@ static bool was_refused(struct farm *farm, const struct intake *intake)
     return true;
 }
 
+static int take_row(void *context, const struct db_attestation *row)
+{
+    struct intake *intake = context;
+    int failure = failure_kind_parse(view_text(row->failure));
+    if (!digest_equal(&row->nonce, &intake->nonce))
+        return FARM_E_REFUSED;
+    intake->failure = failure < 0 ? FAILURE_INFRASTRUCTURE : (enum failure_kind)failure;
+    intake->manifest = row->payload;
+    intake->tar = row->tar;
+    intake->log = row->log;
+    return 0;
+}
+
+/* The same answer again, which is known: the core says so without another look at its bytes. */
+static bool was_taken(struct farm *farm, struct intake *intake)
+{
+    struct digest digest = digest_of(buf_view(&intake->envelope));
+    if (db_find_attestation(farm->db, &digest, take_row, intake, NULL) <= 0)
+        return false;
+    feed(farm, intake);
+    return true;
+}
+
+static int pass(void *context, const struct db_attestation *row)
+{
+    (void)context;
+    (void)row;
+    return 0;
+}
+
+/* Checking costs far more than sending: who has said so much about one lease is not listened to any more. */
+static bool said_too_much(struct farm *farm, const struct intake *intake)
+{
+    int refusals = 0, answers = db_each_attestation_to(farm->db, &intake->nonce, pass, NULL, NULL);
+    (void)!db_each_refusal_to(farm->db, &intake->nonce, count_refusal, &refusals, NULL);
+    if (refusals < REFUSALS_MAX && answers < ANSWERS_MAX)
+        return false;
+    acknowledge(farm, intake, WIRE_ACK_REFUSED, "too many answers to one lease", 0);
+    return true;
+}
+
 /* Whether it is to be checked; if not, it has been acknowledged, or will be. */
 static bool is_wanted(struct farm *farm, struct intake *intake, const struct directory_entry *entry)
 {
@@ -379,7 +423,7 @@ static bool is_wanted(struct farm *farm, struct intake *intake, const struct dir
     }
     if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL)
         return false; /* sent again while the first is being checked, which will be answered */
-    if (was_refused(farm, intake))
+    if (was_refused(farm, intake) || was_taken(farm, intake) || said_too_much(farm, intake))
         return false;
     if (pending_of(farm, intake->worker) >= PENDING_MAX) {
         acknowledge(farm, intake, WIRE_ACK_AGAIN, "too many answers of yours are being checked", 0);

@@ -245,10 +245,55 @@ static void test_the_log_is_not_filled_by_one_lease(void **state)
     for (int i = 0; i < 10; i++) {
         answer.finished_ms = 1000 * i;
         struct wire_message *ack = rig_answer(rig, RIG_ALPHA, &answer);
-        expect_ack(ack, WIRE_ACK_REFUSED, "another job");
+        expect_ack(ack, WIRE_ACK_REFUSED, i < 4 ? "another job" : "too many answers");
         wire_free(ack);
     }
     assert_int_equal(kinds_of(rig).count[LOG_REFUSAL], 4);
+}
+
+/* Says it, and whether the pool was given anything to do. */
+static bool is_checked(struct rig *rig, const struct rig_answer *answer, enum wire_ack code, const char *text)
+{
+    const struct rig_package *package = &rig->packages[answer->package];
+    struct digest log = digest_of(VIEW("log"));
+    CLEANUP_BUF struct buf envelope = BUF_INIT;
+    Wire__Result result = WIRE__RESULT__INIT;
+    rig_sign(rig, RIG_ALPHA, answer, &envelope);
+    result.nonce = wire_digest(&answer->nonce);
+    result.job_key = wire_digest(&package->job);
+    result.envelope = wire_bytes(buf_view(&envelope));
+    result.log = wire_digest(&log);
+    result.manifest = wire_digest(&package->payload.manifest);
+    result.tar = wire_digest(&package->payload.tar);
+    rig_turn(rig);
+    assert_int_equal(pool_pending(rig->farm->pool), 0);
+    rig_say(rig, RIG_ALPHA, WIRE_RESULT, &result.base);
+    bool checked = pool_pending(rig->farm->pool) > 0;
+    rig_turn(rig);
+    struct wire_message *ack = rig_heard(rig, RIG_ALPHA, WIRE_RESULT_ACK);
+    assert_non_null(ack);
+    expect_ack(ack, code, text);
+    wire_free(ack);
+    return checked;
+}
+
+/* W13: checking costs far more than sending, so that nobody can keep the pool busy with what it said already. */
+static void test_W13_what_is_known_is_not_checked_again(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_answer answer = {.package = RIG_LIBA, .nonce = rig_lease(rig, RIG_ALPHA)};
+    assert_true(is_checked(rig, &answer, WIRE_ACK_ACCEPTED, "counted"));
+    for (int i = 0; i < 3; i++)
+        assert_false(is_checked(rig, &answer, WIRE_ACK_ACCEPTED, "known already"));
+    for (int i = 1; i < 8; i++) {
+        answer.finished_ms = 1000 * i;
+        assert_true(is_checked(rig, &answer, WIRE_ACK_EVIDENCE, "evidence"));
+    }
+    answer.finished_ms = 1000 * 8;
+    assert_false(is_checked(rig, &answer, WIRE_ACK_REFUSED, "too many answers"));
+    answer.finished_ms = 1000 * 7;
+    assert_false(is_checked(rig, &answer, WIRE_ACK_ACCEPTED, "known already"));
+    assert_int_equal(kinds_of(rig).count[LOG_ENVELOPE], 8);
 }
 
 /* ---- sessions that die ---- */
@@ -346,6 +391,7 @@ int main(void)
         TEST(test_W8_another_name_is_refused_and_logged),
         TEST(test_W14_other_bytes_than_it_attests),
         TEST(test_the_log_is_not_filled_by_one_lease),
+        TEST(test_W13_what_is_known_is_not_checked_again),
         TEST(test_W11_the_session_of_a_removed_worker_dies),
         TEST(test_W11_the_session_of_an_expired_worker_dies),
         TEST(test_W11_the_session_of_a_compromised_worker_dies),
