@@ -6,6 +6,7 @@
 #include "farm_sign_request.h"
 #include "file.h"
 #include "moment.h"
+#include "shown.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -230,11 +231,12 @@ static int drop_signatures(const char *path, struct diag *diag)
 static void print_entry(const struct directory_entry *entry)
 {
     struct digest id = keys_id(&entry->ed25519);
+    CLEANUP_FREE char *cpu = shown_text(entry->cpu_vendor != NULL ? entry->cpu_vendor : "not stated");
+    CLEANUP_FREE char *kernel = shown_text(entry->kernel != NULL ? entry->kernel : "not stated");
+    CLEANUP_FREE char *site = shown_text(entry->site != NULL ? entry->site : "not stated");
     printf("worker %s of operator %s, until %s\nkey id %s\ncpu %s, kernel %s, site %s\n", entry->worker,
-           entry->operator_name, moment_format(entry->expires_ms).text, digest_hex(&id).text,
-           entry->cpu_vendor != NULL ? entry->cpu_vendor : "not stated",
-           entry->kernel != NULL ? entry->kernel : "not stated",
-           entry->site != NULL ? entry->site : "not stated");
+           entry->operator_name, moment_format(entry->expires_ms).text, digest_hex(&id).text, cpu, kernel,
+           site);
     if (entry->compromised_from >= 0)
         printf("COMPROMISED: what it answered at position %lld of the log or later never counts\n",
                (long long)entry->compromised_from);

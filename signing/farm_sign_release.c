@@ -4,6 +4,7 @@
 
 #include "moment.h"
 #include "release.h"
+#include "shown.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -24,17 +25,20 @@ static void print_log(const struct release *release)
                (unsigned long long)release->log.size, digest_hex(&release->log.root).text);
     else
         puts("no transparency log: nothing shows whether answers were left out");
-    for (size_t i = 0; i < release->nwaivers; i++)
+    for (size_t i = 0; i < release->nwaivers; i++) {
+        CLEANUP_FREE char *reason = shown_text(release->waivers[i].reason);
         printf("  waived until %s: \"%s\" for %s %s: %s\n",
                moment_format(release->waivers[i].expires_ms).text, waiver_rule_name(release->waivers[i].rule),
-               release->waivers[i].package, release->waivers[i].version, release->waivers[i].reason);
+               release->waivers[i].package, release->waivers[i].version, reason);
+    }
 }
 
 static void print_release(const struct release *release)
 {
+    CLEANUP_FREE char *url = shown_text(release->tree.url);
     printf("release %s, sequence %lld, made %s, expires %s\nsha256 %s\ntree %s at %s\n", release->name,
            (long long)release->sequence, moment_format(release->created_ms).text,
-           moment_format(release->expires_ms).text, digest_hex(&release->digest).text, release->tree.url,
+           moment_format(release->expires_ms).text, digest_hex(&release->digest).text, url,
            release->tree.commit);
     printf("%zu packages of %llu planned, %zu held; the base is %s\n", release->npackages,
            (unsigned long long)release->planned, release->nheld,
@@ -46,8 +50,10 @@ static void print_release(const struct release *release)
                package->version, package->release, package->noperators, package->dissent,
                digest_hex(&package->payload).text);
     }
-    for (size_t i = 0; i < release->nheld; i++)
-        printf("  held: %s (%s)\n", release->held[i].name, release->held[i].reason);
+    for (size_t i = 0; i < release->nheld; i++) {
+        CLEANUP_FREE char *reason = shown_text(release->held[i].reason);
+        printf("  held: %s (%s)\n", release->held[i].name, reason);
+    }
 }
 
 static int sign_release(const char *path, const struct farm_sign_hand *hand, struct diag *diag)

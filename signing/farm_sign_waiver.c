@@ -7,6 +7,7 @@
 
 #include "file.h"
 #include "moment.h"
+#include "shown.h"
 #include "waiver.h"
 
 #include <fcntl.h>
@@ -131,9 +132,10 @@ static void print_waiver(const struct waiver *waiver)
     CLEANUP_BUF struct buf text = BUF_INIT;
     waiver_write(waiver, &text);
     struct digest digest = digest_of(buf_view(&text));
+    CLEANUP_FREE char *reason = shown_text(waiver->reason);
     printf("waiver of \"%s\" for %s %s\nsha256 %s\nmade %s, expires %s\nreason: %s\n%zu signatures\n",
            waiver_rule_name(waiver->rule), waiver->package, waiver->version, digest_hex(&digest).text,
-           moment_format(waiver->created_ms).text, moment_format(waiver->expires_ms).text, waiver->reason,
+           moment_format(waiver->created_ms).text, moment_format(waiver->expires_ms).text, reason,
            waiver->nsignatures);
 }
 

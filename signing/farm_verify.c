@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "moment.h"
+#include "shown.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -43,7 +44,8 @@ struct arguments {
 
 static int fail(const struct diag *diag, int error)
 {
-    fprintf(stderr, "farm-verify: %s\n", diag_text(diag, error));
+    CLEANUP_FREE char *text = shown_text(diag_text(diag, error));
+    fprintf(stderr, "farm-verify: %s\n", text);
     int status = farm_error_exit(error);
     /* What stopped the check is no statement about the release. */
     return status == FARM_EXIT_VIOLATION ? FARM_EXIT_CANNOT_RUN : status;

@@ -4,6 +4,7 @@
 
 #include "docjson.h"
 #include "file.h"
+#include "shown.h"
 #include "verify_private.h"
 
 #include <dirent.h>
@@ -12,22 +13,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What strangers wrote (file names, reasons) may hold what a terminal would obey: control bytes, also those of C1 in UTF-8. */
-static char *printable(char *text)
-{
-    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++)
-        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0))
-            *at = '?';
-    return text;
-}
-
 void verify_problem(struct verify_run *run, const char *file, const char *rule, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    CLEANUP_FREE char *text = printable(mem_vformat(format, args));
+    CLEANUP_FREE char *raw = mem_vformat(format, args);
     va_end(args);
-    CLEANUP_FREE char *shown = printable(mem_string(file));
+    CLEANUP_FREE char *text = shown_text(raw);
+    CLEANUP_FREE char *shown = shown_text(file);
     pthread_mutex_lock(&run->lock);
     problems_add(&run->result->problems, shown, 0, rule, "%s", text);
     pthread_mutex_unlock(&run->lock);
@@ -43,8 +36,9 @@ void verify_note(struct verify_run *run, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = printable(mem_vformat(format, args));
+    CLEANUP_FREE char *raw = mem_vformat(format, args);
     va_end(args);
+    char *text = shown_text(raw);
     struct verify_result *result = run->result;
     pthread_mutex_lock(&run->lock);
     if (result->nnotes < PROBLEMS_MAX) {

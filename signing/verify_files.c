@@ -92,7 +92,15 @@ static void know_all(struct known *known)
     know_keys(known);
 }
 
-/* "<document>.sig.d/<anything>.sig", for a document that we know. */
+/* What people sign: the release and its roots. */
+static bool is_signed(const struct known *known, struct view document)
+{
+    struct view roots = VIEW("root/"), suffix = VIEW(".root.json");
+    bool root = view_starts(document, roots) && view_ends(document, suffix);
+    return (root || view_equal(document, VIEW(RELEASE_FILE))) && map_get(known->paths, document) != NULL;
+}
+
+/* "<document>.sig.d/<anything>.sig" */
 static bool is_signature(const struct known *known, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -100,7 +108,7 @@ static bool is_signature(const struct known *known, const char *path)
                 suffix = VIEW(".sig.d");
     if (slash == NULL || !view_ends(view_text(slash), VIEW(".sig")) || !view_ends(directory, suffix))
         return false;
-    return map_get(known->paths, view_of(directory.data, directory.size - suffix.size)) != NULL;
+    return is_signed(known, view_of(directory.data, directory.size - suffix.size));
 }
 
 static void walk(struct known *known, int dirfd, const char *prefix, int depth);

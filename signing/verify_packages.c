@@ -81,6 +81,21 @@ static void check_rules(const struct check *check)
                        name);
 }
 
+/* What is derived from the policy and the tier is compared, since tools and people go by it. */
+static void check_labels(const struct check *check)
+{
+    const struct release_package *package = check->package;
+    const char *gpu = check->job->rules.evidence ? "not-validated" : "none";
+    if (strcmp(package->gpu, gpu) != 0)
+        verify_problem(check->run, RELEASE_FILE, "label",
+                       "%s: its GPU path is \"%s\", the policy makes it \"%s\"", package->name, package->gpu,
+                       gpu);
+    if (strcmp(package->phase, package->tier) != 0)
+        verify_problem(check->run, RELEASE_FILE, "label",
+                       "%s: its phase is \"%s\", that of its tier is \"%s\"", package->name, package->phase,
+                       package->tier);
+}
+
 static void check_verdict(const struct check *check)
 {
     const struct verify_job *job = check->job;
@@ -90,6 +105,7 @@ static void check_verdict(const struct check *check)
     check->shown->dissent = job->verdict.dissent;
     check->shown->unverified = job->rules.quorum == 1;
     check_rules(check);
+    check_labels(check);
     if (!job->agreed || !digest_equal(&job->payload, &package->payload))
         verify_problem(check->run, RELEASE_FILE, "no-agreement", "%s: nobody agreed on the payload %s",
                        package->name, digest_hex(&package->payload).text);

@@ -90,7 +90,10 @@ struct verify_job {
     struct verdict verdict;
     char **operators; /* counted behind it; sorted */
     size_t noperators;
-    bool used; /* belongs to the closure of a released package */
+    bool used;     /* belongs to the closure of a released package */
+    bool released; /* is a released package's own */
+    bool
+        elsewhere; /* fewer than a quorum derived it from the release's package tree; the others from another */
     /* The agreed jobs that its spec's dependencies came from, in their order; NULL: nobody agreed on such bytes. */
     struct verify_job **dependencies;
     size_t

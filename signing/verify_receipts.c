@@ -269,7 +269,7 @@ static void check_closure(struct verify_run *run, size_t index, const struct ext
     struct verify_package *shown = &run->result->packages[index];
     if (job == NULL || !extent->read)
         return;
-    job->used = true;
+    job->used = job->released = true;
     weigh(shown, job);
     if (!speaks_of(run, extent, job))
         verify_problem(run, file, "receipt-other", "the receipt has no evidence for the package's own job");
@@ -332,11 +332,39 @@ static void check_dependencies(struct verify_run *run, const struct verify_job *
                            digest_hex(&job->spec->dependencies[i].payload).text);
 }
 
+/* A released package's own is judged with the package. */
+static void check_quorum(struct verify_run *run, const struct verify_job *job)
+{
+    if (!job->released && job->rules.quorum == 1 && !root_allows_unverified(run->root, job->spec->name))
+        verify_problem(
+            run, job->file, "unverified",
+            "%s was built upon, has a quorum of 1, and the trust root does not list it under \"unverified\"",
+            job->spec->name);
+}
+
+/* The same job may come from many commits, so an older one in a statement is nothing bad; but nobody said that this one gives it. */
+static void say_elsewhere(struct verify_run *run)
+{
+    size_t count = 0, first = 0;
+    for (size_t i = run->njobs; i-- > 0;)
+        if (run->jobs[i].elsewhere) {
+            first = i;
+            count++;
+        }
+    if (count > 0 && run->options->tree == NULL)
+        verify_note(
+            run,
+            "%zu of %zu jobs (one is %s) were derived by their workers from another package tree than the "
+            "release names. Whether this tree gives the same jobs is known only with --tree.",
+            count, run->njobs, run->jobs[first].spec->name);
+}
+
 static void finish_jobs(struct verify_run *run)
 {
     for (size_t i = 0; i < run->njobs; i++) {
         struct verify_job *job = &run->jobs[i];
         check_dependencies(run, job);
+        check_quorum(run, job);
         run->result->jobs += job->receipt != NULL;
         run->result->envelopes += job->evidence.nenvelopes;
         job->receipt = NULL; /* the names end here */
@@ -344,6 +372,7 @@ static void finish_jobs(struct verify_run *run)
             verify_problem(run, job->file, "extra-file",
                            "this job belongs to no released package and no dependency of one");
     }
+    say_elsewhere(run);
     verify_account_notes(run);
 }
 

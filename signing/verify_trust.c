@@ -172,7 +172,12 @@ static void check_release(struct verify_run *run, struct view text)
     if (!root_allows_base(run->root, &run->release->base))
         verify_problem(run, RELEASE_FILE, "base-not-allowed", "the root does not allow the base %s",
                        digest_hex(&run->release->base).text); /* K7 */
-    if (!run->release->base_verified)
+    if (run->release->base_verified)
+        verify_problem(
+            run, RELEASE_FILE, "base-verified",
+            "the release says that its base was itself built by quorum, of which this version of the "
+            "format carries no evidence");
+    else
         verify_note(run, "The base root filesystem was not itself built by quorum.");
 }
 

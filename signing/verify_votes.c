@@ -22,6 +22,7 @@ struct cast_vote {
     struct vote vote;
     uint32_t round;
     struct digest tar;
+    bool here; /* derived from the release's package tree */
 };
 
 struct ballot_box {
@@ -162,7 +163,8 @@ static void add_vote(struct ballot_box *box, const struct statement *statement,
                  .kernel = entry->kernel,
                  .site = entry->site},
         .round = logged != NULL ? logged->round : lease->round,
-        .tar = statement->tar};
+        .tar = statement->tar,
+        .here = digest_equal(&statement->tree_sha256, &box->run->release->tree.sha256)};
 }
 
 /* Whether it came from a worker that the directory does not know: then nothing can be said about it. */
@@ -356,6 +358,20 @@ static void check_tars(struct ballot_box *box)
     }
 }
 
+/* The tree that workers derived the job from; a vote's operator is looked at once. */
+static void check_trees(struct ballot_box *box)
+{
+    struct verify_job *job = box->job;
+    uint32_t here = 0;
+    for (size_t k = 0; k < job->noperators; k++)
+        for (size_t i = 0; i < box->nvotes; i++)
+            if (box->votes[i].here && strcmp(box->votes[i].vote.operator_name, job->operators[k]) == 0) {
+                here++;
+                break;
+            }
+    job->elsewhere = job->agreed && here < job->rules.quorum;
+}
+
 static void check_claim(const struct ballot_box *box)
 {
     const struct verify_job *job = box->job;
@@ -395,6 +411,7 @@ static void judge_rounds(struct ballot_box *box)
         verify_problem(box->run, box->job->receipt, "verdict", "%s: nobody's answer counts",
                        box->job->spec->name);
     check_tars(box);
+    check_trees(box);
     check_claim(box);
 }
 

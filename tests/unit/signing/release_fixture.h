@@ -78,6 +78,7 @@ struct release_fixture {
     bool leaves_out_appb;      /* from release.json */
     size_t held;               /* index + 1 of a package that is held, not released; 0: none */
     size_t log_hides;          /* index + 1 of a vote that the log says nothing of */
+    struct digest attested_tree; /* what statements say in place of the tree's digest, if not zero */
     uint32_t logged_round;     /* what the log says of every lease; 0: the truth */
     size_t leased_to_nobody; /* the same, whose lease names a worker that nobody knows, in log and receipts */
     bool without_log, without_summaries, release_without_log;

@@ -59,6 +59,8 @@ void fixture_envelope(const struct release_fixture *f, size_t at, struct buf *re
                                   .started_ms = FIXTURE_NOW,
                                   .finished_ms = FIXTURE_NOW + 1000,
                                   .log = digest_of(VIEW("log"))};
+    if (!digest_is_zero(&f->attested_tree))
+        statement.tree_sha256 = f->attested_tree;
     if (vote->answer == ANSWER_OTHER)
         statement.payload = statement.tar = digest_of(VIEW("other bytes"));
     if (vote->answer == ANSWER_OTHER_BASE)
@@ -159,7 +161,7 @@ static void fill_package(struct release_fixture *f, size_t at, struct release_pa
                                         .release = mem_string(node->release),
                                         .tier = mem_string(node->tier),
                                         .phase = mem_string(node->tier),
-                                        .gpu = mem_string("none"),
+                                        .gpu = mem_string(node->rules.evidence ? "not-validated" : "none"),
                                         .job = f->packages[at].job,
                                         .payload = f->packages[at].payload.manifest,
                                         .tar = f->packages[at].payload.tar,

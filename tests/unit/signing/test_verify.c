@@ -169,6 +169,35 @@ static void test_S15_what_a_dependency_was_built_with(void **state)
     release_fixture_free(f);
 }
 
+/* What nothing shows is not said: it would keep farm-verify from saying otherwise. */
+static void test_S8_claims_that_nothing_shows(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_write(f);
+    release_fixture_replace(f, "\"verified\":false", "\"verified\":true");
+    expect_refused(f, "base-verified", "release.json");
+    release_fixture_write(f);
+    release_fixture_replace(f, "\"gpu\":\"none\"", "\"gpu\":\"not-validated\"");
+    expect_refused(f, "label", "release.json");
+    release_fixture_write(f);
+    release_fixture_replace(f, "\"phase\":\"extra\"", "\"phase\":\"image\"");
+    expect_refused(f, "label", "release.json");
+}
+
+/* K1: the statements name a package tree; if it is not the release's, nobody has derived the jobs from that. */
+static void test_K1_evidence_of_another_tree(void **state)
+{
+    struct release_fixture *f = *state;
+    f->attested_tree = digest_of(VIEW("a tree of somebody's own"));
+    release_fixture_write(f);
+    CLEANUP(verify_result_done) struct verify_result result = VERIFY_RESULT_INIT;
+    CLEANUP_FREE char *trust = mem_format("%s/trust.json", f->path);
+    struct verify_options options = {.dirfd = f->release_dirfd, .trust = trust, .now_ms = CHECK_NOW};
+    assert_int_equal(verify_release(&options, &result, NULL), 0);
+    assert_true(has_note(&result, "2 of 2 jobs (one is"));
+    expect_pass(f); /* with the tree, the jobs were derived from it here */
+}
+
 /* S11 */
 static void test_S11_extra_files(void **state)
 {
@@ -180,6 +209,7 @@ static void test_S11_extra_files(void **state)
                                         "root/2.root.json.sig.d/ann.sig",
                                         "receipts/.hidden",
                                         "root/x.sig",
+                                        "manifests/liba-1.0.mtree.sig.d/x.sig",
                                         "log/tile/entries/000.p/1",
                                         "log/checkpoint.old",
                                         "keys/gamma-1.pem",
@@ -188,6 +218,9 @@ static void test_S11_extra_files(void **state)
         release_fixture_write(f);
         if (strstr(files[i], "2.root.json") != NULL)
             assert_int_equal(file_make_dirs(f->release_dirfd, "root/2.root.json.sig.d", 0755, NULL), 0);
+        if (strstr(files[i], ".mtree.sig.d") != NULL)
+            assert_int_equal(file_make_dirs(f->release_dirfd, "manifests/liba-1.0.mtree.sig.d", 0755, NULL),
+                             0);
         assert_int_equal(file_write(f->release_dirfd, files[i], VIEW("x"), 0644, NULL), 0);
         expect_refused(f, "extra-file", files[i]);
     }
@@ -582,6 +615,12 @@ static void test_quorum_of_one(void **state)
         f->farm->root->unverified[f->farm->root->nunverified++] = mem_string(names[i]);
     release_fixture_write(f);
     expect_pass(f);
+    f->held = LIBA + 1; /* not released, and still built upon */
+    release_fixture_write(f);
+    expect_pass(f);
+    strcpy(f->farm->root->unverified[0], "libx");
+    release_fixture_write(f);
+    expect_refused(f, "unverified", "inputs/specs/");
     release_fixture_free(f);
 }
 
@@ -733,6 +772,8 @@ int main(void)
         CASE(test_good),
         CASE(test_S7_S8_one_bit),
         CASE(test_S15_missing_files),
+        CASE(test_S8_claims_that_nothing_shows),
+        CASE(test_K1_evidence_of_another_tree),
         CASE(test_S15_what_a_dependency_was_built_with),
         CASE(test_S11_extra_files),
         CASE(test_S1_S3_signatures),
