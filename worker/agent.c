@@ -195,6 +195,8 @@ static void take_items(struct agent *agent)
 
 static void do_due(struct agent *agent, int64_t now)
 {
+    if (agent->let_go_ms != 0 && now >= agent->let_go_ms)
+        agent_let_go(agent);
     agent_look_for_clearance(agent, now);
     agent_trust_turn(agent, now);
     agent_log_turn(agent, now);
@@ -230,6 +232,8 @@ static int timeout_of(const struct agent *agent, int64_t now)
         due = agent->hello_due_ms;
     if ((agent->draining || alarm_is_set(&agent->alarm)) && now + AGENT_STATUS_MS < due)
         due = now + AGENT_STATUS_MS;
+    if (agent->let_go_ms != 0 && agent->let_go_ms < due)
+        due = agent->let_go_ms;
     due = agent_log_due(agent, agent_trust_due(agent, due));
     return due > now ? (int)(due - now) : 0;
 }
@@ -260,7 +264,6 @@ static int loop(struct agent *agent, struct diag *diag)
             return error;
         take_items(agent);
         take_signals(agent);
-        agent_let_go(agent);
         do_due(agent, moment_steady_ms());
     }
     return 0;
@@ -306,6 +309,7 @@ static void flush(struct agent *agent)
 
 static void leave(struct agent *agent)
 {
+    agent_let_go(agent);
     give_back_leases(agent);
     if (agent->welcomed) {
         agent_say_goodbye(agent, agent->stopping ? "stopped by its owner" : "drained");

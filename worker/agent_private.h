@@ -23,7 +23,9 @@ enum {
     AGENT_RESEND_MS = 60000,   /* a result without an acknowledgement is sent again */
     AGENT_REFUSED_MS = 30000,  /* a session that was refused is asked for again */
     AGENT_FAREWELL_MS = 10000, /* how long a drained worker waits for its last acknowledgements */
-    AGENT_SETTLE_MS = 20000,   /* how long leases wait for the first look at root and directory */
+    AGENT_LET_GO_MS =
+        100, /* acknowledged answers leave the spool together: each time costs two fsyncs, and the loop waits */
+    AGENT_SETTLE_MS = 20000, /* how long leases wait for the first look at root and directory */
 
     AGENT_LOG_SOON_MS = 1000,    /* the coordinator publishes once a second */
     AGENT_LOG_BUSY_MS = 5000,    /* between two looks at the log while answers of ours are not proven */
@@ -77,6 +79,7 @@ struct agent {
     struct lease **waiting;
     size_t nwaiting;
     struct answers answers;
+    int64_t let_go_ms; /* steady clock: when acknowledged answers leave the spool; 0: there are none */
     struct tally tally;
     struct agent_log log;
     struct agent_trust trust;
@@ -119,7 +122,7 @@ int agent_say_trust_ask(struct agent *agent, uint64_t root_version);
 /* ---- agent_talk.c ---- */
 /* Sends what is uploaded, gives slots what is not; as far as connection and slots allow. */
 void agent_move_answers(struct agent *agent, int64_t now_ms);
-/* What was acknowledged leaves the spool, once the witness has it on disk. At the end of each turn. */
+/* What was acknowledged leaves the spool, once the witness has it on disk. */
 void agent_let_go(struct agent *agent);
 /* Gives the leases that wait to the slots that are idle. */
 void agent_assign(struct agent *agent);

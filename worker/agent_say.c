@@ -33,10 +33,14 @@ static ProtobufCBinaryData nonce_bytes(const struct lease_nonce *nonce)
 static size_t list_running(struct agent *agent, Wire__Running *ret, struct slot_view *views)
 {
     size_t count = 0;
-    for (size_t i = 0; i < agent->answers.count && count < WIRE_RUNNING_MAX; i++, count++) {
+    for (size_t i = 0; i < agent->answers.count && count < WIRE_RUNNING_MAX; i++) {
+        const struct answer *answer = &agent->answers.items[i];
+        if (answer->stage == ANSWER_ACKNOWLEDGED)
+            continue;
         wire__running__init(&ret[count]);
-        ret[count].nonce = nonce_bytes(&agent->answers.items[i].entry->nonce);
-        ret[count].job_key = wire_digest(&agent->answers.items[i].entry->job);
+        ret[count].nonce = nonce_bytes(&answer->entry->nonce);
+        ret[count].job_key = wire_digest(&answer->entry->job);
+        count++;
     }
     for (size_t i = 0; i < agent->nwaiting && count < WIRE_RUNNING_MAX; i++, count++) {
         wire__running__init(&ret[count]);

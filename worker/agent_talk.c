@@ -55,10 +55,13 @@ static void forget(struct agent *agent, struct answer *answer)
 
 void agent_let_go(struct agent *agent)
 {
-    struct answer *answer = answers_first(&agent->answers, ANSWER_ACKNOWLEDGED);
-    if (answer == NULL || !agent_log_save(agent))
+    if (agent->let_go_ms == 0)
         return;
-    for (; answer != NULL; answer = answers_first(&agent->answers, ANSWER_ACKNOWLEDGED))
+    agent->let_go_ms = moment_steady_ms() + AGENT_STATUS_MS; /* if it fails: the next try */
+    if (!agent_log_save(agent))
+        return;
+    agent->let_go_ms = 0;
+    for (struct answer *answer; (answer = answers_first(&agent->answers, ANSWER_ACKNOWLEDGED)) != NULL;)
         forget(agent, answer);
 }
 
@@ -248,7 +251,9 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
     if (!agent_log_on_ack(agent, answer->entry, ack, moment_steady_ms()))
         return;
     count_ack(agent, answer->entry, ack);
-    answer->stage = ANSWER_ACKNOWLEDGED; /* agent_let_go, at the end of this turn */
+    answer->stage = ANSWER_ACKNOWLEDGED;
+    if (agent->let_go_ms == 0)
+        agent->let_go_ms = moment_steady_ms() + AGENT_LET_GO_MS;
     agent->status_changed = true;
 }
 
