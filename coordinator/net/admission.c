@@ -155,6 +155,21 @@ static int publish(struct farm *farm, const struct directory_entry *entry, struc
     return result;
 }
 
+/* What the log shows holds also when a root dropped the entry that said so, and an older one is shown again. */
+static int check_revoked(struct farm *farm, const struct directory_entry *entry, struct diag *diag)
+{
+    uint64_t from;
+    int result = revocation_from(farm, entry->worker, &from, diag);
+    if (result < 0 || from == UINT64_MAX ||
+        (entry->compromised_from >= 0 && (uint64_t)entry->compromised_from <= from))
+        return result;
+    return diag_set(
+        diag, FARM_E_REFUSED,
+        "the log shows that the answers of %s count no longer from position %llu on, and the entry does "
+        "not say so; the machine is admitted under a new name with new keys",
+        entry->worker, (unsigned long long)from);
+}
+
 int admission_admit(struct farm *farm, const struct directory_entry *entry, struct diag *diag)
 {
     struct history_check check = {entry, diag};
@@ -168,6 +183,8 @@ int admission_admit(struct farm *farm, const struct directory_entry *entry, stru
         result = directory_entry_check(entry, farm->root, diag);
     if (result >= 0)
         result = db_each_worker(farm->db, check_row, &check, diag);
+    if (result >= 0)
+        result = check_revoked(farm, entry, diag);
     if (result >= 0)
         result = publish(farm, entry, diag);
     if (result >= 0)
@@ -243,7 +260,6 @@ int admission_renew(struct farm *farm, struct diag *diag)
 struct restore {
     struct farm *farm;
     struct map *rows; /* names in table "worker" */
-    bool changed;     /* the directory */
     struct diag *diag;
 };
 
@@ -253,11 +269,15 @@ static int restore_row(void *context, const struct db_worker *row)
     struct farm *farm = restore->farm;
     const struct directory_entry *entry = directory_find(farm->directory, row->name);
     map_set(restore->rows, view_text(row->name), farm);
-    if (strcmp(row->state, "revoked") == 0) {
-        restore->changed = restore->changed || entry != NULL;
-        trust_remove_entry(farm->directory, row->name);
+    bool revoked = strcmp(row->state, "revoked") == 0;
+    if (revoked && entry != NULL) /* the directory is the first to say so */
+        return diag_set(
+            restore->diag, FARM_E_CORRUPT,
+            "database: worker %s is revoked, but the signed workers.json lists it; restore the backup of "
+            "either",
+            row->name);
+    if (revoked)
         return 0;
-    }
     if (entry == NULL) {
         log_warning(
             "worker %s is not in workers.json, and not admitted; \"farmctl worker admit\" takes its entry",
@@ -293,7 +313,7 @@ static int adopt(struct restore *restore)
 
 int admission_restore(struct farm *farm, struct diag *diag)
 {
-    struct restore restore = {farm, map_new(), false, diag};
+    struct restore restore = {farm, map_new(), diag};
     int result = db_each_worker(farm->db, restore_row, &restore, diag);
     if (result > 0 && farm->directory->version == 0)
         result =
@@ -302,8 +322,6 @@ int admission_restore(struct farm *farm, struct diag *diag)
                      farm->state_path);
     if (result >= 0)
         result = adopt(&restore);
-    if (result >= 0 && restore.changed)
-        result = trust_publish_directory(farm, diag);
     map_free(restore.rows);
     return result < 0 ? result : 0;
 }

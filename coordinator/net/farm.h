@@ -275,6 +275,8 @@ void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *a
  */
 int revocation_void(struct farm *farm, const char *worker, uint64_t from, const char *reason,
                     struct diag *diag) MUST_USE;
+/* The lowest position from which on the log says that the worker's answers count no longer; UINT64_MAX: it says nothing. */
+int revocation_from(struct farm *farm, const char *worker, uint64_t *ret, struct diag *diag) MUST_USE;
 /* At start, after the directory and before the plans: what a crash left undone. */
 int revocation_restore(struct farm *farm, struct diag *diag) MUST_USE;
 

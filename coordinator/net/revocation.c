@@ -55,8 +55,7 @@ static int visit_answer(void *context, const struct db_attestation *row)
 
 struct earlier {
     const char *worker;
-    uint64_t from;
-    bool found;
+    uint64_t from; /* the lowest position; UINT64_MAX: none yet */
     struct diag *diag;
 };
 
@@ -68,17 +67,17 @@ static int visit_revocation(void *context, const struct db_log_entry *row)
     if (result < 0)
         return result;
     uint64_t from = entry.version > 0 ? (uint64_t)entry.version : 0;
-    if (entry.kind == LOG_REVOKE && strcmp(entry.worker, earlier->worker) == 0 && from <= earlier->from)
-        earlier->found = true;
+    if (entry.kind == LOG_REVOKE && strcmp(entry.worker, earlier->worker) == 0 && from < earlier->from)
+        earlier->from = from;
     logentry_done(&entry);
     return 0;
 }
 
-static int is_logged(struct farm *farm, const char *worker, uint64_t from, bool *ret, struct diag *diag)
+int revocation_from(struct farm *farm, const char *worker, uint64_t *ret, struct diag *diag)
 {
-    struct earlier earlier = {worker, from, false, diag};
+    struct earlier earlier = {worker, UINT64_MAX, diag};
     int result = db_each_log_entry_with(farm->db, "\"kind\":\"revoke\"", visit_revocation, &earlier, diag);
-    *ret = earlier.found;
+    *ret = earlier.from;
     return result < 0 ? result : 0;
 }
 
@@ -230,11 +229,11 @@ int revocation_void(struct farm *farm, const char *worker, uint64_t from, const 
                     struct diag *diag)
 {
     struct doom doom = {.farm = farm, .from = from, .diag = diag};
-    bool logged = false;
+    uint64_t logged = UINT64_MAX;
     int result = collect(farm, worker, &doom, diag);
     if (result >= 0)
-        result = is_logged(farm, worker, from, &logged, diag);
-    if (result >= 0 && (doom.count > 0 || !logged))
+        result = revocation_from(farm, worker, &logged, diag);
+    if (result >= 0 && (doom.count > 0 || logged > from))
         result = carry_out(farm, worker, &doom, reason, diag);
     free(doom.items);
     return result < 0 ? result : (int)doom.count;

@@ -7,7 +7,8 @@
  *     envelope, refusal    an attestation or a refusal, by digest, of the same lease
  *     verdict              the newest of a job and round is the row
  *     revoke               which attestations are voided: those, and no others (D2, D4)
- *     directory, root      the installed ones are the newest that were logged (K4, D5), or newer: those come before their entry
+ *     directory, root      the installed ones are the newest that were logged (K4, D5), or newer: those come before their entry.
+ *                          Whose revocation was logged is not listed as if there had been none
  */
 #include "journal.h"
 
@@ -370,6 +371,24 @@ static int check_version(struct history *history, enum logentry_kind kind, const
     return 0;
 }
 
+/* Whose answers count no longer is said by its entry, or it has none. */
+static int check_revoked(const struct history *history)
+{
+    for (size_t i = 0; i < history->nrevocations; i++) {
+        const struct log_revocation *revocation = &history->revocations[i];
+        const struct directory_entry *entry = directory_find(history->farm->directory, revocation->worker);
+        if (entry != NULL &&
+            (entry->compromised_from < 0 || (uint64_t)entry->compromised_from > revocation->from))
+            return diag_set(
+                history->diag, FARM_E_STALE,
+                "%s/workers.json: it does not say that the answers of %s count no longer from position "
+                "%llu on, but entry %llu of the log does; restore the newer one",
+                history->farm->state_path, revocation->worker, (unsigned long long)revocation->from,
+                (unsigned long long)revocation->until);
+    }
+    return 0;
+}
+
 static int check_trust(struct history *history)
 {
     static const struct digest none;
@@ -377,9 +396,10 @@ static int check_trust(struct history *history)
     const struct directory *directory = history->farm->directory;
     int result = check_version(history, LOG_ROOT, "root.json", &history->root,
                                root != NULL ? root->version : 0, root != NULL ? &root->digest : &none);
-    return result < 0 ? result
-                      : check_version(history, LOG_DIRECTORY, "workers.json", &history->directory,
-                                      directory->version, &directory->digest);
+    if (result >= 0)
+        result = check_version(history, LOG_DIRECTORY, "workers.json", &history->directory,
+                               directory->version, &directory->digest);
+    return result < 0 ? result : check_revoked(history);
 }
 
 /* ---- all of it ---- */

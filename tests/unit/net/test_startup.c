@@ -219,6 +219,14 @@ static void test_D5_a_worker_row_edited(void **state)
     expect_refusal(rig, FARM_E_CORRUPT, "differs from the signed workers.json");
 }
 
+/* Else the start would carry it out: void its answers, and say so in the log for ever. */
+static void test_D5_a_worker_revoked_by_its_row_alone(void **state)
+{
+    struct rig *rig = *state;
+    rig_sql(rig, "UPDATE worker SET state = 'revoked' WHERE name = 'alpha-1'");
+    expect_refusal(rig, FARM_E_CORRUPT, "worker alpha-1 is revoked, but the signed workers.json lists it");
+}
+
 static void test_D5_a_directory_of_before(void **state)
 {
     struct rig *rig = *state;
@@ -262,6 +270,7 @@ int main(void)
         TEST(test_D4_an_answer_voided_by_nobody),
         TEST(test_D4_a_lease_that_was_granted_otherwise),
         TEST(test_D5_a_worker_row_edited),
+        TEST(test_D5_a_worker_revoked_by_its_row_alone),
         TEST(test_D5_a_directory_of_before),
         TEST(test_a_log_of_another_origin),
     };

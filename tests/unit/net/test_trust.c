@@ -397,6 +397,34 @@ static void test_W11_a_compromised_worker_is_silenced_for_good(void **state)
     assert_int_equal(directory_find(rig->farm->directory, gamma)->compromised_from, 2);
 }
 
+/* A root drops everybody, and a later one would admit them again by the entries of before. */
+static void test_W11_a_compromised_worker_does_not_come_back_as_if_nothing_had_been(void **state)
+{
+    struct trust_case *self = *state;
+    struct rig *rig = self->rig;
+    struct diag diag = DIAG_INIT;
+    const char *gamma = fixture_workers[RIG_GAMMA];
+    const struct directory_entry *known = directory_find(rig->farm->directory, gamma);
+    CLEANUP(directory_entry_done) struct directory_entry before = farm_fixture_entry(rig->keys, RIG_GAMMA);
+    before.admitted_ms = known->admitted_ms;
+    before.expires_ms = known->expires_ms;
+    farm_fixture_sign_entry(&before, rig->keys->operators[RIG_GAMMA]);
+    farm_fixture_sign_entry(&before, rig->keys->enrolment);
+    must(change_entry(rig, 0, 2, &diag), &diag);
+    trust_remove_entry(rig->farm->directory, gamma);
+    must(trust_publish_directory(rig->farm, &diag), &diag);
+    rig_turn(rig);
+    expect(admission_admit(rig->farm, &before, &diag), &diag, FARM_E_REFUSED,
+           "the log shows that the answers of gamma-1 count no longer from position 2 on");
+    rig_restart(rig);
+    expect(admission_admit(rig->farm, &before, &diag), &diag, FARM_E_REFUSED, "count no longer from position 2");
+    /* Nor by whoever can write the directory's file. */
+    must(directory_add(rig->farm->directory, &before, &diag), &diag);
+    must(trust_publish_directory(rig->farm, &diag), &diag);
+    rig_stop(rig);
+    expect(rig_start(rig, &diag), &diag, FARM_E_STALE, "restore the newer one");
+}
+
 static void test_W11_an_entry_ends_when_its_owner_says_so(void **state)
 {
     struct trust_case *self = *state;
@@ -449,6 +477,7 @@ int main(void)
         CASE(test_a_half_done_installation_is_done_again),
         CASE(test_who_the_new_root_does_not_admit),
         CASE(test_W11_a_compromised_worker_is_silenced_for_good),
+        CASE(test_W11_a_compromised_worker_does_not_come_back_as_if_nothing_had_been),
         CASE(test_W11_an_entry_ends_when_its_owner_says_so),
         CASE(test_a_new_worker_needs_an_entry_that_holds),
     };
