@@ -25,11 +25,20 @@ struct cast_vote {
     bool here; /* derived from the release's package tree */
 };
 
+/* An answer that is genuine and does not count. */
+struct set_aside {
+    const char *worker; /* the directory's */
+    enum failure_kind failure;
+    struct digest payload;
+};
+
 struct ballot_box {
     struct verify_run *run;
     struct verify_job *job;
     struct cast_vote *votes;
     size_t nvotes;
+    struct set_aside *aside;
+    size_t naside;
     bool *answered;                         /* per lease */
     const struct directory_entry **workers; /* per lease; NULL: does not count */
     struct statement **statements;          /* kept: votes borrow their names */
@@ -78,8 +87,10 @@ static void find_workers(struct ballot_box *box)
         const struct receipt_lease *lease = &box->job->evidence.leases[i];
         const struct directory_entry *entry = directory_find(box->run->directory, lease->worker);
         if (entry == NULL)
-            verify_note(box->run, "%s: %s is not in the worker directory; its answer does not count.",
-                        box->job->spec->name, lease->worker);
+            verify_note(
+                box->run,
+                "%s: %s is not in the worker directory; its answer does not count, and cannot be read.",
+                box->job->spec->name, lease->worker);
         box->workers[i] = entry;
     }
 }
@@ -151,8 +162,10 @@ static void add_vote(struct ballot_box *box, const struct statement *statement,
                        box->job->spec->name, digest_hex(&envelope->digest).text, lease->worker);
         return;
     }
-    if (!counts(box->run, box->job, lease, entry, logged, position))
+    if (!counts(box->run, box->job, lease, entry, logged, position)) {
+        box->aside[box->naside++] = (struct set_aside){entry->worker, statement->failure, statement->payload};
         return;
+    }
     box->votes[box->nvotes++] = (struct cast_vote){
         .vote = {.operator_name = entry->operator_name,
                  .anchor = directory_entry_is_anchor(entry, box->run->root),
@@ -399,6 +412,26 @@ static uint32_t last_round(const struct ballot_box *box)
     return last;
 }
 
+/*
+ * When somebody was admitted and when a lease was granted is what directory and coordinator say, so that an answer does not count is no
+ * reason to be silent about a dissent.
+ */
+static void say_aside(const struct ballot_box *box)
+{
+    const struct verify_job *job = box->job;
+    for (size_t i = 0; i < box->naside; i++) {
+        const struct set_aside *aside = &box->aside[i];
+        if (job->agreed && aside->failure != FAILURE_NONE)
+            verify_note(box->run,
+                        "%s: IT DIFFERS: the answer of %s that does not count says that it fails (%s).",
+                        job->spec->name, aside->worker, failure_kind_name(aside->failure));
+        else if (job->agreed && !digest_equal(&aside->payload, &job->payload))
+            verify_note(box->run, "%s: IT DIFFERS: the answer of %s that does not count is %s, agreed is %s.",
+                        job->spec->name, aside->worker, digest_hex(&aside->payload).text,
+                        digest_hex(&job->payload).text);
+    }
+}
+
 static void judge_rounds(struct ballot_box *box)
 {
     CLEANUP_FREE struct vote *scratch = mem_zero(box->nvotes + 1, sizeof *scratch);
@@ -413,12 +446,14 @@ static void judge_rounds(struct ballot_box *box)
     check_tars(box);
     check_trees(box);
     check_claim(box);
+    say_aside(box);
 }
 
 void verify_job_votes(struct verify_run *run, struct verify_job *job)
 {
     struct ballot_box box = {.run = run, .job = job};
     box.votes = mem_zero(job->evidence.nenvelopes + 1, sizeof *box.votes);
+    box.aside = mem_zero(job->evidence.nenvelopes + 1, sizeof *box.aside);
     box.statements = mem_zero(job->evidence.nenvelopes + 1, sizeof *box.statements);
     box.answered = mem_zero(job->evidence.nleases + 1, sizeof *box.answered);
     box.workers = mem_zero(job->evidence.nleases + 1, sizeof *box.workers);
@@ -430,6 +465,7 @@ void verify_job_votes(struct verify_run *run, struct verify_job *job)
     for (size_t i = 0; i < box.nstatements; i++)
         statement_free(box.statements[i]);
     free(box.votes);
+    free(box.aside);
     free(box.statements);
     free(box.answered);
     free(box.workers);

@@ -391,6 +391,19 @@ static void test_W11_compromised_from(void **state)
     assert_int_equal(agreed, 1);
 }
 
+/* Who was admitted when it answered is the coordinator's word: it gives the time of a lease. A dissent is named all the same. */
+static void test_K2_dissent_that_does_not_count(void **state)
+{
+    struct release_fixture *f = *state;
+    release_fixture_add_vote(
+        f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
+    f->farm->directory->entries[2].admitted_ms = FIXTURE_NOW;
+    sign_entry(f, 2);
+    release_fixture_write(f);
+    expect_pass_with_note(f, NULL, "liba: gamma-1 was not admitted when it got its lease");
+    expect_pass_with_note(f, NULL, "liba: IT DIFFERS: the answer of gamma-1 that does not count is");
+}
+
 /* Who left in good standing keeps what it said. */
 static void test_W11_expired_entry(void **state)
 {
@@ -453,6 +466,7 @@ int main(void)
         CASE(test_K2_invented_lease),
         CASE(test_K2_lease_differs),
         CASE(test_K2_lease_of_nobody),
+        CASE(test_K2_dissent_that_does_not_count),
         CASE(test_K2_rounds_without_end),
         CASE(test_K2_order),
         CASE(test_K2_answer_without_a_lease),
