@@ -487,25 +487,33 @@ static uint32_t last_round(const uint32_t *rounds, size_t nvotes)
     return last;
 }
 
+static bool shows_another(const struct verdict *verdict, const struct digest *payload)
+{
+    for (size_t i = 0; i < verdict->ngroups; i++)
+        if (!verdict->groups[i].is_failure && !digest_equal(&verdict->groups[i].payload, payload))
+            return true;
+    return false;
+}
+
 struct verdict_rounds verdict_of_rounds(const struct rules *rules, const struct vote *votes,
                                         const uint32_t *rounds, size_t nvotes)
 {
     struct verdict_rounds result = {.all = verdict_of(rules, votes, nvotes)};
-    uint32_t last = last_round(rounds, nvotes), agreed_in = 0, failed_in = 0;
+    const struct digest *payload = &result.all.payload;
+    uint32_t last = last_round(rounds, nvotes), agreed_in = 0, doubted_in = 0;
     bool any = false;
     for (uint32_t round = 1; round <= last; round++) {
         struct verdict verdict = verdict_of_one(rules, votes, rounds, nvotes, round);
-        bool agrees = verdict.state == VERDICT_AGREED;
-        any |= agrees;
-        if (agrees && digest_equal(&verdict.payload, &result.all.payload))
+        any |= verdict.state == VERDICT_AGREED;
+        if (verdict.state == VERDICT_AGREED && digest_equal(&verdict.payload, payload))
             agreed_in = round;
-        if (verdict.state == VERDICT_FAILED)
-            failed_in = round;
+        else if (verdict.state == VERDICT_FAILED || shows_another(&verdict, payload))
+            doubted_in = round;
     }
-    result.agreed = result.all.state == VERDICT_AGREED && agreed_in > failed_in;
+    result.agreed = result.all.state == VERDICT_AGREED && agreed_in > doubted_in;
     result.contradicted = any && !result.agreed;
     if (result.agreed) {
-        result.payload = result.all.payload;
+        result.payload = *payload;
         result.round = agreed_in;
     }
     return result;

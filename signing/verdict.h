@@ -82,15 +82,15 @@ struct verdict verdict_of(const struct rules *rules, const struct vote *votes, s
  * Several rounds of one job: somebody asked for a repetition, or a round could not be settled any more after votes were voided.
  *
  * The job is agreed if one round by itself agreed on a payload, all answers of all rounds taken together agree on it as well, and no
- * later round failed. So rounds confirm each other; dissent is carried from one to the next, and must be outvoted there with the same
- * margin; an operator that said two things in two rounds said two things; and nobody gets a quorum together from pieces of rounds.
+ * later round has failed or shown another answer without outvoting it. So rounds confirm each other; dissent is carried from one
+ * to the next, and must be outvoted with the same margin there; an operator that said two things in two rounds said two
+ * things; and nobody gets a quorum together from pieces of rounds.
  */
 struct verdict_rounds {
     bool agreed;
     struct digest payload; /* when agreed */
     uint32_t round;        /* when agreed: the latest that agreed on it */
-    bool
-        contradicted; /* some round agreed, and the job is not: the rounds say different things, or it fails by now */
+    bool contradicted;     /* some round agreed, and the job is not: its rounds say different things */
     struct verdict all; /* over all answers: who stands behind the payload, and the dissent of all rounds */
 };
 /* 'rounds' has the round of each vote, from 1 on. */

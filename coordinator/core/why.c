@@ -247,9 +247,13 @@ static void say_dispute(const struct core *core, const struct node *node, const 
                         int64_t now_ms, struct buf *ret)
 {
     if (node->claim->contradicted)
-        buf_add_text(ret, "Its rounds contradict each other: an earlier round had another verdict than the "
-                          "last one. Compare "
-                          "the two payloads (farmctl diff); another round (--from-scratch) decides.\n");
+        buf_add_text(
+            ret, verdict->missing > 0
+                     ? "Its rounds contradict each other: this one has another answer than an earlier one "
+                       "agreed on. Nothing is built upon it until this round is settled.\n"
+                     : "Its rounds contradict each other: an earlier round had another verdict than the "
+                       "last one. Compare "
+                       "the two payloads (farmctl diff); another round (--from-scratch) decides.\n");
     else
         buf_add_format(ret,
                        "Operators gave different answers. Settled when one answer has %u votes and more than "

@@ -101,7 +101,15 @@ static uint32_t last_round(const struct model_job *job)
     return round;
 }
 
-/* Whether some round agreed on the payload, no later one failed, and all answers together say the same. */
+static bool says_otherwise(const struct verdict *verdict, const struct digest *payload)
+{
+    bool otherwise = verdict->state == VERDICT_FAILED;
+    for (size_t i = 0; i < verdict->ngroups; i++)
+        otherwise |= !verdict->groups[i].is_failure && !digest_equal(&verdict->groups[i].payload, payload);
+    return otherwise;
+}
+
+/* Whether some round agreed on the payload, none has said otherwise since, and all answers together say the same. */
 static bool may_build_upon(struct sim *sim, const struct model_job *job, const struct rules *rules,
                            const struct digest *payload)
 {
@@ -109,8 +117,8 @@ static bool may_build_upon(struct sim *sim, const struct model_job *job, const s
     bool standing = false;
     for (uint32_t round = 1; round <= last_round(job); round++) {
         struct verdict verdict = judge(sim, job, rules, round);
-        standing |= verdict.state == VERDICT_AGREED && digest_equal(&verdict.payload, payload);
-        standing &= verdict.state != VERDICT_FAILED;
+        bool agreed = verdict.state == VERDICT_AGREED && digest_equal(&verdict.payload, payload);
+        standing = agreed || (standing && !says_otherwise(&verdict, payload));
     }
     return standing && all.state == VERDICT_AGREED && digest_equal(&all.payload, payload);
 }
