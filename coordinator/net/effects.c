@@ -348,8 +348,9 @@ static void on_answered(struct farm *farm, const struct core_effect *effect)
     ack.text = wire_text(effect->text != NULL ? effect->text : fates[fate].text);
     ack.log_entry = log_entry;
     farm_post(farm, effect->name, WIRE_RESULT_ACK, &ack.base);
-    log_info("answer worker=%s fate=%s kind=%s", effect->name, answer_fate_name(fate),
-             failure_kind_name(effect->answer.failure));
+    if (fate != ANSWER_DUPLICATE) /* of which there may be any number */
+        log_info("answer worker=%s fate=%s kind=%s", effect->name, answer_fate_name(fate),
+                 failure_kind_name(effect->answer.failure));
 }
 
 /* A restart finds the verdicts of the past again. */

@@ -241,7 +241,7 @@ int trust_install(struct farm *farm, struct trust_link *links, size_t count, str
 int trust_check_root(const struct farm *farm, struct diag *diag) MUST_USE;
 /* Writes workers.json with the next version. */
 int trust_publish_directory(struct farm *farm, struct diag *diag) MUST_USE;
-/* The same if it has lived half of its time, since nobody accepts a release with an expired one. */
+/* The same if it has lived half of its time: under an expired one workers take no leases, and nobody accepts a release. */
 int trust_refresh_directory(struct farm *farm, struct diag *diag) MUST_USE;
 /* The bytes of the directory as published. Appends. */
 int trust_directory_text(const struct farm *farm, struct buf *ret, struct diag *diag) MUST_USE;

@@ -15,20 +15,28 @@
 
 #include <stdlib.h>
 
-void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
+/* One more line that the worker causes; says how many were left out before it. */
+static bool may_fill(struct farm *farm, const char *worker)
 {
     struct lograte *rate = map_get(farm->noise, view_text(worker));
     uint64_t held;
-    va_list args;
     if (rate == NULL)
         map_set(farm->noise, view_text(worker), rate = mem_zero(1, sizeof *rate));
     if (!lograte_pass(rate, moment_steady_ms(), &held))
+        return false;
+    if (held > 0)
+        log_warning("%llu more lines about what %s sent were not written", (unsigned long long)held, worker);
+    return true;
+}
+
+void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
+{
+    va_list args;
+    if (!may_fill(farm, worker))
         return;
     va_start(args, format);
     CLEANUP_FREE char *text = mem_vformat(format, args);
     va_end(args);
-    if (held > 0)
-        log_warning("%llu more lines about what %s sent were not written", (unsigned long long)held, worker);
     log_warning("%s", text);
 }
 
@@ -109,7 +117,7 @@ static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire
         effects_resume_lease(farm, &nonces[i]);
     if (result < 0)
         refuse(farm, peer->user, result, diag_text(&diag, result));
-    else
+    else if (may_fill(farm, peer->user))
         log_info("worker %s is online operator=%s slots=%u", peer->user, hello->operator_name, hello->slots);
 }
 
@@ -158,7 +166,8 @@ static void on_progress(struct farm *farm, const char *worker, const Wire__Progr
 static void on_goodbye(struct farm *farm, const char *worker, const char *reason)
 {
     struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = worker};
-    log_info("worker %s left: %s", worker, reason);
+    if (may_fill(farm, worker))
+        log_info("worker %s left: %s", worker, reason);
     (void)farm_feed(farm, &event, NULL);
 }
 
@@ -331,10 +340,13 @@ void sessions_suspend(struct farm *farm, const char *worker)
 void sessions_expire(struct farm *farm)
 {
     enum { INTERVAL_MS = 60 * 1000 };
+    struct diag why = DIAG_INIT;
     int64_t now_ms = moment_steady_ms();
     if (now_ms < farm->expiry_due_ms)
         return;
     farm->expiry_due_ms = now_ms + INTERVAL_MS;
+    if (trust_refresh_directory(farm, &why) < 0)
+        log_error("the worker directory cannot be published again before it expires: %s", why.text);
     for (size_t i = 0; i < farm->directory->nentries; i++)
         if (is_expired(&farm->directory->entries[i]))
             sessions_suspend(farm, farm->directory->entries[i].worker);

@@ -32,18 +32,21 @@ static int offer_directory(struct farm *farm, struct diag *diag)
     return result;
 }
 
-static void add_directory(struct farm *farm, Wire__TrustAnswer *answer)
+/*
+ * Which one holds is said also when it cannot be had now (a full disk, say): none, or an older one, is what workers raise an alarm about,
+ * and what they cannot fetch they ask for again.
+ */
+static void add_directory(struct farm *farm, const char *worker, Wire__TrustAnswer *answer)
 {
     struct diag why = DIAG_INIT;
     if (farm->directory->version == 0)
         return; /* nobody was admitted yet */
-    int result = offer_directory(farm, &why);
-    if (result < 0) {
-        log_error("the worker directory cannot be shown to workers: %s", diag_text(&why, result));
-        return;
-    }
     answer->directory_version = (uint64_t)farm->directory->version;
     answer->directory = wire_digest(&farm->directory->digest);
+    int result = offer_directory(farm, &why);
+    if (result < 0)
+        sessions_warn(farm, worker, "the worker directory cannot be shown to worker %s: %s", worker,
+                      diag_text(&why, result));
 }
 
 /* A frame holds a root of the largest size with more signatures than anybody has needed; what goes beyond is left out. */
@@ -96,8 +99,10 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
         for (size_t i = 0; i < answer->n_signatures; i++)
             list[i] = wire_bytes(view_text(signatures[i]));
     } else {
-        log_error("version %lld of the trust root cannot be shown to worker %s, who needs it to follow: %s",
-                  (long long)version, worker, diag_text(&why, result));
+        sessions_warn(
+            farm, worker,
+            "version %lld of the trust root cannot be shown to worker %s, who needs it to follow: %s",
+            (long long)version, worker, diag_text(&why, result));
     }
     farm_post(farm, worker, WIRE_TRUST_ANSWER, &answer->base);
     free_signatures(signatures, count);
@@ -106,7 +111,7 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
 void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask)
 {
     Wire__TrustAnswer answer = WIRE__TRUST_ANSWER__INIT;
-    add_directory(farm, &answer);
+    add_directory(farm, worker, &answer);
     if (farm->root != NULL)
         answer.newest_root = (uint64_t)farm->root->version;
     if (ask->root_version < answer.newest_root)

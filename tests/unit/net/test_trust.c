@@ -441,6 +441,25 @@ static void test_W11_an_entry_ends_when_its_owner_says_so(void **state)
     assert_true(is_online(rig, gamma));
 }
 
+/* Workers take no leases under a directory that is expired, and nobody may have drafted a release or admitted anybody for months. */
+static void test_a_directory_is_published_again_in_time(void **state)
+{
+    struct trust_case *self = *state;
+    struct rig *rig = self->rig;
+    struct directory *directory = rig->farm->directory;
+    int64_t version = directory->version;
+    rig->farm->expiry_due_ms = 0;
+    sessions_expire(rig->farm);
+    assert_int_equal(directory->version, version);
+    directory->expires_ms = moment_wall_ms() + YEAR_MS / 365 * 44;
+    rig->farm->expiry_due_ms = 0;
+    sessions_expire(rig->farm);
+    assert_int_equal(directory->version, version + 1);
+    assert_true(directory->expires_ms > moment_wall_ms() + YEAR_MS / 365 * 89);
+    rig_turn(rig);
+    assert_int_equal(logged(rig, LOG_DIRECTORY), version + 1);
+}
+
 /* Nobody is admitted to be ended at once. */
 static void test_a_new_worker_needs_an_entry_that_holds(void **state)
 {
@@ -479,6 +498,7 @@ int main(void)
         CASE(test_W11_a_compromised_worker_is_silenced_for_good),
         CASE(test_W11_a_compromised_worker_does_not_come_back_as_if_nothing_had_been),
         CASE(test_W11_an_entry_ends_when_its_owner_says_so),
+        CASE(test_a_directory_is_published_again_in_time),
         CASE(test_a_new_worker_needs_an_entry_that_holds),
     };
     return cmocka_run_group_tests_name("trust", tests, NULL, NULL);

@@ -84,6 +84,23 @@ static void expect_version(uint64_t asker, uint64_t newest, uint64_t shown)
     wire_free(message);
 }
 
+/* To its workers, a directory that is gone is an alarm; one that cannot be fetched just now is none. */
+static void d7_which_directory_holds_is_said_also_when_it_cannot_be_had(void **state)
+{
+    (void)state;
+    rig_hello(rig, RIG_GAMMA);
+    assert_int_equal(renameat(rig->dirfd, "workers.json", rig->dirfd, "aside"), 0);
+    struct wire_message *message = ask(RIG_GAMMA, 1);
+    struct digest told = wire_get_digest(&message->trust_answer->directory);
+    assert_int_equal(message->trust_answer->directory_version, rig->farm->directory->version);
+    assert_true(digest_equal(&told, &rig->farm->directory->digest));
+    assert_false(access_is_published(rig->farm->access, &told));
+    wire_free(message);
+    assert_int_equal(renameat(rig->dirfd, "aside", rig->dirfd, "workers.json"), 0);
+    wire_free(ask(RIG_GAMMA, 1));
+    assert_true(access_is_published(rig->farm->access, &told));
+}
+
 static void roots_are_shown_one_by_one(void **state)
 {
     (void)state;
@@ -166,6 +183,8 @@ static void the_directory_is_an_object_for_everybody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(d7_which_directory_holds_is_said_also_when_it_cannot_be_had, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(roots_are_shown_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(each_is_signed_for_those_who_have_the_one_before, setup, teardown),
         cmocka_unit_test_setup_teardown(a_chain_that_begins_later, setup, teardown),
