@@ -262,6 +262,7 @@ static void run_done(struct verify_run *run)
     free(run->witnesses);
     free(run->points);
     free(run->waived);
+    map_free(run->signers);
     map_free(run->payloads);
     map_free(run->key_files);
     map_free(run->nodes);

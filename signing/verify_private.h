@@ -134,6 +134,7 @@ struct verify_run {
     struct map *nodes;       /* package name -> plan node */
     struct verify_job *jobs; /* sorted by key */
     size_t njobs;
+    struct map *signers;  /* keyid -> entry of the directory */
     struct map *payloads; /* payload digest and name -> agreed job */
 
     bool has_log;                  /* root and release name the same one */

@@ -310,8 +310,18 @@ static void find_dependencies(struct verify_run *run, struct verify_job *job)
             verify_find_payload(run, spec->dependencies[i].name, &spec->dependencies[i].payload);
 }
 
+static void know_signers(struct verify_run *run)
+{
+    run->signers = map_new();
+    for (size_t i = 0; i < run->directory->nentries; i++) {
+        struct digest id = keys_id(&run->directory->entries[i].ed25519);
+        map_set(run->signers, view_of(id.bytes, sizeof id.bytes), &run->directory->entries[i]);
+    }
+}
+
 static void judge_all(struct verify_run *run)
 {
+    know_signers(run);
     parallel_each(run->njobs, run->options->threads, judge, run);
     run->payloads = map_new();
     for (size_t i = 0; i < run->njobs; i++)

@@ -2,8 +2,8 @@
 /*
  * One job: which envelopes are votes, and what they amount to.
  *
- * An envelope is tried with the keys of the workers that held a lease for the job, and read only once one of them verified. It must name
- * that worker, that lease's nonce and exactly this spec. Each round is judged by itself, under the root's policy; the job is
+ * An envelope is read only once the key of a worker of the directory verified it. It must name that worker, the nonce of a lease that this
+ * worker held for the job, and exactly this spec. Each round is judged by itself, under the root's policy; the job is
  * agreed if some round agreed and no round contradicts it.
  *
  * Where there is a log, it says when: an answer is open if it was logged behind the first verdict that settled the round, and one of a
@@ -95,42 +95,62 @@ static void find_workers(struct ballot_box *box)
     }
 }
 
-/* Where the log has this answer; its signer is tried first. */
-static size_t likely_lease(const struct verify_job *job, const struct digest *envelope)
+/*
+ * Who of the directory says that it signed this. The keyid is a hint and not believed; but an answer has one form, so bytes in which it is
+ * another one are not those that its signer looks for in the log. One look-up, one signature: a receipt may hold 100,000 leases of a job,
+ * and as many envelopes.
+ */
+static const struct directory_entry *find_signer(const struct verify_run *run, struct view envelope)
 {
-    const struct logged_lease *logged = verify_logged_answer(job, envelope);
-    for (size_t i = 0; logged != NULL && i < job->evidence.nleases; i++)
-        if (lease_nonce_equal(&job->evidence.leases[i].nonce, &logged->nonce))
-            return i;
-    return 0;
+    CLEANUP_JSON json_t *document = NULL;
+    struct digest id;
+    if (json_read(envelope, "envelope", DSSE_ENVELOPE_MAX, &document, NULL) < 0 ||
+        json_get_digest(json_array_get(json_object_get(document, "signatures"), 0), "envelope", "keyid", &id,
+                        NULL) < 0)
+        return NULL;
+    return map_get(run->signers, view_of(id.bytes, sizeof id.bytes));
 }
 
-/* The statement and the lease it answers; NULL if nobody of this job's lease holders signed it. */
+/* Evidence is sorted by nonce. SIZE_MAX: none. */
+static size_t find_lease(const struct verify_job *job, const struct lease_nonce *nonce)
+{
+    size_t low = 0, high = job->evidence.nleases;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = memcmp(job->evidence.leases[middle].nonce.bytes, nonce->bytes, STATEMENT_NONCE_SIZE);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return SIZE_MAX;
+}
+
+/* The statement and the lease it answers; NULL if nobody of the directory signed it, or, said in *diag, not for a lease of its own. */
 static struct statement *open_envelope(struct ballot_box *box, const struct receipt_envelope *envelope,
                                        size_t *ret_lease, struct diag *diag)
 {
-    const struct verify_job *job = box->job;
-    size_t count = job->evidence.nleases, first = likely_lease(job, &envelope->digest);
-    for (size_t tried = 0; tried < count; tried++) {
-        size_t i = (first + tried) % count;
-        struct statement *statement = NULL;
-        struct diag trial = DIAG_INIT;
-        if (box->workers[i] == NULL)
-            continue;
-        int result = statement_open(view_of(envelope->bytes, envelope->size), &box->workers[i]->ed25519,
-                                    &statement, &trial);
-        if (result >= 0 && lease_nonce_equal(&statement->nonce, &job->evidence.leases[i].nonce)) {
-            *ret_lease = i;
-            return statement;
-        }
-        statement_free(statement);
-        if (result >= 0) /* the same worker may hold another lease of this job */
-            diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
-                     job->evidence.leases[i].worker);
-        else if (result != FARM_E_SIGNATURE) /* signed by it, and malformed */
+    CLEANUP_STATEMENT struct statement *statement = NULL;
+    struct view bytes = view_of(envelope->bytes, envelope->size);
+    struct diag trial = DIAG_INIT;
+    const struct directory_entry *signer = find_signer(box->run, bytes);
+    int result =
+        signer != NULL ? statement_open(bytes, &signer->ed25519, &statement, &trial) : FARM_E_SIGNATURE;
+    if (result < 0) {
+        if (result != FARM_E_SIGNATURE) /* signed by it, and malformed */
             *diag = trial;
+        return NULL;
     }
-    return NULL;
+    size_t lease = find_lease(box->job, &statement->nonce);
+    if (lease == SIZE_MAX || box->workers[lease] != signer) {
+        diag_set(diag, FARM_E_REFUSED, "signed by %s, but for the nonce of none of its leases here",
+                 signer->worker); /* K2, W6, W7 */
+        return NULL;
+    }
+    *ret_lease = lease;
+    return STEAL(statement);
 }
 
 static int check_statement(const struct ballot_box *box, const struct statement *statement, size_t lease,
@@ -189,58 +209,17 @@ static bool has_unknown_worker(const struct ballot_box *box)
     return false;
 }
 
-/*
- * Who in the directory signed this; NULL: nobody. Its keyid is a hint that is not believed, but bytes in which it is another one are not
- * those that the signer looks for in the log.
- */
-static const struct directory_entry *find_signer(const struct verify_run *run, struct view envelope)
-{
-    CLEANUP_JSON json_t *document = NULL;
-    CLEANUP_STATEMENT struct statement *statement = NULL;
-    struct digest wanted;
-    if (json_read(envelope, "envelope", DSSE_ENVELOPE_MAX, &document, NULL) < 0 ||
-        json_get_digest(json_array_get(json_object_get(document, "signatures"), 0), "envelope", "keyid",
-                        &wanted, NULL) < 0)
-        return NULL;
-    for (size_t i = 0; i < run->directory->nentries; i++) {
-        const struct directory_entry *entry = &run->directory->entries[i];
-        struct digest id = keys_id(&entry->ed25519);
-        if (digest_equal(&id, &wanted))
-            return statement_open(envelope, &entry->ed25519, &statement, NULL) != FARM_E_SIGNATURE ? entry
-                                                                                                   : NULL;
-    }
-    return NULL;
-}
-
-/*
- * Nobody of the job's lease holders signed it. If the directory does not know them all, it may be the answer of one that was removed, of
- * which nothing can be said; but not if somebody signed it whom the directory knows: then a lease was logged in another's name.
- */
-static void refuse_envelope(struct ballot_box *box, const struct receipt_envelope *envelope)
-{
-    const struct directory_entry *signer = find_signer(box->run, view_of(envelope->bytes, envelope->size));
-    if (signer != NULL)
-        verify_problem(box->run, box->job->receipt, "envelope",
-                       "%s: envelope %s: %s signed it, and none of the leases here is its own",
-                       box->job->spec->name, digest_hex(&envelope->digest).text, signer->worker); /* K2 */
-    else if (!has_unknown_worker(box))
-        verify_problem(box->run, box->job->receipt, "envelope",
-                       "%s: envelope %s: no worker of the directory that held a lease signed it",
-                       box->job->spec->name, digest_hex(&envelope->digest).text);
-}
-
 static void read_envelope(struct ballot_box *box, const struct receipt_envelope *envelope)
 {
     struct diag diag = DIAG_INIT;
     size_t lease = 0;
     struct statement *statement = open_envelope(box, envelope, &lease, &diag);
-    if (statement == NULL && diag.error == 0) {
-        refuse_envelope(box, envelope);
-        return;
-    }
-    if (statement == NULL) { /* one of them signed it, and something is wrong with it */
-        verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s", box->job->spec->name,
-                       digest_hex(&envelope->digest).text, diag.text);
+    if (statement == NULL) {
+        bool known_signer = diag.error != 0;
+        if (known_signer || !has_unknown_worker(box))
+            verify_problem(box->run, box->job->receipt, "envelope", "%s: envelope %s: %s",
+                           box->job->spec->name, digest_hex(&envelope->digest).text,
+                           known_signer ? diag.text : "no worker of the directory signed it");
         return;
     }
     box->statements[box->nstatements++] = statement;

@@ -145,7 +145,7 @@ static void test_K2_lease_of_nobody(void **state)
         f, (struct fixture_vote){.package = LIBA, .operator_index = 2, .answer = ANSWER_OTHER, .round = 1});
     f->leased_to_nobody = f->nvotes;
     release_fixture_write(f);
-    expect_refused_saying(f, "envelope", "receipts/", "gamma-1 signed it");
+    expect_refused_saying(f, "envelope", "receipts/", "signed by gamma-1");
 }
 
 /* Rounds are walked from the first to the last: the last must not be what a coordinator likes. */
