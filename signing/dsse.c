@@ -105,63 +105,93 @@ static unsigned int count_signers(struct view message, const struct signature *s
     return signers;
 }
 
+/* What an envelope holds, before anything of it is believed. */
+struct parts {
+    json_t *document;
+    const char *type;
+    struct buf payload;
+    struct signature signatures[DSSE_SIGNATURES_MAX];
+    size_t nsignatures;
+};
+
+static void parts_done(struct parts *parts)
+{
+    json_decref(parts->document);
+    buf_done(&parts->payload);
+}
+
+static int take_apart(struct view text, const char *type, struct parts *ret, struct diag *diag)
+{
+    int result = json_read(text, NAME, DSSE_ENVELOPE_MAX, &ret->document, diag);
+    if (result < 0 || (result = json_get_text(ret->document, NAME, "payloadType", &ret->type, diag)) < 0 ||
+        (result = decode_member(ret->document, "payload", &ret->payload, diag)) < 0 ||
+        (result = read_signatures(ret->document, ret->signatures, &ret->nsignatures, diag)) < 0)
+        return result;
+    return strcmp(ret->type, type) == 0
+               ? 0
+               : diag_set(diag, FARM_E_REFUSED, "%s: payloadType is not %s", NAME, type);
+}
+
+static int check_signers(const struct parts *parts, const struct public_key *trusted, size_t ntrusted,
+                         unsigned int threshold, struct diag *diag)
+{
+    CLEANUP_BUF struct buf pae = BUF_INIT;
+    dsse_pae(view_text(parts->type), buf_view(&parts->payload), &pae);
+    unsigned int signers =
+        count_signers(buf_view(&pae), parts->signatures, parts->nsignatures, trusted, ntrusted);
+    return signers >= threshold
+               ? 0
+               : diag_set(diag, FARM_E_SIGNATURE, "%s: signed by %u of the %zu expected keys, %u needed",
+                          NAME, signers, ntrusted, threshold);
+}
+
 int dsse_verify(struct view text, const char *type, const struct public_key *trusted, size_t ntrusted,
                 unsigned int threshold, struct buf *ret_payload, struct diag *diag)
 {
-    CLEANUP_JSON json_t *envelope = NULL;
-    CLEANUP_BUF struct buf payload = BUF_INIT;
-    CLEANUP_BUF struct buf pae = BUF_INIT;
-    struct signature signatures[DSSE_SIGNATURES_MAX];
-    size_t nsignatures = 0;
-    const char *claimed;
+    CLEANUP(parts_done) struct parts parts = {.payload = BUF_INIT};
     if (threshold < 1 || ntrusted > DSSE_TRUSTED_MAX)
         return diag_set(diag, FARM_E_REFUSED, "%s: a threshold of %u among %zu keys verifies nothing", NAME,
                         threshold, ntrusted);
-    int result = json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, diag);
-    if (result < 0 || (result = json_get_text(envelope, NAME, "payloadType", &claimed, diag)) < 0 ||
-        (result = decode_member(envelope, "payload", &payload, diag)) < 0 ||
-        (result = read_signatures(envelope, signatures, &nsignatures, diag)) < 0)
-        return result;
-    if (strcmp(claimed, type) != 0)
-        return diag_set(diag, FARM_E_REFUSED, "%s: payloadType is not %s", NAME, type);
-    dsse_pae(view_text(claimed), buf_view(&payload), &pae);
-    unsigned int signers = count_signers(buf_view(&pae), signatures, nsignatures, trusted, ntrusted);
-    if (signers < threshold)
-        return diag_set(diag, FARM_E_SIGNATURE, "%s: signed by %u of the %zu expected keys, %u needed", NAME,
-                        signers, ntrusted, threshold);
-    buf_add_view(ret_payload, buf_view(&payload));
-    return 0;
+    int result = take_apart(text, type, &parts, diag);
+    if (result >= 0)
+        result = check_signers(&parts, trusted, ntrusted, threshold, diag);
+    if (result >= 0)
+        buf_add_view(ret_payload, buf_view(&parts.payload));
+    return result;
 }
 
-static void write_one(const char *type, struct view payload, const struct public_key *key,
-                      const struct signature *signature, struct buf *ret)
+static void write_one(const struct parts *parts, const struct public_key *key, struct buf *ret)
 {
     CLEANUP_BUF struct buf body = BUF_INIT;
     CLEANUP_BUF struct buf sig = BUF_INIT;
     struct digest id = keys_id(key);
-    base64_encode(payload, &body);
-    base64_encode(view_of(signature->bytes, KEYS_SIGNATURE_SIZE), &sig);
+    base64_encode(buf_view(&parts->payload), &body);
+    base64_encode(view_of(parts->signatures[0].bytes, KEYS_SIGNATURE_SIZE), &sig);
     CLEANUP_JSON json_t *envelope =
         json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "payload", body.size > 0 ? body.data : "", "payloadType",
-                  type, "signatures", "keyid", digest_hex(&id).text, "sig", sig.data);
+                  parts->type, "signatures", "keyid", digest_hex(&id).text, "sig", sig.data);
     json_write(envelope, ret);
 }
 
-bool dsse_is_as_signed_by(struct view text, const struct public_key *key)
+int dsse_open(struct view text, const char *type, const struct public_key *key, struct buf *ret_payload,
+              struct diag *diag)
 {
-    CLEANUP_JSON json_t *envelope = NULL;
-    CLEANUP_BUF struct buf payload = BUF_INIT;
+    CLEANUP(parts_done) struct parts parts = {.payload = BUF_INIT};
     CLEANUP_BUF struct buf written = BUF_INIT;
-    struct signature signatures[DSSE_SIGNATURES_MAX];
-    size_t nsignatures = 0;
-    const char *type;
-    if (json_read(text, NAME, DSSE_ENVELOPE_MAX, &envelope, NULL) < 0 ||
-        json_get_text(envelope, NAME, "payloadType", &type, NULL) < 0 ||
-        decode_member(envelope, "payload", &payload, NULL) < 0 ||
-        read_signatures(envelope, signatures, &nsignatures, NULL) < 0 || nsignatures != 1)
-        return false;
-    write_one(type, buf_view(&payload), key, &signatures[0], &written);
-    return view_equal(buf_view(&written), text);
+    int result = take_apart(text, type, &parts, diag);
+    if (result >= 0)
+        result = check_signers(&parts, key, 1, 1, diag);
+    if (result < 0)
+        return result;
+    write_one(&parts, key, &written);
+    if (parts.nsignatures != 1 || !view_equal(buf_view(&written), text))
+        return diag_set(
+            diag, FARM_E_REFUSED,
+            "%s: not in the one form that is accepted here (compact JSON, sorted keys, standard base64, "
+            "the signer's keyid, nothing further)",
+            NAME);
+    buf_add_view(ret_payload, buf_view(&parts.payload));
+    return 0;
 }
 
 bool dsse_is_canonical(struct view text)

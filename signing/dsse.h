@@ -41,9 +41,11 @@ int dsse_verify(struct view envelope, const char *type, const struct public_key 
  */
 bool dsse_is_canonical(struct view envelope);
 /*
- * Whether it is, byte for byte, what dsse_sign() writes for one signature by this key: also the standard base64 alphabet, the key's own
- * keyid, no further signature. Nobody but the signer can then give an answer a second form (and digest).
+ * As dsse_verify() with one key, and only what dsse_sign() writes for one signature by it, byte for byte: also the standard base64
+ * alphabet, the key's own keyid, no further signature (FARM_E_REFUSED). Nobody but the signer can then give an answer a second form, and
+ * digest.
  */
-bool dsse_is_as_signed_by(struct view envelope, const struct public_key *key);
+int dsse_open(struct view envelope, const char *type, const struct public_key *key, struct buf *ret_payload,
+              struct diag *diag) MUST_USE;
 
 #endif

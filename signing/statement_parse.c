@@ -265,12 +265,6 @@ int statement_open(struct view envelope, const struct public_key *key, struct st
                    struct diag *diag)
 {
     CLEANUP_BUF struct buf payload = BUF_INIT;
-    int result = dsse_verify(envelope, DSSE_TYPE_INTOTO, key, 1, 1, &payload, diag);
-    if (result < 0)
-        return result;
-    if (!dsse_is_as_signed_by(envelope, key))
-        return diag_set(diag, FARM_E_REFUSED,
-                        "DSSE envelope: not in the one form that is accepted here (compact JSON, "
-                        "sorted keys, no further members)");
-    return statement_parse(buf_view(&payload), ret, diag);
+    int result = dsse_open(envelope, DSSE_TYPE_INTOTO, key, &payload, diag);
+    return result < 0 ? result : statement_parse(buf_view(&payload), ret, diag);
 }

@@ -189,7 +189,7 @@ static void test_other_files(void **state)
     expect_refused(f, view_text(swapped), FARM_E_REFUSED, "summaries/x:1");
     expect_refused(f, view_text(three), FARM_E_REFUSED, "more than 2");
     expect_refused(f, line1, FARM_E_REFUSED, "here is 1");
-    expect_refused(f, view_text(blank), FARM_E_REFUSED, "canonical");
+    expect_refused(f, view_text(blank), FARM_E_REFUSED, "one form");
     expect_refused(f, VIEW_NONE, FARM_E_SYNTAX, "empty");
     expect_refused(f, view_of(file.data, file.size - 1), FARM_E_SYNTAX, "cut off");
     expect_refused(f, VIEW("\n\n"), FARM_E_SYNTAX, "summaries/x:1");
