@@ -16,7 +16,7 @@ farm_up alder birch cedar
 kill -TERM "${pids[birch-1]}" && wait "${pids[birch-1]}" || true
 
 refused() {
-    grep -q "answer of birch-1 refused: " "$work/log/coordinator.log"
+    grep -q "worker=birch-1 state=refused reason=its answer was refused: " "$work/log/coordinator.log"
 }
 
 for lie in "${lies[@]}"; do
@@ -26,7 +26,7 @@ for lie in "${lies[@]}"; do
     farm_plan "$lie" 2>/dev/null
     farmctl build "$plan" >/dev/null
     wait_for 60 "its answer is refused" refused
-    grep -m 1 "answer of birch-1 refused" "$work/log/coordinator.log" | cut -d' ' -f4-
+    grep -m 1 -o "its answer was refused: .*" "$work/log/coordinator.log"
     kill -KILL "${pids[birch-1]}" && wait "${pids[birch-1]}" 2>/dev/null || true
     expect "no quorum without its vote" test "$(job_state "$lie")" != agreed
     rm -rf "$work/worker-birch-1/spool"/* # what it signed is not taken, however often it comes

@@ -41,7 +41,7 @@ asks_for() { # PACKAGE: each case its own, since a job that was refused three ti
 }
 refuses() { # WORDS: as the worker says it and as the farm's operator sees it; nothing was built
     wait_for 60 "the worker refuses: $1" grep -qF -- "$1" "$log"
-    wait_for 30 "the coordinator knows" grep -q "lease refused worker=alder-1.*$1" "$work/log/coordinator.log"
+    wait_for 30 "the coordinator knows" grep -q "worker=alder-1 state=refused reason=.*$1" "$work/log/coordinator.log"
     expect "nothing was built" test "$(find "$work/worker-alder-1/spool" -type f | wc -l)" = 0
 }
 
