@@ -220,17 +220,29 @@ static int check_current(struct farm *farm, const struct found *found, struct di
     return 0;
 }
 
+/* Nobody judges the jobs of a plan that was cancelled: a revocation since, or a dissent, would not be seen. */
+static int not_followed(const struct found *found, const char *id, struct diag *diag)
+{
+    struct digest_hex plan = digest_hex(&found->row.plan);
+    return diag_set(
+        diag, FARM_E_STALE,
+        "the plan of %s was cancelled, so nobody knows what became of it since the draft was made; "
+        "\"farmctl build %.12s\" has it judged again, and builds nothing that is still agreed. Then submit "
+        "again",
+        id, plan.text);
+}
+
 /* A genuine late dissent reopens a verdict until the release is signed. */
 static int check_undisputed(struct farm *farm, const struct found *found, json_t *notes, struct diag *diag)
 {
     struct farm_plan *plan = plans_get(farm, &found->row.plan);
-    for (size_t i = 0; plan != NULL && i < found->release->npackages; i++) {
+    for (size_t i = 0; i < found->release->npackages; i++) {
         const struct release_package *package = &found->release->packages[i];
         CLEANUP_FREE char *id = mem_format("%s/%s", package->tier, package->name);
         struct core_node_view view;
-        size_t node = plan_find(plan->plan, view_text(id));
+        size_t node = plan != NULL ? plan_find(plan->plan, view_text(id)) : SIZE_MAX;
         if (node == SIZE_MAX || !core_node(farm->core, &plan->id, node, &view))
-            continue; /* of a plan that was cancelled: there is nothing newer to compare with */
+            return not_followed(found, id, diag);
         if (view.state != NODE_AGREED || !digest_equal(&view.verdict.payload, &package->payload))
             return diag_set(
                 diag, FARM_E_STALE,

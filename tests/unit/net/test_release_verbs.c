@@ -385,6 +385,22 @@ static void test_W11_revoked_meanwhile(void **state)
     expect_refused(ask(rig, "release.draft", draft_params(rig, "second")), "a release has no gaps");
 }
 
+/* Nor if nobody waits for the plan any more, so that nobody judges its jobs. */
+static void test_W11_revoked_meanwhile_and_cancelled(void **state)
+{
+    struct rig *rig = *state;
+    CLEANUP_FREE char *text = draft(rig, "first");
+    expect_done(submit(rig, "first", text, rig->keys->people[0], SSHSIG_NAMESPACE_RELEASE));
+    expect_done(ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
+    expect_done(ask(rig, "cancel", json_pack("{s:s}", "plan", digest_hex(&rig->plan).text)));
+    expect_refused(submit(rig, "first", text, rig->keys->people[1], SSHSIG_NAMESPACE_RELEASE),
+                   "since the draft was made");
+    rig_restart(rig);
+    rig->farm->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
+    expect_refused(submit(rig, "first", text, rig->keys->people[1], SSHSIG_NAMESPACE_RELEASE),
+                   "since the draft was made");
+}
+
 /* ---- exports ---- */
 
 static void test_export(void **state)
@@ -638,6 +654,7 @@ int main(void)
                                        CASE(test_S9_another_root),
                                        CASE(test_K6_K7_not_allowed),
                                        CASE(test_W11_revoked_meanwhile),
+        CASE(test_W11_revoked_meanwhile_and_cancelled),
                                        CASE(test_export),
                                        CASE(test_export_after_revocation),
                                        CASE(test_D1_D2_edited_rows),
