@@ -254,7 +254,8 @@ static void start(struct farm *farm, bool publish)
         journal->due_ms = moment_steady_ms() + PUBLISH_INTERVAL_MS;
     }
     journal->working = true;
-    pool_submit(farm->pool, &work->task);
+    /* Else answers of gigabytes, while they are checked, would make workers doubt the log. */
+    pool_submit_first(farm->pool, &work->task);
 }
 
 int journal_turn(struct farm *farm, struct diag *diag)

@@ -36,6 +36,14 @@ static void queue_add(struct task_queue *queue, struct pool_task *task)
     queue->last = &task->next;
 }
 
+static void queue_add_first(struct task_queue *queue, struct pool_task *task)
+{
+    task->next = queue->first;
+    queue->first = task;
+    if (task->next == NULL)
+        queue->last = &task->next;
+}
+
 static struct pool_task *queue_take(struct task_queue *queue)
 {
     struct pool_task *task = queue->first;
@@ -125,6 +133,15 @@ void pool_submit(struct pool *pool, struct pool_task *task)
     pool->pending++;
     pthread_mutex_lock(&pool->lock);
     queue_add(&pool->waiting, task);
+    pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_submit_first(struct pool *pool, struct pool_task *task)
+{
+    pool->pending++;
+    pthread_mutex_lock(&pool->lock);
+    queue_add_first(&pool->waiting, task);
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -3,7 +3,7 @@
  * Pool: threads for work that would hold up the loop: hashing, signature checks, imports, fetches, planning.
  *
  * A task gets its input by value, shares nothing with the loop while it runs, and is finished on the loop's
- * thread: pool_finish() calls each task's done(). Tasks start in the order of submission.
+ * thread: pool_finish() calls each task's done(). Tasks start in the order of submission, but for the few that go first.
  */
 #ifndef FARM_POOL_H
 #define FARM_POOL_H
@@ -28,6 +28,8 @@ int pool_new(unsigned int threads, void *done_context, struct pool **ret, struct
 /* Waits for running tasks; those not started are finished without having run. Accepts NULL, returns NULL. */
 struct pool *pool_free(struct pool *pool);
 void pool_submit(struct pool *pool, struct pool_task *task);
+/* Before all that wait: for what is short, and what everybody waits for. */
+void pool_submit_first(struct pool *pool, struct pool_task *task);
 /* Becomes readable when tasks are finished. Borrowed. */
 int pool_fd(const struct pool *pool);
 /* Calls done() for all finished tasks; returns how many. */

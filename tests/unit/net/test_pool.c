@@ -3,7 +3,9 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -84,11 +86,58 @@ static void test_freeing_finishes_what_was_not_started(void **state)
     assert_int_equal(sum.total + sum.not_run, 5000);
 }
 
+/* One that holds the only thread until it is told to end, and others that note their turn. */
+struct turn {
+    struct pool_task task;
+    atomic_int *next, *held;
+    int at;
+};
+
+static void run_turn(struct pool_task *task)
+{
+    struct turn *turn = (struct turn *)task;
+    turn->at = atomic_fetch_add(turn->next, 1);
+    while (turn->held != NULL && atomic_load(turn->held) != 0)
+        sched_yield();
+}
+
+static void no_end(struct pool_task *task, void *context)
+{
+    (void)task;
+    (void)context;
+}
+
+/* W13: what waits for long must not hold up what everybody waits for. */
+static void test_some_go_first(void **state)
+{
+    atomic_int next = 0, held = 1;
+    struct turn turns[4];
+    struct pool *pool;
+    (void)state;
+    assert_int_equal(pool_new(1, NULL, &pool, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(turns); i++)
+        turns[i] = (struct turn){.task = {.run = run_turn, .done = no_end}, .next = &next};
+    turns[0].held = &held;
+    pool_submit(pool, &turns[0].task);
+    while (atomic_load(&next) == 0)
+        sched_yield();
+    pool_submit_first(pool, &turns[1].task); /* into an empty queue, */
+    pool_submit(pool, &turns[2].task);
+    pool_submit_first(pool, &turns[3].task); /* and before others */
+    atomic_store(&held, 0);
+    wait_all(pool);
+    assert_int_equal(turns[3].at, 1);
+    assert_int_equal(turns[1].at, 2);
+    assert_int_equal(turns[2].at, 3);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_is_done_on_the_callers_thread),
         cmocka_unit_test(test_freeing_finishes_what_was_not_started),
+        cmocka_unit_test(test_some_go_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
