@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 /* An object that somebody was told we have; it is pinned. */
 struct told {
@@ -21,6 +22,8 @@ struct access {
     struct map *told;        /* digest -> struct told */
     struct digest published; /* everybody's; zero: none */
     struct store *store;     /* borrowed */
+    int dirfd;               /* borrowed; of the file system that uploads fill */
+    uint64_t keep_free;
 };
 
 enum { KEY_SIZE = LINK_USER_MAX + 1 + DIGEST_SIZE };
@@ -111,6 +114,20 @@ bool access_may_get(void *context, const char *worker, const struct digest *obje
     bool allowed = map_get(access->allowed, key) != NULL || digest_equal(&access->published, object);
     pthread_mutex_unlock(&access->lock);
     return allowed;
+}
+
+void access_keep_free(struct access *access, int dirfd, uint64_t bytes)
+{
+    access->dirfd = dirfd;
+    access->keep_free = bytes;
+}
+
+bool access_has_room(void *context)
+{
+    const struct access *access = context;
+    struct statvfs found;
+    return access->keep_free == 0 || fstatvfs(access->dirfd, &found) < 0 ||
+           (uint64_t)found.f_bavail * found.f_frsize >= access->keep_free;
 }
 
 void access_present(void *context, const char *worker, const struct digest *object)

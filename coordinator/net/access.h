@@ -37,6 +37,9 @@ bool access_is_published(struct access *access, const struct digest *object);
 /* For the bulk server; 'context' is the access. */
 bool access_may_get(void *context, const char *worker, const struct digest *object);
 void access_present(void *context, const char *worker, const struct digest *object);
+/* Uploads leave this much of the file system free (D7); before the server runs. The directory is borrowed. */
+void access_keep_free(struct access *access, int dirfd, uint64_t bytes);
+bool access_has_room(void *context);
 
 /* Gives up pins of what was told last before this (steady clock). */
 void access_unpin(struct access *access, int64_t before_ms);

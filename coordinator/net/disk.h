@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Disk: notices in time that the state directory's file system runs full (D7). Below the reserve no lease is granted, no plan started
- * and nothing imported; answers of leases that run are still taken, which is what the reserve is for. With room again, work goes on by itself.
+ * and nothing imported; answers of leases that run are still taken, which is what the reserve is for, but for its last part: uploads
+ * leave that to database and log, else whoever uploads could end the coordinator. With room again, work goes on by itself.
  */
 #ifndef FARM_DISK_H
 #define FARM_DISK_H
@@ -10,6 +11,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* What uploads leave alone is the reserve divided by this. */
+enum { DISK_OWN_SHARE = 4 };
 
 struct farm;
 

@@ -96,6 +96,7 @@ static int open_data(struct farm *farm, struct diag *diag)
     if (result < 0)
         return result;
     farm->access = access_new(farm->store);
+    access_keep_free(farm->access, farm->state_dirfd, farm->config.reserve / DISK_OWN_SHARE);
     return trust_load(farm, diag);
 }
 
@@ -127,6 +128,7 @@ static int open_sockets(struct farm *farm, struct diag *diag)
                                                .store = farm->store,
                                                .may_get = access_may_get,
                                                .present = access_present,
+                                               .has_room = access_has_room,
                                                .context = farm->access,
                                                .object_max = farm->config.upload_limit};
     bulk_options.link.endpoint = bulk;

@@ -31,6 +31,8 @@ struct bulk_server_options {
      */
     bool (*may_get)(void *context, const char *user, const struct digest *digest);
     bool (*may_put)(void *context, const char *user, const struct digest *digest, uint64_t stored_size);
+    /* Asked before each chunk: else the sender hears "unavailable", and comes again. */
+    bool (*has_room)(void *context);
     /* The user is about to be told that we have this object (it was uploaded, or asked for with Have or Put): pin it if it
      * has to stay. May be NULL. */
     void (*present)(void *context, const char *user, const struct digest *digest);

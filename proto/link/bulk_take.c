@@ -127,11 +127,21 @@ static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_
     return 0;
 }
 
+static int check_room(const struct bulk_server *server, struct diag *diag)
+{
+    const struct bulk_server_options *o = &server->options;
+    return o->has_room == NULL || o->has_room(o->context)
+               ? 0
+               : diag_set(diag, FARM_E_UNAVAILABLE, "the coordinator's disk has no room for uploads now");
+}
+
 static int begin(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
                  uint64_t size, int64_t now_ms, struct diag *diag)
 {
     struct bulk_take *take = find(server, peer->user, digest);
     int r = admit(server, peer->user, take, digest, size, diag);
+    if (r >= 0)
+        r = check_room(server, diag);
     if (r < 0)
         return r;
     if (take == NULL)
@@ -200,7 +210,9 @@ void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, 
     struct bulk_take *take = receiving(server, peer, &digest);
     if (take == NULL)
         return;
-    int r = store_partial_add(take->partial, data->offset, wire_view(&data->data), &diag);
+    int r = check_room(server, &diag);
+    if (r >= 0)
+        r = store_partial_add(take->partial, data->offset, wire_view(&data->data), &diag);
     if (r < 0) {
         give_up(server, take, r, diag.text);
         return;

@@ -31,6 +31,7 @@ enum { MEBI = 1024 * 1024, BIG = 12 * MEBI + 12345, PATIENCE_MS = 20000 };
 
 struct rules {
     atomic_bool deny_get, deny_put;
+    atomic_int chunks; /* that there is room for; negative: any number */
     atomic_int present;
     char present_user[LINK_USER_MAX + 1];
 };
@@ -63,6 +64,12 @@ static bool may_put(void *context, const char *user, const struct digest *digest
     return !atomic_load(&rules->deny_put);
 }
 
+static bool has_room(void *context)
+{
+    struct rules *rules = context;
+    return atomic_load(&rules->chunks) < 0 || atomic_fetch_sub(&rules->chunks, 1) > 0;
+}
+
 static void present(void *context, const char *user, const struct digest *digest)
 {
     struct rules *rules = context;
@@ -87,6 +94,7 @@ static void start_server(struct farm *farm, const char *endpoint, uint64_t objec
         .may_get = may_get,
         .may_put = may_put,
         .present = present,
+        .has_room = has_room,
         .context = &farm->rules,
         .object_max = object_max,
         .user_bytes_max = user_bytes_max};
@@ -119,6 +127,7 @@ static int setup_with(void **state, uint64_t object_max, uint64_t user_bytes_max
     must(link_keypair(farm->server_open, farm->server_secret, &diag), &diag);
     must(link_keypair(farm->open, farm->secret, &diag), &diag);
     must(link_gate_admit(farm->gate, farm->open, "alice", &diag), &diag);
+    atomic_store(&farm->rules.chunks, -1);
     start_server(farm, "tcp://127.0.0.1:*", object_max, user_bytes_max);
     farm->client = client_to(farm, bulk_server_endpoint(farm->server), PATIENCE_MS);
     *state = farm;
@@ -253,6 +262,25 @@ static void callbacks_decide_and_hide(void **state)
     struct digest mine = put_noise(farm->here, 1000, 9);
     assert_int_equal(bulk_put(farm->client, farm->here, &mine, &diag), FARM_E_REFUSED);
     assert_false(store_has(farm->there, &mine));
+}
+
+/* Who uploads cannot take the last room of those who have to write as well; with room again it goes on where it stopped. */
+static void d7_uploads_wait_for_room(void **state)
+{
+    struct farm *farm = *state;
+    struct diag diag = DIAG_INIT;
+    struct digest digest = put_noise(farm->here, BIG, 21);
+    atomic_store(&farm->rules.chunks, 6); /* the first is asked about with Put */
+    assert_int_equal(bulk_put(farm->client, farm->here, &digest, &diag), FARM_E_UNAVAILABLE);
+    assert_non_null(strstr(diag.text, "no room for uploads"));
+    uint64_t received = bulk_server_stats(farm->server).received_bytes;
+    assert_int_equal(received, 5 * MEBI);
+    atomic_store(&farm->rules.chunks, 0);
+    assert_int_equal(bulk_put(farm->client, farm->here, &digest, &diag), FARM_E_UNAVAILABLE);
+    atomic_store(&farm->rules.chunks, -1);
+    must(bulk_put(farm->client, farm->here, &digest, &diag), &diag);
+    assert_true(store_has(farm->there, &digest));
+    assert_true(bulk_server_stats(farm->server).received_bytes < received + BIG);
 }
 
 static void a_revoked_worker_gets_nothing(void **state)
@@ -825,6 +853,7 @@ int main(void)
         TEST(missing_objects_are_listed),
         TEST(an_absent_object_is_missing),
         TEST(callbacks_decide_and_hide),
+        TEST(d7_uploads_wait_for_room),
         TEST(a_revoked_worker_gets_nothing),
         TEST_SMALL(quotas_and_sizes_are_enforced),
         TEST_SMALL(a_bomb_stops_at_the_limit),
