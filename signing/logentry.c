@@ -89,8 +89,8 @@ static const struct {
 } kinds[] = {
     [LOG_LEASE] = {"lease", ALWAYS | HAS(JOB) | HAS(NONCE) | HAS(OPERATOR) | HAS(ROUND) | HAS(WORKER)},
     [LOG_LEASE_END] = {"lease-end", ALWAYS | HAS(NONCE) | HAS(LEASE_STATE)},
-    [LOG_ENVELOPE] = {"envelope", ALWAYS | HAS(NONCE) | HAS(SHA256)},
-    [LOG_REFUSAL] = {"refusal", ALWAYS | HAS(NONCE) | HAS(SHA256)},
+    [LOG_ENVELOPE] = {"envelope", ALWAYS | HAS(JOB) | HAS(NONCE) | HAS(SHA256)},
+    [LOG_REFUSAL] = {"refusal", ALWAYS | HAS(JOB) | HAS(NONCE) | HAS(SHA256)},
     [LOG_VERDICT] = {"verdict", ALWAYS | HAS(DISSENT) | HAS(JOB) | HAS(OPERATORS) | HAS(PAYLOAD) |
                                     HAS(ROUND) | HAS(VERDICT_STATE)},
     [LOG_DIRECTORY] = {"directory", ALWAYS | HAS(SHA256) | HAS(VERSION)},

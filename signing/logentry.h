@@ -4,14 +4,16 @@
  *
  *     {"at":"<time>","job":"<hex>","kind":"lease","nonce":"<hex>","operator":"alder","round":1,"worker":"alder-1"}
  *     {"at":"<time>","kind":"lease-end","nonce":"<hex>","state":"expired"}      answered, refused, expired, withdrawn
- *     {"at":"<time>","kind":"envelope","nonce":"<hex>","sha256":"<hex>"}        an answer, when it was taken
- *     {"at":"<time>","kind":"refusal","nonce":"<hex>","sha256":"<hex>"}         an answer that broke a rule
+ *     {"at":"<time>","job":"<hex>","kind":"envelope","nonce":"<hex>","sha256":"<hex>"}      an answer, when it was taken
+ *     {"at":"<time>","job":"<hex>","kind":"refusal","nonce":"<hex>","sha256":"<hex>"}       an answer that broke a rule
  *     {"at":"<time>","dissent":0,"job":"<hex>","kind":"verdict","operators":2,"payload":"<hex>"|null,"round":1,"state":"agreed"}
  *     {"at":"<time>","kind":"directory","sha256":"<hex>","version":3}           root: the same
  *     {"at":"<time>","kind":"revoke","from":-1|<position>,"worker":"alder-1"}   from -1: everything it ever said
  *     {"at":"<time>","kind":"plan","sha256":"<hex>"}
  *     {"at":"<time>","kind":"release","name":"...","sequence":1,"sha256":"<hex>"}    when its last needed signature came
  *     {"at":"<time>","kind":"waiver","package":"tier/name","sha256":"<hex>"}
+ *
+ * An answer's entry says its job again: its worker looks at that, so a dissent cannot be put out of sight by a lease of another job.
  *
  * Nothing of donors' machines, no reasons in words, no build output: the log is public and for ever.
  */

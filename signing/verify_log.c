@@ -76,7 +76,8 @@ enum glance_kind { GLANCE_OTHER, GLANCE_LEASE, GLANCE_EVENT };
 struct glance {
     enum glance_kind kind;
     struct lease_nonce nonce; /* of a lease, or an event of one */
-    struct digest job;        /* of a lease */
+    struct digest job;        /* of a lease or an answer */
+    bool has_job;
 };
 
 /* Takes words, or 2 * size digits into ret_bytes, off the front of *rest. */
@@ -96,29 +97,36 @@ static bool take_hex(struct view *rest, void *ret_bytes, size_t size)
     return true;
 }
 
+/* Which of these stands in front; its number in the list, or SIZE_MAX. */
+static size_t take_one(struct view *rest, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct view tried = *rest;
+        if (take_words(&tried, view_text(words[i])) && take_words(&tried, VIEW("\",\"nonce\":\""))) {
+            *rest = tried;
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
 static struct glance glance(struct view text)
 {
     enum { TIME = sizeof "2026-11-22T16:45:38Z" - 1 };
-    static const char *const events[] = {"envelope", "lease-end", "refusal"};
+    static const char *const of_job[] = {"lease", "envelope", "refusal"}, *const other[] = {"lease-end"};
     struct glance found = {.kind = GLANCE_OTHER};
     struct view rest = text;
     if (!take_words(&rest, VIEW("{\"at\":\"")) || rest.size < TIME)
         return found;
     rest = view_of(rest.data + TIME, rest.size - TIME);
-    if (take_words(&rest, VIEW("\",\"job\":\""))) {
-        bool lease = take_hex(&rest, found.job.bytes, DIGEST_SIZE) &&
-                     take_words(&rest, VIEW("\",\"kind\":\"lease\",\"nonce\":\"")) &&
-                     take_hex(&rest, found.nonce.bytes, STATEMENT_NONCE_SIZE);
-        found.kind = lease ? GLANCE_LEASE : GLANCE_OTHER;
+    found.has_job = take_words(&rest, VIEW("\",\"job\":\""));
+    if (found.has_job && !take_hex(&rest, found.job.bytes, DIGEST_SIZE))
         return found;
-    }
-    bool event = take_words(&rest, VIEW("\",\"kind\":\""));
-    size_t i = 0;
-    while (event && i < ARRAY_SIZE(events) && !take_words(&rest, view_text(events[i])))
-        i++;
-    event = event && i < ARRAY_SIZE(events) && take_words(&rest, VIEW("\",\"nonce\":\"")) &&
-            take_hex(&rest, found.nonce.bytes, STATEMENT_NONCE_SIZE);
-    found.kind = event ? GLANCE_EVENT : GLANCE_OTHER;
+    if (!take_words(&rest, VIEW("\",\"kind\":\"")))
+        return found;
+    size_t which = found.has_job ? take_one(&rest, of_job, ARRAY_SIZE(of_job)) : take_one(&rest, other, 1);
+    if (which != SIZE_MAX && take_hex(&rest, found.nonce.bytes, STATEMENT_NONCE_SIZE))
+        found.kind = found.has_job && which == 0 ? GLANCE_LEASE : GLANCE_EVENT;
     return found;
 }
 
@@ -147,6 +155,7 @@ static void add_lease(struct replay *replay, uint64_t position, const struct log
         return; /* the second walk meets it again, and lists it */
     struct logged_lease *lease = mem_zero(1, sizeof *lease);
     *lease = (struct logged_lease){.nonce = entry->nonce,
+                                   .job = entry->job,
                                    .position = position,
                                    .granted_ms = entry->at_ms,
                                    .round = entry->round,
@@ -334,6 +343,8 @@ static void see_second(struct replay *replay, struct logged_lease *lease, uint64
         replay->late_answers += entry->kind == LOG_ENVELOPE;
     else if (entry->kind == LOG_LEASE_END)
         end_lease(replay, lease, position, entry->state);
+    else if (!digest_equal(&entry->job, &lease->job))
+        entry_problem(replay->run, position, "answer-lease", "answers a lease of another job"); /* K2 */
     else if (entry->kind == LOG_ENVELOPE)
         add_answer(replay, lease, position, entry);
     else if (entry->kind == LOG_REFUSAL)
@@ -347,6 +358,10 @@ static void check_granted(struct replay *replay, uint64_t position, const struct
         !nonceset_has(replay->granted, &seen->nonce))
         entry_problem(replay->run, position, "log-lease-missing",
                       "speaks of a lease that the log does not show"); /* K2 */
+    else if (seen->kind == GLANCE_EVENT && position < replay->evidence_ends && seen->has_job &&
+             verify_find_job(replay->run, &seen->job) != NULL)
+        entry_problem(replay->run, position, "answer-hidden",
+                      "answers a job of this release to a lease that is logged for another job"); /* K2 */
 }
 
 static int visit_second(void *context, uint64_t position, struct view text)

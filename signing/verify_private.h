@@ -38,6 +38,7 @@ enum logged_end { LOGGED_OPEN, LOGGED_ANSWERED, LOGGED_REFUSED, LOGGED_EXPIRED, 
 /* One lease of a job of the release. Owned by the run. */
 struct logged_lease {
     struct lease_nonce nonce;
+    struct digest job;
     uint64_t position;
     int64_t granted_ms; /* whole seconds: when it was logged */
     uint32_t round;

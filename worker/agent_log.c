@@ -289,7 +289,8 @@ bool agent_log_on_ack(struct agent *agent, const struct spool_entry *entry, cons
     const struct witness_ack shown = {.nonce = entry->nonce,
                                       .envelope = digest_of(view_text(entry->envelope)),
                                       .log_entry = ack->log_entry,
-                                      .taken = (int)ack->code != WIRE_ACK_REFUSED};
+                                      .taken = (int)ack->code != WIRE_ACK_REFUSED,
+                                      .job = entry->job};
     struct witness_finding finding = WITNESS_FINDING_INIT;
     if (!trust_is_pinned(agent->shop->trust) || (root != NULL && !root->log.present))
         return true;

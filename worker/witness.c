@@ -57,8 +57,11 @@ static bool is_recorded(const struct witness *witness, const struct witness_ack 
 /* A refused answer may be missing from the log: what is not genuine is not logged, and who refuses says in words why. */
 void witness_on_ack(struct witness *witness, const struct witness_ack *ack, struct witness_finding *ret)
 {
-    struct witness_unproven answer = {
-        .nonce = ack->nonce, .envelope = ack->envelope, .position = ack->log_entry - 1, .taken = ack->taken};
+    struct witness_unproven answer = {.nonce = ack->nonce,
+                                      .envelope = ack->envelope,
+                                      .job = ack->job,
+                                      .position = ack->log_entry - 1,
+                                      .taken = ack->taken};
     if (ack->log_entry == 0) {
         if (ack->taken)
             raise_omitted(&answer, "a place in the log for an answer that was taken", VIEW(""),
@@ -164,6 +167,8 @@ static const char *objection_to(const struct witness_unproven *answer, struct vi
         objection = "it is about another lease";
     else if (!digest_equal(&entry.sha256, &answer->envelope))
         objection = "it is about another answer to this lease";
+    else if (!digest_equal(&entry.job, &answer->job))
+        objection = "it says that the answer was about another job";
     logentry_done(&entry);
     return objection;
 }

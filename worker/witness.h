@@ -46,7 +46,7 @@ enum {
 
 struct witness_unproven {
     struct lease_nonce nonce;
-    struct digest envelope;
+    struct digest envelope, job;
     uint64_t position;
     bool taken;     /* it was accepted, or kept as evidence: the log must not say "refusal" */
     uint32_t due;   /* checkpoints that covered it and brought no proof */
@@ -96,6 +96,7 @@ struct witness_ack {
     struct digest envelope;
     uint64_t log_entry; /* 1 + position; 0: it is not in the log */
     bool taken;
+    struct digest job;
 };
 /* Call it only under a root with a log. Moves: NOTHING, ALARM; WAIT: no room, so the answer has to stay in the spool. */
 void witness_on_ack(struct witness *witness, const struct witness_ack *ack, struct witness_finding *ret);

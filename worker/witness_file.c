@@ -32,6 +32,7 @@ static json_t *unproven_json(const struct witness_unproven *answer)
     hex_encode(answer->nonce.bytes, sizeof answer->nonce.bytes, nonce);
     json_object_set_new(json, "nonce", json_string(nonce));
     json_object_set_new(json, "envelope", json_digest(&answer->envelope));
+    json_object_set_new(json, "job", json_digest(&answer->job));
     json_object_set_new(json, "position", json_integer((json_int_t)answer->position));
     json_object_set_new(json, "taken", json_boolean(answer->taken));
     json_object_set_new(json, "due", json_integer(answer->due));
@@ -112,7 +113,8 @@ static int read_log(const json_t *json, struct witness *witness, struct diag *di
 
 static int read_unproven(const json_t *json, struct witness_unproven *ret, struct diag *diag)
 {
-    static const char *const known[] = {"due", "early", "envelope", "nonce", "position", "taken", NULL};
+    static const char *const known[] = {"due",   "early",    "envelope", "job",
+                                        "nonce", "position", "taken",    NULL};
     const char *nonce;
     uint64_t due = 0, early = 0;
     if (!json_is_object(json))
@@ -124,6 +126,8 @@ static int read_unproven(const json_t *json, struct witness_unproven *ret, struc
         error = diag_set(diag, FARM_E_SYNTAX, "%s: nonce: expected 64 hex digits", NAME);
     if (error >= 0)
         error = json_get_digest(json, NAME, "envelope", &ret->envelope, diag);
+    if (error >= 0)
+        error = json_get_digest(json, NAME, "job", &ret->job, diag);
     if (error >= 0)
         error = get_count(json, "position", INT64_MAX, &ret->position, diag);
     if (error >= 0)

@@ -152,11 +152,11 @@ uint64_t intake_known(struct farm *farm, const struct digest *envelope)
     return log_entry;
 }
 
-static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const struct digest *nonce,
+static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const struct intake *intake,
                            const struct digest *envelope)
 {
-    struct logentry entry = {.kind = kind, .sha256 = *envelope};
-    memcpy(entry.nonce.bytes, nonce->bytes, sizeof entry.nonce.bytes);
+    struct logentry entry = {.kind = kind, .job = intake->job, .sha256 = *envelope};
+    memcpy(entry.nonce.bytes, intake->nonce.bytes, sizeof entry.nonce.bytes);
     return journal_add(farm, &entry);
 }
 
@@ -166,7 +166,7 @@ uint64_t intake_record(struct farm *farm, const struct core_answer *answer, cons
     const struct intake *intake = farm->answering;
     struct db *db = farm_write(farm);
     CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(&answer->envelope).text);
-    uint64_t position = log_answer(farm, LOG_ENVELOPE, &intake->nonce, &answer->envelope);
+    uint64_t position = log_answer(farm, LOG_ENVELOPE, intake, &answer->envelope);
     struct db_attestation row = {.digest = answer->envelope,
                                  .nonce = intake->nonce,
                                  .payload = answer->payload,
@@ -208,7 +208,7 @@ static uint64_t record_refusal(struct farm *farm, const struct intake *intake, c
     struct db_refusal row = {.digest = digest,
                              .nonce = intake->nonce,
                              .reason = reason,
-                             .position = (int64_t)log_answer(farm, LOG_REFUSAL, &intake->nonce, &digest),
+                             .position = (int64_t)log_answer(farm, LOG_REFUSAL, intake, &digest),
                              .received_ms = moment_wall_ms(),
                              .envelope = buf_view(&intake->envelope)};
     db_put_refusal(farm_write(farm), &row);

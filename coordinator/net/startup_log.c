@@ -113,6 +113,8 @@ static int read_answer(struct history *history, uint64_t position, const struct 
     struct log_lease *lease = map_get(history->leases, nonce_key(&entry->nonce));
     if (lease == NULL)
         return bad_entry(history, position, "there was no such lease");
+    if (!digest_equal(&lease->job, &entry->job))
+        return bad_entry(history, position, "its lease is one of another job");
     if (map_get(history->answers, digest_key(&entry->sha256)) != NULL)
         return bad_entry(history, position, "this answer came before");
     struct log_answer *answer = mem_zero(1, sizeof *answer);

@@ -75,11 +75,13 @@ static struct digest name_of(const char *what, size_t number)
 }
 
 static uint64_t log_nonce(struct rig *rig, enum logentry_kind kind, const struct digest *nonce,
-                          const struct digest *sha256)
+                          const struct digest *job, const struct digest *sha256)
 {
     struct logentry entry = {.kind = kind, .state = "answered"};
-    if (sha256 != NULL)
+    if (sha256 != NULL) {
         entry.sha256 = *sha256;
+        entry.job = *job;
+    }
     memcpy(entry.nonce.bytes, nonce->bytes, sizeof entry.nonce.bytes);
     return journal_add(rig->farm, &entry);
 }
@@ -121,7 +123,7 @@ static size_t put_answer(struct rig *rig, const struct digest *job, const struct
                                  .fate = "counted",
                                  .duration_ms = 1,
                                  .received_ms = 2,
-                                 .position = (int64_t)log_nonce(rig, LOG_ENVELOPE, nonce, &digest),
+                                 .position = (int64_t)log_nonce(rig, LOG_ENVELOPE, nonce, job, &digest),
                                  .envelope = buf_view(&envelope)};
     struct db_vote vote = {
         .job = *job, .attestation = digest, .round = 1, .operator_name = fixture_operators[worker]};
@@ -129,7 +131,7 @@ static size_t put_answer(struct rig *rig, const struct digest *job, const struct
     db_put_attestation(db, &row);
     db_put_vote(db, &vote);
     db_end_lease(db, nonce, "answered", "", 2);
-    (void)log_nonce(rig, LOG_LEASE_END, nonce, NULL);
+    (void)log_nonce(rig, LOG_LEASE_END, nonce, NULL, NULL);
     return envelope.size;
 }
 

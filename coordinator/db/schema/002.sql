@@ -76,9 +76,9 @@ FROM lease l;
 INSERT INTO happened (place, at_ms, rank, kind, row_key, entry)
 SELECT (SELECT min(t.sequence) FROM told t WHERE t.kind = 'envelope' AND t.sha256 = lower(hex(a.digest))),
        received_ms, 1, 'envelope', a.digest,
-       json_object('at', strftime('%Y-%m-%dT%H:%M:%SZ', received_ms / 1000, 'unixepoch'), 'kind', 'envelope',
-                   'nonce', lower(hex(nonce)), 'sha256', lower(hex(digest)))
-FROM attestation a;
+       json_object('at', strftime('%Y-%m-%dT%H:%M:%SZ', received_ms / 1000, 'unixepoch'), 'job', lower(hex(l.job)),
+                   'kind', 'envelope', 'nonce', lower(hex(a.nonce)), 'sha256', lower(hex(digest)))
+FROM attestation a JOIN lease l ON l.nonce = a.nonce;
 
 -- A late answer made the lease's row say 'answered'; how the lease had ended stands in the journal alone.
 INSERT INTO happened (place, at_ms, rank, kind, row_key, entry)

@@ -58,7 +58,7 @@ static enum witness_move show(const struct watched_log *log, uint64_t size)
 
 static enum witness_move acknowledge(unsigned char n, uint64_t log_entry, bool taken)
 {
-    struct witness_ack ack = {watched_nonce(n), watched_envelope(n), log_entry, taken};
+    struct witness_ack ack = {watched_nonce(n), watched_envelope(n), log_entry, taken, {{0}}};
     witness_finding_done(&finding);
     finding = (struct witness_finding)WITNESS_FINDING_INIT;
     witness_on_ack(&witness, &ack, &finding);
@@ -290,6 +290,20 @@ static void K3_another_entry_in_its_place(void **state)
         assert_true(finding.alarm.shown[0] != '\0'); /* the signed checkpoint under which it stands */
         assert_int_equal(witness.nunproven, 1);
     }
+}
+
+/* So a dissent would be put out of sight of who verifies: its lease is logged for another job, and the answer with it. */
+static void K3_an_answer_about_another_job(void **state)
+{
+    (void)state;
+    struct logentry entry = {.kind = LOG_ENVELOPE,
+                             .job = watched_envelope(9),
+                             .nonce = watched_nonce(1),
+                             .sha256 = watched_envelope(1)};
+    watched_log_add(&honest, &entry);
+    acknowledge(1, honest.count, true);
+    show(&honest, honest.count);
+    expect_alarm(ALARM_OMITTED, "about another job");
 }
 
 /* Answers that were refused may stand as a refusal, and only those. */
@@ -549,6 +563,7 @@ int suite_witness(void)
         cmocka_unit_test_setup_teardown(proven_answers_are_let_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(K3_an_answer_that_was_taken_and_has_no_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(K3_another_entry_in_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(K3_an_answer_about_another_job, set_up, tear_down),
         cmocka_unit_test_setup_teardown(K3_a_refusal_is_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(K3_no_proof_by_the_third_checkpoint, set_up, tear_down),
         cmocka_unit_test_setup_teardown(K3_L6_a_truncated_inclusion_proof_is_none, set_up, tear_down),

@@ -530,7 +530,8 @@ static void K3_own_answers_are_asked_for(void **unused)
     start_worker();
     meet();
     hear_both(WIRE_RESULT, WIRE_COSIGN); /* the checkpoint is cosigned once more on each connection */
-    struct logentry logged = {.kind = LOG_ENVELOPE, .nonce = entry.nonce, .sha256 = digest_of(VIEW("{}"))};
+    struct logentry logged = {
+        .kind = LOG_ENVELOPE, .job = entry.job, .nonce = entry.nonce, .sha256 = digest_of(VIEW("{}"))};
     watched_log_add(&farm_log, &logged);
     Wire__ResultAck ack = WIRE__RESULT_ACK__INIT;
     ack.nonce = wire_bytes(view_of(entry.nonce.bytes, sizeof entry.nonce.bytes));

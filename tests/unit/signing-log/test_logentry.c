@@ -21,8 +21,8 @@ static const char *const samples[] = {
     "{" AT ",\"kind\":\"lease-end\",\"nonce\":\"" NONCE "\",\"state\":\"refused\"}",
     "{" AT ",\"kind\":\"lease-end\",\"nonce\":\"" NONCE "\",\"state\":\"expired\"}",
     "{" AT ",\"kind\":\"lease-end\",\"nonce\":\"" NONCE "\",\"state\":\"withdrawn\"}",
-    "{" AT ",\"kind\":\"envelope\",\"nonce\":\"" NONCE "\",\"sha256\":\"" DIGEST "\"}",
-    "{" AT ",\"kind\":\"refusal\",\"nonce\":\"" NONCE "\",\"sha256\":\"" DIGEST "\"}",
+    "{" AT ",\"job\":\"" JOB "\",\"kind\":\"envelope\",\"nonce\":\"" NONCE "\",\"sha256\":\"" DIGEST "\"}",
+    "{" AT ",\"job\":\"" JOB "\",\"kind\":\"refusal\",\"nonce\":\"" NONCE "\",\"sha256\":\"" DIGEST "\"}",
     "{" AT ",\"dissent\":1,\"job\":\"" JOB "\",\"kind\":\"verdict\",\"operators\":2,\"payload\":\"" PAYLOAD
     "\",\"round\":4294967295,\"state\":\"agreed\"}",
     "{" AT ",\"dissent\":0,\"job\":\"" JOB

@@ -43,9 +43,10 @@ static void add_answer(struct release_fixture *f, size_t at, enum logentry_kind 
 {
     CLEANUP_BUF struct buf envelope = BUF_INIT;
     fixture_envelope(f, at, &envelope);
-    f->votes[at].position =
-        add(f, (struct logentry){
-                   .kind = kind, .nonce = fixture_nonce(at), .sha256 = digest_of(buf_view(&envelope))});
+    f->votes[at].position = add(f, (struct logentry){.kind = kind,
+                                                     .job = f->packages[f->votes[at].package].job,
+                                                     .nonce = fixture_nonce(at),
+                                                     .sha256 = digest_of(buf_view(&envelope))});
 }
 
 static void add_outcome(struct release_fixture *f, size_t at)
@@ -166,7 +167,9 @@ uint64_t release_fixture_log_lease(struct release_fixture *f, size_t package, si
 uint64_t release_fixture_log_event(struct release_fixture *f, enum logentry_kind kind, unsigned char seed,
                                    const char *words)
 {
-    return add(
-        f, (struct logentry){
-               .kind = kind, .nonce = seeded(seed), .state = words, .sha256 = digest_of(view_text(words))});
+    return add(f, (struct logentry){.kind = kind,
+                                    .job = f->packages[LIBA].job,
+                                    .nonce = seeded(seed),
+                                    .state = words,
+                                    .sha256 = digest_of(view_text(words))});
 }

@@ -177,8 +177,8 @@ static void log_other_things(struct release_fixture *f, enum fixture_stage stage
     if (stage == LOG_EVIDENCE) {
         f->packages[LIBA].job = other;
         release_fixture_log_lease(f, LIBA, 2, 1);
-        f->packages[LIBA].job = job;
         release_fixture_log_event(f, LOG_ENVELOPE, 1, "answer");
+        f->packages[LIBA].job = job;
         log_fixture_add_text(f->log, VIEW("{\"at\":\"2026-11-22T16:45:38Z\",\"kind\":\"news\",\"x\":[1]}"));
         return;
     }
@@ -195,6 +195,41 @@ static void log_other_things(struct release_fixture *f, enum fixture_stage stage
                                                .verdict = VERDICT_DISPUTED,
                                                .operators = 2,
                                                .dissent = 1});
+}
+
+/* The dissenter's lease is logged for a job that nobody looks at; its answer says which job it was about. */
+static void log_lease_elsewhere(struct release_fixture *f, enum fixture_stage stage)
+{
+    struct digest job = f->packages[LIBA].job;
+    if (stage != LOG_EVIDENCE)
+        return;
+    f->packages[LIBA].job = digest_of(VIEW("another job"));
+    release_fixture_log_lease(f, LIBA, 2, 1);
+    f->packages[LIBA].job = job;
+    release_fixture_log_event(f, LOG_ENVELOPE, 1, "answer");
+}
+
+/* And the other way round: the entry of the answer is put under another job. */
+static void log_answer_elsewhere(struct release_fixture *f, enum fixture_stage stage)
+{
+    struct digest job = f->packages[LIBA].job;
+    if (stage != LOG_EVIDENCE)
+        return;
+    release_fixture_log_lease(f, LIBA, 2, 1);
+    f->packages[LIBA].job = digest_of(VIEW("another job"));
+    release_fixture_log_event(f, LOG_ENVELOPE, 1, "answer");
+    f->packages[LIBA].job = job;
+}
+
+static void test_K2_a_dissent_put_under_another_job(void **state)
+{
+    struct release_fixture *f = *state;
+    f->log_hook = log_lease_elsewhere;
+    release_fixture_write(f);
+    expect_refused(f, "answer-hidden", "log");
+    f->log_hook = log_answer_elsewhere;
+    release_fixture_write(f);
+    expect_refused(f, "answer-lease", "log");
 }
 
 static void test_K2_what_is_no_part_of_it(void **state)
@@ -470,6 +505,7 @@ int main(void)
         CASE(test_K2_rounds_without_end),
         CASE(test_K2_order),
         CASE(test_K2_answer_without_a_lease),
+        CASE(test_K2_a_dissent_put_under_another_job),
         CASE(test_K2_what_is_no_part_of_it),
         CASE(test_K2_malformed_entry),
         CASE(test_K6_logged_verdict_is_not_believed),
