@@ -54,7 +54,7 @@ int docjson_list(const json_t *object, const char *name, const char *key, size_t
 int docjson_strings(const json_t *object, const char *name, const char *key, size_t limit, char ***ret,
                     size_t *ret_count, struct diag *diag)
 {
-    json_t *array;
+    json_t *array = NULL;
     int result = docjson_list(object, name, key, limit, &array, diag);
     if (result < 0)
         return result;

@@ -4,7 +4,7 @@
 # To configure and build.
 FARM_BUILD_PACKAGES=(
     cmake ninja-build pkg-config gcc libc6-dev libzmq3-dev libsodium-dev libgit2-dev libsqlite3-dev libarchive-dev
-    libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libssl-dev libzstd-dev libdeflate-dev libyaml-dev
+    libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libssl-dev libzstd-dev libdeflate-dev zlib1g-dev libyaml-dev
     libjansson-dev libinih-dev scdoc
 )
 # To run a farm and to make the example's base.
