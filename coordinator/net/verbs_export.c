@@ -104,9 +104,19 @@ static void begin(struct farm *farm, struct export *export, struct farm_plan *pl
 struct waiting {
     struct export *export; /* NULL: it went on, or ended */
     struct farm_plan *plan;
-    int64_t deadline_ms; /* steady */
-    struct digest shown; /* of the last progress */
+    int64_t deadline_ms, call_ms; /* steady */
+    struct digest shown;          /* of the last progress */
 };
+/* On a busy farm the log grows while they look; called together again they meet at one checkpoint in the end. */
+enum { CALL_AGAIN_MS = 10000 };
+
+static void call_witnesses(struct farm *farm, struct waiting *waiting)
+{
+    if (moment_steady_ms() < waiting->call_ms)
+        return;
+    waiting->call_ms = moment_steady_ms() + CALL_AGAIN_MS;
+    journal_call_witnesses(farm);
+}
 
 static void waiting_free(void *context)
 {
@@ -168,6 +178,7 @@ static bool poll_cosigned(struct farm *farm, struct ctl_request *request, void *
         give_up(farm, waiting, report);
         return false;
     }
+    call_witnesses(farm, waiting);
     show_progress(waiting, request, report);
     return true;
 }
@@ -179,7 +190,7 @@ static void wait_for_witnesses(struct farm *farm, struct export *export, struct 
     waiting->export = export;
     waiting->plan = plan;
     waiting->deadline_ms = moment_steady_ms() + seconds * 1000;
-    journal_call_witnesses(farm);
+    call_witnesses(farm, waiting);
     watch_add(farm, export->request, poll_cosigned, waiting, waiting_free);
 }
 

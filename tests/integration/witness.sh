@@ -112,8 +112,10 @@ expect_text "entries seen" "$work/out"
 
 say "a release whose cosignatures the coordinator withholds passes with those that come by hand"
 release_make handmade
+farmctl release export handmade "$work/early" >/dev/null # it calls the witnesses, and waits for them
 # Before the export, so that it holds every entry that they cover.
 for name in alder birch; do
+    wait_for 90 "$name cosigns all of it" is_up_to_date $name-1
     farm-worker cosigned --state "$work/worker-$name-1" >"$work/$name.note"
 done
 farmctl release export handmade "$work/export" >/dev/null
@@ -130,7 +132,7 @@ coordinator_lies omit
 farm_plan two 2>/dev/null
 farmctl build "$plan" >/dev/null
 for name in alder-1 birch-1; do
-    wait_for 60 "$name raises an alarm" has_alarm $name
+    wait_for 120 "$name raises an alarm" has_alarm $name
     alarm_is $name "the log does not hold an answer of this worker"
     wait_for 10 "$name says so in its log" worker_log $name "ALARM: the log does not hold an answer of this worker"
 done
@@ -166,7 +168,7 @@ say "L1: a forked checkpoint"
 before=$(cosigned_size alder-1)
 coordinator_lies fork
 for name in alder-1 birch-1; do
-    wait_for 60 "$name raises an alarm" has_alarm $name
+    wait_for 120 "$name raises an alarm" has_alarm $name
 done
 alarm_is alder-1 "the log shows another history than before"
 expect_text "the checkpoint that this worker kept" "$work/out"
@@ -185,7 +187,7 @@ done
 say "L2: a shrunken tree"
 coordinator_lies shrink
 for name in alder-1 birch-1; do
-    wait_for 60 "$name raises an alarm" has_alarm $name
+    wait_for 120 "$name raises an alarm" has_alarm $name
 done
 alarm_is birch-1 "the log has lost entries"
 coordinator_is_honest_again
@@ -204,6 +206,6 @@ coordinator_lies other
 wait_for 30 "both are online" workers_online 2
 farm_plan four 2>/dev/null
 farmctl build "$plan" >/dev/null
-wait_for 60 "alder raises an alarm" has_alarm alder-1
+wait_for 120 "alder raises an alarm" has_alarm alder-1
 alarm_is alder-1 "the log does not hold an answer of this worker"
 expect_text "it is about another answer to this lease" "$work/out"
