@@ -247,15 +247,6 @@ static void check_answers(const struct ballot_box *box)
     }
 }
 
-static size_t votes_of_round(const struct ballot_box *box, uint32_t round, struct vote *ret)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < box->nvotes; i++)
-        if (box->votes[i].round == round)
-            ret[n++] = box->votes[i].vote;
-    return n;
-}
-
 static void take_agreement(struct ballot_box *box, const struct verdict *verdict, const struct vote *votes,
                            size_t n)
 {
@@ -285,47 +276,23 @@ static void refuse_verdict(const struct ballot_box *box, uint32_t round, const s
                    verdict->anchors, verdict->dissent, box->job->rules.quorum, box->job->rules.anchors, why);
 }
 
-static void find_agreement(struct ballot_box *box, uint32_t round, struct vote *scratch)
+/* Why it is not agreed, in terms of the round that came nearest: the last one. */
+static void refuse_rounds(const struct ballot_box *box, const struct verdict_rounds *rounds, uint32_t last)
 {
-    size_t n = votes_of_round(box, round, scratch);
-    struct verify_job *job = box->job;
-    struct verdict verdict = verdict_of(&job->rules, scratch, n);
-    if (verdict.state != VERDICT_AGREED)
-        return;
-    if (job->agreed && !digest_equal(&job->payload, &verdict.payload))
-        refuse_verdict(box, round, &verdict, "an earlier round agreed on other bytes");
-    else
-        take_agreement(box, &verdict, scratch, n);
-}
-
-static bool has_rival(const struct verdict *verdict, const struct digest *payload)
-{
-    for (size_t i = 0; i < verdict->ngroups; i++)
-        if (!verdict->groups[i].is_failure && !digest_equal(&verdict->groups[i].payload, payload))
-            return true;
-    return false;
-}
-
-/* No round may contradict the agreement, also one that is not finished. */
-static void check_round(const struct ballot_box *box, uint32_t round, bool last, struct vote *scratch)
-{
-    size_t n = votes_of_round(box, round, scratch);
-    const struct verify_job *job = box->job;
-    struct verdict verdict = verdict_of(&job->rules, scratch, n);
-    switch (verdict.state) {
+    switch (rounds->all.state) {
     case VERDICT_AGREED:
+        refuse_verdict(box, last, &rounds->all,
+                       rounds->contradicted ? "a later round says that it does not build"
+                                            : "no round has enough answers of its own");
         break;
     case VERDICT_PENDING:
-        if (job->agreed && has_rival(&verdict, &job->payload))
-            refuse_verdict(box, round, &verdict, "it has an answer that differs from the agreed one");
-        else if (!job->agreed && last)
-            refuse_verdict(box, round, &verdict, "not enough answers");
+        refuse_verdict(box, last, &rounds->all, "not enough answers");
         break;
     case VERDICT_DISPUTED:
-        refuse_verdict(box, round, &verdict, "two answers, and neither has won");
+        refuse_verdict(box, last, &rounds->all, "two answers, and neither has won");
         break;
     case VERDICT_FAILED:
-        refuse_verdict(box, round, &verdict, "it does not build");
+        refuse_verdict(box, last, &rounds->all, "it does not build");
         break;
     }
 }
@@ -413,15 +380,20 @@ static void say_aside(const struct ballot_box *box)
 
 static void judge_rounds(struct ballot_box *box)
 {
-    CLEANUP_FREE struct vote *scratch = mem_zero(box->nvotes + 1, sizeof *scratch);
-    uint32_t last = last_round(box);
-    for (uint32_t round = 1; round <= last; round++)
-        find_agreement(box, round, scratch);
-    for (uint32_t round = 1; round <= last; round++)
-        check_round(box, round, round == last, scratch);
-    if (last == 0)
+    CLEANUP_FREE struct vote *votes = mem_zero(box->nvotes + 1, sizeof *votes);
+    CLEANUP_FREE uint32_t *numbers = mem_zero(box->nvotes + 1, sizeof *numbers);
+    for (size_t i = 0; i < box->nvotes; i++) {
+        votes[i] = box->votes[i].vote;
+        numbers[i] = box->votes[i].round;
+    }
+    struct verdict_rounds rounds = verdict_of_rounds(&box->job->rules, votes, numbers, box->nvotes);
+    if (rounds.agreed)
+        take_agreement(box, &rounds.all, votes, box->nvotes);
+    else if (box->nvotes == 0)
         verify_problem(box->run, box->job->receipt, "verdict", "%s: nobody's answer counts",
                        box->job->spec->name);
+    else
+        refuse_rounds(box, &rounds, last_round(box));
     check_tars(box);
     check_trees(box);
     check_claim(box);

@@ -195,8 +195,8 @@ struct ballots {
     struct evidence_job *job;
     struct cast *casts;
     size_t ncasts;
-    uint32_t last_round;
-    struct vote *votes; /* room for those of one round */
+    struct vote *votes; /* the same for verdict_of_rounds() */
+    uint32_t *rounds;
 };
 
 /* W11: what the directory takes back does not count, as farm-verify has it. */
@@ -229,18 +229,7 @@ static void cast_votes(struct ballots *ballots, const struct directory *director
                                    .site = entry->site},
                           .round = lease->round,
                           .tar = answer->tar};
-        if (lease->round > ballots->last_round)
-            ballots->last_round = lease->round;
     }
-}
-
-static size_t votes_of(const struct ballots *ballots, uint32_t round)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < ballots->ncasts; i++)
-        if (ballots->casts[i].round == round)
-            ballots->votes[n++] = ballots->casts[i].vote;
-    return n;
 }
 
 static void forget_operators(struct evidence_job *job)
@@ -269,48 +258,21 @@ static void take_agreement(struct evidence_job *job, const struct verdict *verdi
     job->dissent = verdict->dissent;
 }
 
-static bool has_rival(const struct verdict *verdict, const struct digest *payload)
-{
-    for (size_t i = 0; i < verdict->ngroups; i++)
-        if (!verdict->groups[i].is_failure && !digest_equal(&verdict->groups[i].payload, payload))
-            return true;
-    return false;
-}
-
-/* No round may contradict the agreement, also one that is not finished. */
-static bool contradicts(const struct verdict *verdict, const struct digest *payload)
-{
-    switch (verdict->state) {
-    case VERDICT_AGREED:
-        return !digest_equal(&verdict->payload, payload);
-    case VERDICT_PENDING:
-        return has_rival(verdict, payload);
-    case VERDICT_DISPUTED:
-    case VERDICT_FAILED:
-        return true;
-    }
-    return true;
-}
-
 static void judge_rounds(struct ballots *ballots)
 {
     struct evidence_job *job = ballots->job;
-    for (uint32_t round = 1; round <= ballots->last_round; round++) {
-        size_t n = votes_of(ballots, round);
-        struct verdict verdict = verdict_of(&job->rules, ballots->votes, n);
-        if (verdict.state == VERDICT_AGREED)
-            take_agreement(job, &verdict, ballots->votes, n);
-        else if (!job->agreed)
-            job->verdict = verdict.state;
+    for (size_t i = 0; i < ballots->ncasts; i++) {
+        ballots->votes[i] = ballots->casts[i].vote;
+        ballots->rounds[i] = ballots->casts[i].round;
     }
-    for (uint32_t round = 1; job->agreed && round <= ballots->last_round; round++) {
-        size_t n = votes_of(ballots, round);
-        struct verdict verdict = verdict_of(&job->rules, ballots->votes, n);
-        if (n > 0 && contradicts(&verdict, &job->payload)) {
-            job->agreed = false;
-            job->verdict = VERDICT_DISPUTED;
-        }
-    }
+    struct verdict_rounds rounds =
+        verdict_of_rounds(&job->rules, ballots->votes, ballots->rounds, ballots->ncasts);
+    if (rounds.agreed)
+        take_agreement(job, &rounds.all, ballots->votes, ballots->ncasts);
+    else
+        job->verdict = rounds.contradicted                  ? VERDICT_DISPUTED
+                       : rounds.all.state == VERDICT_AGREED ? VERDICT_PENDING /* no round by itself */
+                                                            : rounds.all.state;
 }
 
 /* Who agrees on the manifest must have made the same tar of it: the one is a function of the other. */
@@ -340,6 +302,7 @@ void evidence_judge(struct evidence *evidence, const struct directory *directory
         struct ballots ballots = {.job = job};
         ballots.casts = mem_zero(job->nanswers + 1, sizeof *ballots.casts);
         ballots.votes = mem_zero(job->nanswers + 1, sizeof *ballots.votes);
+        ballots.rounds = mem_zero(job->nanswers + 1, sizeof *ballots.rounds);
         job->agreed = false;
         job->verdict = VERDICT_PENDING;
         job->support = job->dissent = 0;
@@ -348,5 +311,6 @@ void evidence_judge(struct evidence *evidence, const struct directory *directory
         find_tar(&ballots);
         free(ballots.casts);
         free(ballots.votes);
+        free(ballots.rounds);
     }
 }
