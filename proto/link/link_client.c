@@ -45,8 +45,14 @@ struct link_client {
 
 /* ---- one attempt ---- */
 
+/*
+ * Monitoring ends first. Closing is asynchronous: libzmq's thread may still have an event to tell (after a refused handshake it always
+ * has), and telling it to a pair whose other end is closed blocks that thread, and with it every later attempt, for ever.
+ */
 static void close_sockets(struct link_client *client)
 {
+    if (client->socket != NULL && client->monitor != NULL)
+        (void)zmq_socket_monitor(client->socket, NULL, 0);
     if (client->socket != NULL)
         zmq_close(client->socket);
     if (client->monitor != NULL)

@@ -90,7 +90,7 @@ for name in alder birch; do
     enrol_by_code $name
     worker_run $name-1
 done
-wait_for 30 "both workers are online" workers_online 2
+wait_for 120 "both workers are online" workers_online 2
 
 say "a worker that was given nothing but the join string follows root and directory"
 expect "the root was not given" test ! -e "$work/worker-alder-1/root.json"
@@ -203,7 +203,7 @@ done
 
 say "K3: another answer stands in the log in place of the one that came"
 coordinator_lies other
-wait_for 30 "both are online" workers_online 2
+wait_for 120 "both are online" workers_online 2
 farm_plan four 2>/dev/null
 farmctl build "$plan" >/dev/null
 wait_for 120 "alder raises an alarm" has_alarm alder-1
