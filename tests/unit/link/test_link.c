@@ -398,6 +398,32 @@ static void n1_an_unknown_key_is_refused_in_words(void **state)
     link_client_free(client);
 }
 
+/* A refused attempt must leave nothing behind that hinders the next one: each of them ends by the gate's word, and not by its time-out. */
+static void n1_many_refusals_block_nothing(void **state)
+{
+    enum { TIMES = 500 };
+    struct farm *farm = *state;
+    struct keys stranger;
+    struct buf frame = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    make_keys(&stranger);
+    struct link_client *client = NULL;
+    const struct link_client_options options = {.endpoint = link_server_endpoint(farm->server),
+                                                .server_key = farm->server_keys.open,
+                                                .secret_key = stranger.secret,
+                                                .frame_max = FRAME_MAX,
+                                                .retry_ms = 1,
+                                                .retry_max_ms = 1};
+    assert_int_equal(link_client_new(&options, &client, NULL), 0);
+    for (int i = 0; i < TIMES; i++) {
+        assert_int_equal(next_event(client, &frame, &diag), LINK_DOWN);
+        if (strstr(diag.text, "does not admit our key") == NULL)
+            fail_msg("attempt %d: %s", i, diag.text);
+    }
+    buf_done(&frame);
+    link_client_free(client);
+}
+
 static void a_wrong_server_key_is_named(void **state)
 {
     struct farm *farm = *state;
@@ -766,6 +792,7 @@ int main(void)
         TEST(many_connections_are_told_apart),
         TEST(polling_mixes_sockets_and_descriptors),
         TEST(n1_an_unknown_key_is_refused_in_words),
+        TEST(n1_many_refusals_block_nothing),
         TEST(a_wrong_server_key_is_named),
         TEST(one_key_has_one_user),
         TEST(revoking_ends_the_session_for_good),
