@@ -27,10 +27,11 @@
 #define RELEASE_MANIFESTS        "manifests"    /* <name>-<version>.mtree */
 #define RELEASE_RECEIPTS         "receipts"     /* <name>-<version>.intoto.jsonl */
 #define RELEASE_ARCHIVE_MANIFEST "intergenos-archive-manifest.txt"
-#define RELEASE_LOG              "log" /* a tile directory (tiledir.h): entry bundles from the first on, and a checkpoint of
+#define RELEASE_LOG                                                                                          \
+    "log" /* a tile directory (tiledir.h): entry bundles from the first on, and a checkpoint of
                                * release.log.size or later, with cosignatures; absent if "log" is null */
-#define RELEASE_HANDOFF          "handoff.json" /* in a hand-off: which phase it was checked for; optional */
-#define RELEASE_HANDOFF_FORMAT   "intergenos-handoff/1"
+#define RELEASE_HANDOFF        "handoff.json" /* in a hand-off: which phase it was checked for; optional */
+#define RELEASE_HANDOFF_FORMAT "intergenos-handoff/1"
 
 enum {
     RELEASE_SIZE_MAX = 64 * 1024 * 1024,
@@ -61,8 +62,8 @@ struct release {
     struct digest previous; /* of the release.json before; zero for the first */
     struct tree_pin tree;
     struct digest plan, policy, base;
-    bool base_verified;               /* the base itself was built by quorum */
-    struct digest root, workers;      /* of the newest root.json, and of workers.json */
+    bool base_verified;          /* the base itself was built by quorum */
+    struct digest root, workers; /* of the newest root.json, and of workers.json */
     bool has_log;
     struct checkpoint log;
     struct waiver *waivers; /* sorted by package, then rule */

@@ -13,16 +13,18 @@
 #include "dsse.h"
 #include "release.h"
 
-#define RELEASE_SUMMARIES  "summaries" /* <name>-<version>.vsa.jsonl */
-#define RELEASE_KEYS       "keys"      /* SPKI PEM: coordinator.pem, <worker>.pem of each worker whose answer stands in a receipt */
+#define RELEASE_SUMMARIES "summaries" /* <name>-<version>.vsa.jsonl */
+#define RELEASE_KEYS                                                                                         \
+    "keys" /* SPKI PEM: coordinator.pem, <worker>.pem of each worker whose answer stands in a receipt */
 #define VSA_PREDICATE_TYPE "https://slsa.dev/verification_summary/v1"
 #define VSA_VERIFIER       "urn:intergenos:farm:coordinator:" /* and the log's origin, or the key's id */
 
 struct vsa_inputs {
     const struct release *release;
     const struct release_package *package;
-    const char *verifier;           /* after VSA_VERIFIER */
-    int64_t verified_ms;            /* the release's creation: the text is a pure function of the release and its evidence */
+    const char *verifier; /* after VSA_VERIFIER */
+    int64_t
+        verified_ms; /* the release's creation: the text is a pure function of the release and its evidence */
     const struct digest *envelopes; /* sorted */
     size_t nenvelopes;
     bool reproduced; /* which of the two */

@@ -20,8 +20,8 @@ ctl_verb verb_log, verb_diff;
 ctl_verb verb_log_show, verb_log_prove;
 
 /* verbs_worker.c */
-ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_expire, verb_worker_pause, verb_worker_resume,
-    verb_worker_drain, verb_operator_clear, verb_root_install, verb_root_show;
+ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_expire, verb_worker_pause,
+    verb_worker_resume, verb_worker_drain, verb_operator_clear, verb_root_install, verb_root_show;
 
 /* verbs_store.c */
 ctl_verb verb_base_import, verb_base_list, verb_source_add, verb_source_list, verb_tree_list, verb_collect;

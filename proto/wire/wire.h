@@ -143,12 +143,13 @@ enum {
     WIRE_RUNNING_MAX = 256,  /* leases of one worker */
     WIRE_PAYLOADS_MAX = 900, /* 813 recipes are the whole distribution */
     WIRE_SOURCES_MAX = 128,
-    WIRE_LOG_POSITIONS_MAX = 8,     /* with entries of 4 KiB and paths of 64 hashes an answer fits into one frame */
+    WIRE_LOG_POSITIONS_MAX =
+        8, /* with entries of 4 KiB and paths of 64 hashes an answer fits into one frame */
     WIRE_LOG_ENTRY_MAX = 4096,
-    WIRE_NOTE_MAX = 8 * 1024,       /* a checkpoint with its log's signature alone */
+    WIRE_NOTE_MAX = 8 * 1024, /* a checkpoint with its log's signature alone */
     WIRE_ROOT_MAX = 32 * 1024,
     WIRE_SIGNATURES_MAX = 64,
-    WIRE_SIGNATURE_MAX = 1024       /* armored; a token's is the longest, under 500 */
+    WIRE_SIGNATURE_MAX = 1024 /* armored; a token's is the longest, under 500 */
 };
 
 struct wire_message {

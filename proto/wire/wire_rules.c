@@ -14,10 +14,10 @@ enum {
     CODE_MAX = 65535,
     EXIT_MAX = 255
 };
-#define SIZE_LIMIT  ((uint64_t)1 << 56)           /* bytes of memory, disk or an object */
-#define MS_LIMIT    ((uint64_t)30 * 86400 * 1000) /* a lease of a month */
-#define POSITION_LIMIT ((uint64_t)1 << 53) /* entries of a log; exact in JSON too */
-#define CLOCK_LIMIT ((uint64_t)1 << 53)           /* milliseconds since 1970, exact in JSON too */
+#define SIZE_LIMIT     ((uint64_t)1 << 56)           /* bytes of memory, disk or an object */
+#define MS_LIMIT       ((uint64_t)30 * 86400 * 1000) /* a lease of a month */
+#define POSITION_LIMIT ((uint64_t)1 << 53)           /* entries of a log; exact in JSON too */
+#define CLOCK_LIMIT    ((uint64_t)1 << 53)           /* milliseconds since 1970, exact in JSON too */
 
 static const struct wire_rule facts[] = {
     {"cpu_vendor", WIRE_TOKEN_OPTIONAL, WIRE_NAME_MAX, 0},
@@ -209,8 +209,12 @@ static const struct wire_rule ctl_reply[] = {
     }
 
 static const struct wire_body nested[] = {
-    BODY(facts, facts),     BODY(running, running), BODY(tree, tree),
-    BODY(payload, payload), BODY(source, source),   BODY(resources, resources),
+    BODY(facts, facts),
+    BODY(running, running),
+    BODY(tree, tree),
+    BODY(payload, payload),
+    BODY(source, source),
+    BODY(resources, resources),
     BODY(log_inclusion, log_inclusion),
 };
 

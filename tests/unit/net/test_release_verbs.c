@@ -654,7 +654,7 @@ int main(void)
                                        CASE(test_S9_another_root),
                                        CASE(test_K6_K7_not_allowed),
                                        CASE(test_W11_revoked_meanwhile),
-        CASE(test_W11_revoked_meanwhile_and_cancelled),
+                                       CASE(test_W11_revoked_meanwhile_and_cancelled),
                                        CASE(test_export),
                                        CASE(test_export_after_revocation),
                                        CASE(test_D1_D2_edited_rows),

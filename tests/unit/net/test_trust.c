@@ -417,7 +417,8 @@ static void test_W11_a_compromised_worker_does_not_come_back_as_if_nothing_had_b
     expect(admission_admit(rig->farm, &before, &diag), &diag, FARM_E_REFUSED,
            "the log shows that the answers of gamma-1 count no longer from position 2 on");
     rig_restart(rig);
-    expect(admission_admit(rig->farm, &before, &diag), &diag, FARM_E_REFUSED, "count no longer from position 2");
+    expect(admission_admit(rig->farm, &before, &diag), &diag, FARM_E_REFUSED,
+           "count no longer from position 2");
     /* Nor by whoever can write the directory's file. */
     must(directory_add(rig->farm->directory, &before, &diag), &diag);
     must(trust_publish_directory(rig->farm, &diag), &diag);

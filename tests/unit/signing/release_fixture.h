@@ -69,17 +69,17 @@ struct release_fixture {
     size_t nvotes, votes_capacity;
     int64_t sequence;
     struct digest previous;
-    uint32_t claimed_dissent;  /* what release and receipts claim for all packages */
-    size_t claimed_operators;  /* the first so many */
-    size_t receipt_leaves_out; /* index + 1 of a vote whose envelope is left out of the receipts; 0: none */
-    size_t receipt_hides;      /* the same, for the lease with its envelope */
-    size_t receipt_expires;    /* the same, for the envelope; the lease is said to have expired */
-    bool appb_receipt_alone;   /* appb's receipt says nothing of liba */
-    bool leaves_out_appb;      /* from release.json */
-    size_t held;               /* index + 1 of a package that is held, not released; 0: none */
-    size_t log_hides;          /* index + 1 of a vote that the log says nothing of */
+    uint32_t claimed_dissent;    /* what release and receipts claim for all packages */
+    size_t claimed_operators;    /* the first so many */
+    size_t receipt_leaves_out;   /* index + 1 of a vote whose envelope is left out of the receipts; 0: none */
+    size_t receipt_hides;        /* the same, for the lease with its envelope */
+    size_t receipt_expires;      /* the same, for the envelope; the lease is said to have expired */
+    bool appb_receipt_alone;     /* appb's receipt says nothing of liba */
+    bool leaves_out_appb;        /* from release.json */
+    size_t held;                 /* index + 1 of a package that is held, not released; 0: none */
+    size_t log_hides;            /* index + 1 of a vote that the log says nothing of */
     struct digest attested_tree; /* what statements say in place of the tree's digest, if not zero */
-    uint32_t logged_round;     /* what the log says of every lease; 0: the truth */
+    uint32_t logged_round;       /* what the log says of every lease; 0: the truth */
     size_t leased_to_nobody; /* the same, whose lease names a worker that nobody knows, in log and receipts */
     bool without_log, without_summaries, release_without_log;
     struct log_fixture *log;
