@@ -76,4 +76,13 @@ int farm_sign_root_sign(int argc, char **argv);
 /* Writes a root that keeps all rules; 'replace' or refuse if the file is there. */
 int farm_sign_write_root(const struct root *root, const char *out, bool replace, struct diag *diag) MUST_USE;
 
+/* Of a command with words of its own: "root --help", and "root add --help" as well. */
+static inline bool farm_sign_asks_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && i <= 2; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
 #endif

@@ -280,7 +280,7 @@ int farm_sign_root(int argc, char **argv)
                  {"set", farm_sign_root_edit},
                  {"sign", farm_sign_root_sign},
                  {"show", farm_sign_root_show}};
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+    if (farm_sign_asks_help(argc, argv)) {
         fputs(root_help, stdout);
         return FARM_EXIT_OK;
     }

@@ -260,7 +260,7 @@ int farm_sign_waiver(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } verbs[] = {{"new", run_new}, {"sign", run_sign}, {"show", run_show}};
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+    if (farm_sign_asks_help(argc, argv)) {
         fputs(waiver_help, stdout);
         return FARM_EXIT_OK;
     }
