@@ -91,6 +91,8 @@ void cli_print_problems(const json_t *body);
 /* The member as text for a table cell: strings as they are, numbers in decimal, null as "-". Control bytes
  * become '?'. Owned. */
 char *cli_cell(const json_t *object, const char *key);
+/* The texts of a list, "a,b"; "-" for none. Owned. */
+char *cli_join(const json_t *list);
 const char *cli_text(const json_t *object, const char *key); /* "" if absent; borrowed */
 int64_t cli_number(const json_t *object, const char *key);
 

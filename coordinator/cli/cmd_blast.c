@@ -8,18 +8,6 @@
 
 /* ---- tables ---- */
 
-static char *join_texts(const json_t *list)
-{
-    struct buf text = BUF_INIT;
-    size_t index;
-    json_t *item;
-    json_array_foreach(list, index, item) buf_add_format(
-        &text, "%s%s", index > 0 ? "," : "", json_is_string(item) ? json_string_value(item) : "?");
-    if (text.size == 0)
-        buf_add_text(&text, "-");
-    return buf_steal(&text);
-}
-
 static char *of_needed(const json_t *job, const char *have, const char *needed)
 {
     return mem_format("%lld/%lld", (long long)cli_number(job, have), (long long)cli_number(job, needed));
@@ -61,7 +49,7 @@ static void print_lost(struct cli *cli, const json_t *lost)
         cli_table_add(&table, cli_cell(job, "builds"));
         cli_table_add(&table, build_time(job));
         cli_table_add(&table, cli_cell(job, "dependents"));
-        cli_table_add(&table, join_texts(json_object_get(job, "releases")));
+        cli_table_add(&table, cli_join(json_object_get(job, "releases")));
     }
     cli_table_print(cli, &table);
 }
@@ -79,8 +67,8 @@ static void print_risk(struct cli *cli, const json_t *jobs)
     json_array_foreach(jobs, index, job)
     {
         cli_table_add(&table, cli_cell(job, "node"));
-        cli_table_add(&table, join_texts(json_object_get(job, "because")));
-        cli_table_add(&table, join_texts(json_object_get(job, "releases")));
+        cli_table_add(&table, cli_join(json_object_get(job, "because")));
+        cli_table_add(&table, cli_join(json_object_get(job, "releases")));
     }
     cli_table_print(cli, &table);
 }
@@ -100,7 +88,7 @@ static void print_weaker(struct cli *cli, const json_t *jobs)
         cli_table_add(&table, cli_cell(job, "node"));
         cli_table_add(&table, of_needed(job, "operators", "quorum"));
         cli_table_add(&table, of_needed(job, "anchors", "anchors_needed"));
-        cli_table_add(&table, join_texts(json_object_get(job, "releases")));
+        cli_table_add(&table, cli_join(json_object_get(job, "releases")));
     }
     cli_table_print(cli, &table);
 }

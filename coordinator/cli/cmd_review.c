@@ -13,18 +13,6 @@ enum { NAMED_MAX = 6 };
 
 /* ---- cells ---- */
 
-static char *join_texts(const json_t *list)
-{
-    struct buf text = BUF_INIT;
-    size_t index;
-    json_t *item;
-    json_array_foreach(list, index, item) buf_add_format(
-        &text, "%s%s", index > 0 ? "," : "", json_is_string(item) ? json_string_value(item) : "?");
-    if (text.size == 0)
-        buf_add_text(&text, "-");
-    return buf_steal(&text);
-}
-
 /* "1.0-1", or "1.0-1 -> 1.1-1" where it changed. */
 static char *then_and_now(char *then, char *now)
 {
@@ -47,7 +35,7 @@ static char *short_payload(const json_t *side)
 
 static char *builders_of(const json_t *side)
 {
-    return join_texts(json_object_get(side, "operators"));
+    return cli_join(json_object_get(side, "operators"));
 }
 
 /* ---- tables ---- */
@@ -66,7 +54,7 @@ static void print_changed(struct cli *cli, const json_t *changed)
         cli_table_add(&table, then_and_now(cli_cell(before, "tier"), cli_cell(after, "tier")));
         cli_table_add(&table, then_and_now(version_of(before), version_of(after)));
         cli_table_add(&table, then_and_now(short_payload(before), short_payload(after)));
-        cli_table_add(&table, join_texts(json_object_get(change, "inputs")));
+        cli_table_add(&table, cli_join(json_object_get(change, "inputs")));
         cli_table_add(&table, then_and_now(builders_of(before), builders_of(after)));
         cli_table_add(&table, then_and_now(cli_cell(before, "dissent"), cli_cell(after, "dissent")));
     }

@@ -171,3 +171,15 @@ void cli_table_print(struct cli *cli, struct cli_table *table)
     table->cells = NULL;
     table->ncells = table->capacity = 0;
 }
+
+char *cli_join(const json_t *list)
+{
+    struct buf text = BUF_INIT;
+    size_t index;
+    json_t *item;
+    json_array_foreach(list, index, item) buf_add_format(
+        &text, "%s%s", index > 0 ? "," : "", json_is_string(item) ? json_string_value(item) : "?");
+    if (text.size == 0)
+        buf_add_text(&text, "-");
+    return buf_steal(&text);
+}

@@ -47,7 +47,7 @@ struct link_client {
 
 /*
  * Monitoring ends first. Closing is asynchronous: libzmq's thread may still have an event to tell (after a refused handshake it always
- * has), and telling it to a pair whose other end is closed blocks that thread, and with it every later attempt, for ever.
+ * has), and telling it to a pair whose other end is closed can block that thread, and with it every later attempt.
  */
 static void close_sockets(struct link_client *client)
 {
