@@ -39,10 +39,14 @@ asks_for() { # PACKAGE: each case its own, since a job that was refused three ti
     farm_plan --base mini "$1" 2>/dev/null
     farmctl build "$plan" >/dev/null
 }
+case_end() { # a plan that goes on would be built, rightly, by the next case's coordinator
+    farmctl cancel "$plan" >/dev/null
+}
 refuses() { # WORDS: as the worker says it and as the farm's operator sees it; nothing was built
     wait_for 60 "the worker refuses: $1" grep -qF -- "$1" "$log"
     wait_for 30 "the coordinator knows" grep -q "worker=alder-1 state=refused reason=.*$1" "$work/log/coordinator.log"
-    expect "nothing was built" test "$(find "$work/worker-alder-1/spool" -type f | wc -l)" = 0
+    expect "nothing was built" test "$(grep -c ' built ' "$log")" = 0
+    expect "nothing is kept to be sent" test "$(find "$work/worker-alder-1/spool" -type f | wc -l)" = 0
 }
 
 say "K1: a job that the tree does not give"
@@ -53,6 +57,7 @@ refuses "the lease names the job"
 expect_text "gives" "$log"
 farmctl why spec >"$work/why"
 expect_text "refused" "$work/why"
+case_end
 
 say "K7: a base that the root does not allow"
 mkdir "$work/unpacked"
@@ -65,6 +70,7 @@ other=$(farmctl base import --name other "$work/other.tar")
 plan=$(farmctl plan --base other "$work/tree@HEAD" base 2>/dev/null)
 farmctl build "$plan" >/dev/null
 refuses "does not allow the base $other"
+case_end
 
 say "K8: a tree, then a host, that the owner did not list"
 coordinator_kill
@@ -73,12 +79,14 @@ allow trees https://git.example.org/
 worker_restart
 asks_for tree
 refuses "trees in worker.conf"
+case_end
 allow trees "file://$work,https://git.example.org/"
 allow hosts git.example.net
 lying_start url=https://git.example.org/tree
 worker_restart
 asks_for host
 refuses "hosts in worker.conf"
+case_end
 allow hosts ""
 
 say "K8: the coordinator's tree under the name of a trusted one"
@@ -87,6 +95,7 @@ lying_start "url=file://$work/trusted"
 worker_restart
 asks_for name
 refuses "is not there, on any branch or tag"
+case_end
 
 say "K8: private addresses"
 allow trees ""
@@ -94,6 +103,7 @@ lying_start url=https://localhost/tree
 worker_restart
 asks_for address
 refuses "private or local address"
+case_end
 
 say "the same worker builds what its own lists and its own eyes allow"
 allow trees "file://$work"
