@@ -113,13 +113,24 @@ static void open_core(struct farm *farm)
     farm->core = core_new(&core);
 }
 
+/* What the restoring works with, and farmctl's socket: who asks meanwhile waits for the answer. */
+static int open_helpers(struct farm *farm, struct diag *diag)
+{
+    CLEANUP_FREE char *socket = farm->config.control_socket[0] != '\0'
+                                    ? mem_string(farm->config.control_socket)
+                                    : mem_format("%s/control.sock", farm->state_path);
+    int result = pool_new((unsigned int)farm->config.pool_threads, farm, &farm->pool, diag);
+    return result < 0 ? result : ctl_new(farm, socket, &farm->ctl, diag);
+}
+
+/*
+ * The doors of the workers open last: one that came before the directory was read back would hear that it is not admitted,
+ * which is not so, and would come back later and later.
+ */
 static int open_sockets(struct farm *farm, struct diag *diag)
 {
     CLEANUP_FREE char *control = mem_format("tcp://%s", farm->config.control_listen);
     CLEANUP_FREE char *bulk = mem_format("tcp://%s", farm->config.bulk_listen);
-    CLEANUP_FREE char *socket = farm->config.control_socket[0] != '\0'
-                                    ? mem_string(farm->config.control_socket)
-                                    : mem_format("%s/control.sock", farm->state_path);
     struct link_server_options options = {.endpoint = control,
                                           .secret_key = identity_curve_secret(farm->identity),
                                           .gate = farm->gate,
@@ -133,13 +144,7 @@ static int open_sockets(struct farm *farm, struct diag *diag)
                                                .object_max = farm->config.upload_limit};
     bulk_options.link.endpoint = bulk;
     int result = link_server_new(&options, &farm->control, diag);
-    if (result >= 0)
-        result = bulk_server_new(&bulk_options, &farm->bulk, diag);
-    if (result >= 0)
-        result = pool_new((unsigned int)farm->config.pool_threads, farm, &farm->pool, diag);
-    if (result >= 0)
-        result = ctl_new(farm, socket, &farm->ctl, diag);
-    return result;
+    return result < 0 ? result : bulk_server_new(&bulk_options, &farm->bulk, diag);
 }
 
 int farm_open(struct coordinator_config *config, struct farm **ret, struct diag *diag)
@@ -168,10 +173,12 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
         result = open_data(farm, diag);
     if (result >= 0) {
         open_core(farm);
-        result = open_sockets(farm, diag);
+        result = open_helpers(farm, diag);
     }
     if (result >= 0)
         result = startup_restore(farm, diag);
+    if (result >= 0)
+        result = open_sockets(farm, diag);
     if (result < 0) {
         farm_close(farm);
         return result;

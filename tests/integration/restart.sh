@@ -52,6 +52,11 @@ farmctl worker resume alder-1 >/dev/null
 wait_for 30 "alder is online" worker_is alder-1 online
 wait_for 30 "birch is online" worker_is birch-1 online
 
+# The doors open when the directory has been read back, and not before.
+for worker in alder-1 birch-1; do
+    expect "nobody told $worker that it is not admitted" test "$(grep -c "does not admit" "$work/log/worker-$worker.log")" = 0
+done
+
 say "a crash while a worker is admitted: it was in the file, and not yet in the table"
 coordinator_stop
 sql "DELETE FROM worker WHERE name = 'cedar-1'"
