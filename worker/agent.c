@@ -159,7 +159,6 @@ static void on_down(struct agent *agent, const char *text)
 
 static void on_up(struct agent *agent)
 {
-    agent->hello_due_ms = 0;
     agent_say_hello(agent);
 }
 
@@ -209,7 +208,7 @@ static void do_due(struct agent *agent, int64_t now)
     }
     if (agent->hello_due_ms != 0 && now >= agent->hello_due_ms) {
         agent->hello_due_ms = 0;
-        if (link_client_is_up(agent->link))
+        if (link_client_is_up(agent->link) && !agent->welcomed)
             agent_say_hello(agent);
     }
     bool busy = agent_free_slots(agent) < agent->nslots;

@@ -22,6 +22,7 @@ enum {
     AGENT_STATUS_MS = 1000,    /* between two writings of status.json */
     AGENT_RESEND_MS = 60000,   /* a result without an acknowledgement is sent again */
     AGENT_REFUSED_MS = 30000,  /* a session that was refused is asked for again */
+    AGENT_HELLO_MS = 5000,     /* a Hello without an answer is said again: it may be lost */
     AGENT_FAREWELL_MS = 10000, /* how long a drained worker waits for its last acknowledgements */
     AGENT_LET_GO_MS =
         100, /* acknowledged answers leave the spool together: each time costs two fsyncs, and the loop waits */
@@ -95,7 +96,7 @@ struct agent {
     int exit_status;
     int heartbeat_ms;
     int64_t heartbeat_due_ms, status_due_ms;
-    int64_t hello_due_ms; /* after Refused; 0: not due */
+    int64_t hello_due_ms; /* while there is no Welcome; 0: not due */
     bool status_changed;
     char connection[TALLY_TEXT_MAX];
 };

@@ -86,6 +86,7 @@ void agent_say_hello(struct agent *agent)
     for (size_t i = 0; i < hello.n_running; i++)
         pointers[i] = &running[i];
     say(agent, WIRE_HELLO, &hello.base);
+    agent->hello_due_ms = moment_steady_ms() + AGENT_HELLO_MS;
     free(running);
     free(views);
 }

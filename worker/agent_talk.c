@@ -91,6 +91,7 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
                                                                            : (int)welcome->heartbeat_ms;
     agent->heartbeat_due_ms = moment_steady_ms() + agent->heartbeat_ms;
     agent->welcomed = true;
+    agent->hello_due_ms = 0;
     snprintf(agent->connection, sizeof agent->connection, "connected");
     agent->status_changed = true;
     log_info("connected to %s as %s of %s; waiting for work", control, agent->shop->conf.name,

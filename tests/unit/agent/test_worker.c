@@ -444,6 +444,18 @@ static void forgotten_session(void **unused)
     meet(0, NULL);
 }
 
+/* A Hello or its Welcome may be lost, when the coordinator ends between the two: nobody waits for it for ever. */
+static void unheard_hello(void **unused)
+{
+    (void)unused;
+    Wire__Refused message = WIRE__REFUSED__INIT;
+    message.code = (uint32_t)-FARM_E_STATE;
+    message.text = wire_text("say Hello first");
+    say(WIRE_REFUSED, &message.base);
+    expect(WIRE_HELLO);
+    meet(0, NULL);
+}
+
 static void pausing(void **unused)
 {
     (void)unused;
@@ -492,6 +504,7 @@ int main(void)
         cmocka_unit_test(cancelling),
         cmocka_unit_test(dies_while_building),
         cmocka_unit_test(forgotten_session),
+        cmocka_unit_test(unheard_hello),
         cmocka_unit_test(pausing),
         cmocka_unit_test(draining),
     };
