@@ -167,6 +167,7 @@ static int make_job(struct setup *setup, const struct workshop *shop, struct dia
     setup->layers[0] = lease->base_root.path;
     setup->layers[1] = lease->closure_root.path;
     setup->job = (struct sandbox_job){
+        .kit = shop->kit,
         .state_dirfd = shop->state_dirfd,
         .layers = setup->layers,
         .nlayers = lease->closure_root.path != NULL ? 2 : 1,

@@ -436,8 +436,6 @@ static int run(int argc, char **argv, struct diag *diag)
 int main(int argc, char **argv)
 {
     struct diag diag = DIAG_INIT;
-    if (sandbox_is_launcher(argc, argv))
-        return sandbox_main(argc, argv);
     int status = run(argc, argv, &diag);
     if (status >= 0)
         return status;

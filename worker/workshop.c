@@ -5,6 +5,7 @@
 #include "file.h"
 #include "gitpin.h"
 #include "map.h"
+#include "sandbox.h"
 #include "spool.h"
 #include "statedir.h"
 #include "sweep.h"
@@ -75,6 +76,8 @@ static int open_all(struct workshop *shop, struct diag *diag)
         error = trees_open(shop->state_dirfd, &shop->trees, diag);
     if (error >= 0)
         error = roots_open(shop->state_dirfd, shop->store, &shop->roots, diag);
+    if (error >= 0)
+        error = sandbox_kit_open(&shop->kit, diag);
     return error >= 0 ? gitpin_setup(diag) : error;
 }
 
@@ -97,6 +100,7 @@ int workshop_open(int state_dirfd, struct workshop *ret, struct diag *diag)
 void workshop_close(struct workshop *shop)
 {
     ledger_free(shop->ledger);
+    sandbox_kit_close(shop->kit);
     roots_close(shop->roots);
     trees_close(shop->trees);
     store_close(shop->store);

@@ -27,6 +27,7 @@ struct workshop {
     struct trees *trees;
     struct roots *roots;
     struct ledger *ledger;
+    struct sandbox_kit *kit;
     atomic_llong tidy_at_ms; /* steady clock: not before */
 };
 

@@ -20,13 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
-
-/* farm-init's executable, put into this binary when it is built (farm_init_image.S). */
-extern const unsigned char farm_init_image[], farm_init_image_end[];
-
 enum {
     OWN_PROCESSES = 3, /* launcher, bubblewrap and farm-init count against RLIMIT_NPROC too */
     OPEN_FILES = 4096, /* the same everywhere: some configure scripts look at it */
@@ -35,36 +28,16 @@ enum {
     OUT_OF_THE_WAY = 32, /* descriptors from here on are not among those to be placed */
 };
 
-static int memory_file(const char *name, const void *data, size_t size, unsigned flags)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | flags);
-    if (fd < 0 && flags != 0)
-        fd = memfd_create(name, MFD_CLOEXEC); /* before Linux 6.3 every memfd can be run */
-    if (fd < 0 || file_write_all(fd, data, size) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
-        mem_close_p(&fd);
-        return -errno;
-    }
-    return fd;
-}
-
-/* A file that somebody may write cannot be run, so it is opened again for reading only. */
-static int init_file(void)
-{
-    char path[40];
-    int fd CLEANUP_CLOSE =
-        memory_file("farm-init", farm_init_image, (size_t)(farm_init_image_end - farm_init_image), MFD_EXEC);
-    if (fd < 0)
-        return fd;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int readonly = open(path, O_RDONLY | O_CLOEXEC);
-    return readonly < 0 ? -errno : readonly;
-}
-
 static int filter_file(void)
 {
     struct buf filter CLEANUP_BUF = BUF_INIT;
     filter_build(&filter);
-    return memory_file("farm-filter", filter.data, filter.size, 0);
+    int fd = memfd_create("farm-filter", MFD_CLOEXEC);
+    if (fd < 0 || file_write_all(fd, filter.data, filter.size) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+        mem_close_p(&fd);
+        return -errno;
+    }
+    return fd;
 }
 
 /*
@@ -172,7 +145,7 @@ static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, 
                              LAUNCHER_FD_SCRIPT,
                              status_write,
                              filter_file(),
-                             init_file()};
+                             LAUNCHER_FD_INIT};
     int high[CHILD_FD_END];
     int error = 0;
     for (int i = 0; i < CHILD_FD_END; i++) {
@@ -191,7 +164,7 @@ static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, 
             pid); /* here too, so that it holds whichever of the two runs first; fails once the other did and exec'd */
     for (int i = 0; i < CHILD_FD_END; i++) {
         mem_close_p(&high[i]);
-        if (i == STDIN_FILENO || i > INIT_FD_STATUS)
+        if (i == STDIN_FILENO || i == CHILD_FD_SECCOMP)
             mem_close_p(&fds[i]);
     }
     if (error >= 0)

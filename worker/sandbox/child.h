@@ -21,7 +21,7 @@ struct child {
     int status; /* farm-init's reports (report.h); owned by the caller */
 };
 
-/* 'argv' from ops_argv(); the script lies at LAUNCHER_FD_SCRIPT. */
+/* 'argv' from ops_argv(); the script lies at LAUNCHER_FD_SCRIPT, farm-init at LAUNCHER_FD_INIT. */
 int child_start(const struct job *job, char *const *argv, struct child *ret, struct diag *diag) MUST_USE;
 
 #endif

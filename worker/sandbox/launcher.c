@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The launcher: one process per build, this binary run again under another name. It makes the stage, starts bubblewrap, and
+ * The launcher: one process per build, a program of its own (kit.h). It makes the stage, starts bubblewrap, and
  * then watches: the log pipe, farm-init's reports, the clock, the limits, and the worker's lifeline. It is
  * single-threaded, so bubblewrap's --die-with-parent, which follows the creating thread, is safe here.
  *
@@ -478,16 +478,9 @@ static int read_job(struct job *ret)
     return error < 0 ? error : job_decode(bytes.data, bytes.size, ret);
 }
 
-bool sandbox_is_launcher(int argc, char **argv)
+int main(void)
 {
-    return argc == 1 && strcmp(argv[0], LAUNCHER_NAME) == 0;
-}
-
-int sandbox_main(int argc, char **argv)
-{
-    static struct launcher launcher = {.log_pipe = -1, .status = -1, .signals = -1};
-    (void)argc;
-    (void)argv;
+    static struct launcher launcher = {.log_pipe = -1, .status = -1, .signals = -1}; /* large for a stack */
     launcher.start_us = now_us();
     launcher.record.step = -1;
     launcher.record.result.failed_step = -1;

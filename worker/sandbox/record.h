@@ -26,6 +26,7 @@ enum {
     LAUNCHER_FD_LIFELINE, /* hangs up when the worker dies or wants the build to end */
     LAUNCHER_FD_LOG,
     LAUNCHER_FD_STATE,
+    LAUNCHER_FD_INIT, /* farm-init's executable */
     LAUNCHER_FD_END
 };
 

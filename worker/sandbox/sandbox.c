@@ -6,6 +6,7 @@
 
 #include "file.h"
 #include "job.h"
+#include "kit.h"
 #include "record.h"
 
 #include <errno.h>
@@ -60,26 +61,30 @@ static int text_file(const char *name, const struct buf *content)
 
 /*
  * posix_spawn, since this process may have threads and much memory. The sources are moved out of the way of the
- * targets first; whatever another thread opens meanwhile is close-on-exec.
+ * targets first, and so is the program, which is found by its descriptor; whatever another thread opens meanwhile is
+ * close-on-exec.
  */
-static int spawn(const int *fds, pid_t *ret_pid, struct diag *diag)
+static int spawn(int launcher, const int *fds, pid_t *ret_pid, struct diag *diag)
 {
-    enum { COUNT = LAUNCHER_FD_END - LAUNCHER_FD_JOB };
+    enum { COUNT = LAUNCHER_FD_END - LAUNCHER_FD_JOB, OUT_OF_THE_WAY = 64 };
     char name[] = LAUNCHER_NAME;
+    char path[40];
     char *argv[] = {name, NULL};
     char *environment[] = {NULL};
     int high[COUNT];
+    int program CLEANUP_CLOSE = fcntl(launcher, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < COUNT; i++) {
-        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
-        if (high[i] < 0 && error == 0)
+        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+        if ((high[i] < 0 || program < 0) && error == 0)
             error = errno;
         if (error == 0)
             error = posix_spawn_file_actions_adddup2(&actions, high[i], LAUNCHER_FD_JOB + i);
     }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", program);
     if (error == 0)
-        error = posix_spawn(ret_pid, "/proc/self/exe", &actions, NULL, argv, environment);
+        error = posix_spawn(ret_pid, path, &actions, NULL, argv, environment);
     for (int i = 0; i < COUNT; i++)
         mem_close_p(&high[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -88,8 +93,8 @@ static int spawn(const int *fds, pid_t *ret_pid, struct diag *diag)
                : diag_set(diag, -error, "cannot start the sandbox launcher: %s", farm_error_text(-error));
 }
 
-static int start(const struct sandbox_job *job, int job_fd, int script_fd, struct sandbox *sandbox,
-                 struct diag *diag)
+static int start(const struct sandbox_job *job, const struct sandbox_kit *kit, int job_fd, int script_fd,
+                 struct sandbox *sandbox, struct diag *diag)
 {
     int lifeline[2];
     sandbox->result_fd = memfd_create("farm-result", MFD_CLOEXEC);
@@ -98,8 +103,9 @@ static int start(const struct sandbox_job *job, int job_fd, int script_fd, struc
     if (pipe2(lifeline, O_CLOEXEC) < 0)
         return diag_errno(diag, "cannot make the lifeline of a sandbox");
     sandbox->lifeline = lifeline[1];
-    const int fds[] = {job_fd, script_fd, sandbox->result_fd, lifeline[0], job->log_fd, job->state_dirfd};
-    int error = spawn(fds, &sandbox->pid, diag);
+    const int fds[] = {job_fd,      script_fd,        sandbox->result_fd, lifeline[0],
+                       job->log_fd, job->state_dirfd, kit->init};
+    int error = spawn(kit->launcher, fds, &sandbox->pid, diag);
     close(lifeline[0]);
     if (error < 0)
         return error;
@@ -120,11 +126,16 @@ int sandbox_start(const struct sandbox_job *job, struct sandbox **ret, struct di
     if (script.size > SANDBOX_SCRIPT_MAX)
         return diag_set(diag, FARM_E_LIMIT, "environment and steps take %zu bytes, %d are possible",
                         script.size, SANDBOX_SCRIPT_MAX);
+    struct sandbox_kit *own = NULL;
+    error = job->kit == NULL ? sandbox_kit_open(&own, diag) : 0;
+    if (error < 0)
+        return error;
     int job_fd CLEANUP_CLOSE = text_file("farm-job", &bytes);
     int script_fd CLEANUP_CLOSE = text_file("farm-script", &script);
     struct sandbox *sandbox = mem_zero(1, sizeof *sandbox);
     *sandbox = (struct sandbox){.pid = -1, .pidfd = -1, .lifeline = -1, .result_fd = -1, .reaped = true};
-    error = start(job, job_fd, script_fd, sandbox, diag);
+    error = start(job, own != NULL ? own : job->kit, job_fd, script_fd, sandbox, diag);
+    sandbox_kit_close(own);
     if (error < 0) {
         sandbox_free(sandbox);
         return error;

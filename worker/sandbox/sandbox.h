@@ -2,7 +2,7 @@
 /*
  * Sandbox: runs the steps of one build in a sealed root, and says exactly how it ended.
  *
- *   worker process --spawn--> launcher (this binary again, argv[0] "farm-sandbox")
+ *   worker process --spawn--> launcher (a small static program of its own, kept in memory: kit.h)
  *       launcher: user namespace (one id: uid 0 inside is the worker's uid outside) and mount namespace,
  *                 overlay root, masked CPU facts, limits, watchdog, log pipe
  *       launcher --fork--> bubblewrap --> farm-init (process 1 in there, static) --> one process per step
@@ -67,7 +67,10 @@ struct sandbox_step {
     const char *cwd;         /* absolute, inside; must exist when the step starts */
 };
 
+struct sandbox_kit;
+
 struct sandbox_job {
+    const struct sandbox_kit *kit; /* borrowed; NULL: made for this job alone */
     int state_dirfd;
     const char *const *layers; /* directories, lowest first; read only */
     size_t nlayers;
@@ -130,9 +133,9 @@ void sandbox_kill(struct sandbox *sandbox);
 /* Kills and waits if it still runs. Accepts NULL, returns NULL. */
 struct sandbox *sandbox_free(struct sandbox *sandbox);
 
-/* The launcher's side: call these first in main(), before anything else is set up. */
-bool sandbox_is_launcher(int argc, char **argv);
-int sandbox_main(int argc, char **argv);
+/* What is the same for all jobs of a process, made once. Any number of threads may use it. */
+int sandbox_kit_open(struct sandbox_kit **ret, struct diag *diag) MUST_USE;
+struct sandbox_kit *sandbox_kit_close(struct sandbox_kit *kit); /* accepts NULL, returns NULL */
 
 /*
  * For a worker started as root: becomes 'user' for good (NULL: "farm-worker" if there is such a user, else

@@ -71,8 +71,6 @@ int main(int argc, char **argv)
 {
     struct diag diag = DIAG_INIT;
     struct build_steps *steps = NULL;
-    if (sandbox_is_launcher(argc, argv))
-        return sandbox_main(argc, argv);
     if (argc < 7)
         return FARM_EXIT_CANNOT_RUN;
     char *destdir = mem_format("DESTDIR=" BUILD_WORK_DIR "/%s/dest", argv[3]);

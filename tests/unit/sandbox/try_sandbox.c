@@ -161,8 +161,6 @@ int main(int argc, char **argv)
                                           .shm_bytes = 64 << 20}};
     struct diag diag = DIAG_INIT;
     struct sandbox_result result = {.nsteps = 0};
-    if (sandbox_is_launcher(argc, argv))
-        return sandbox_main(argc, argv);
     int state = argc > 1 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     for (int i = 2; i < argc; i++)
         if (!option(&o, argv[i])) {
