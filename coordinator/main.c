@@ -3,12 +3,11 @@
  */
 #include "farm.h"
 #include "farmlog.h"
+#include "sdnotify.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -18,32 +17,16 @@ static const char help[] =
     "evidence; it is believed by nobody, and it holds no key that could release anything.\n"
     "\n"
     "  -c, --config FILE   farm.conf; farm.conf.example explains every key\n"
+    "      --log-format F  text or json, whatever the configuration says\n"
     "      --check         read the configuration, say what is wrong with it, and stop\n"
     "  -h, --help          this text\n"
     "  -V, --version       the version\n"
     "\n"
     "On start it prints the join string, which a contributor gives to \"farm-worker init --join\".\n"
     "SIGTERM and SIGINT stop it; builds that run go on, and are taken up again after a restart.\n"
+    "SIGHUP makes it read log_level and log_format again (not on a terminal, whose end ends it).\n"
     "Look around with \"farmctl status\". Exit status: 0 stopped, 1 refused to start because its data is\n"
     "not what was signed, 2 could not run.\n";
-
-/* sd_notify(3) without the library: one datagram to $NOTIFY_SOCKET. */
-static void notify_ready(void)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (path == NULL || strlen(path) == 0 || strlen(path) >= sizeof address.sun_path)
-        return;
-    memcpy(address.sun_path, path, strlen(path));
-    if (address.sun_path[0] == '@')
-        address.sun_path[0] = '\0';
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    (void)!sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address, size);
-    close(fd);
-}
 
 static int fail(int error, const struct diag *diag)
 {
@@ -63,20 +46,13 @@ static int run(struct coordinator_config *config)
 {
     struct diag diag = DIAG_INIT;
     struct farm *farm = NULL;
-    int level = log_level_parse(config->log_level);
-    if (level < 0) {
-        int result = diag_set(&diag, FARM_E_CONFIG,
-                              "log_level \"%s\": expected error, warning, info or debug", config->log_level);
-        config_done(config);
-        return fail(result, &diag);
-    }
-    log_set_level((enum log_level)level);
+    config_apply_log(config);
     farm_block_signals();
     int result = farm_open(config, &farm, &diag);
     if (result < 0)
         return fail(result, &diag);
     print_join(farm);
-    notify_ready();
+    sdnotify_send("READY=1\nSTATUS=running");
     result = farm_run(farm, &diag);
     farm_close(farm);
     return result < 0 ? fail(result, &diag) : FARM_EXIT_OK;
@@ -84,12 +60,11 @@ static int run(struct coordinator_config *config)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"check", no_argument, NULL, 'k'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = NULL;
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},     {"check", no_argument, NULL, 'k'},
+        {"log-format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0}};
+    const char *path = NULL, *format = NULL;
     bool check = false;
     for (int option; (option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
         if (option == 'h')
@@ -100,6 +75,8 @@ int main(int argc, char **argv)
             path = optarg;
         else if (option == 'k')
             check = true;
+        else if (option == 'f')
+            format = optarg;
         else
             return FARM_EXIT_CANNOT_RUN;
     }
@@ -109,6 +86,10 @@ int main(int argc, char **argv)
         fputs("farm-coordinator: expected --config FILE and nothing else; see --help\n", stderr);
         return FARM_EXIT_CANNOT_RUN;
     }
+    if (format != NULL && log_format_parse(format) < 0) {
+        fprintf(stderr, "farm-coordinator: --log-format %.40s: expected text or json\n", format);
+        return FARM_EXIT_CANNOT_RUN;
+    }
     int result = config_read(path, &config, &diag);
     if (result < 0)
         return fail(result, &diag);
@@ -116,6 +97,10 @@ int main(int argc, char **argv)
         printf("%s: good\n", path);
         config_done(&config);
         return FARM_EXIT_OK;
+    }
+    if (format != NULL) {
+        free(config.log_format);
+        config.log_format = mem_string(format);
     }
     return run(&config);
 }

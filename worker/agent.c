@@ -3,6 +3,7 @@
 
 #include "farmlog.h"
 #include "moment.h"
+#include "sdnotify.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -43,16 +44,35 @@ static void stop_or_drain(struct agent *agent)
     agent_return_waiting(agent, "this worker finishes what it has and leaves");
     size_t busy = agent->nslots - agent_free_slots(agent);
     if (agent->stopping)
-        log_info("stopping now; %zu leases go back", busy);
+        log_event(LOG_LEVEL_INFO, "stopping now; leases go back", log_number(FIELD_COUNT, (int64_t)busy));
     else if (busy > 0)
-        log_info("finishing %zu running leases, then leaving (once more to stop now)", busy);
+        log_event(LOG_LEVEL_INFO, "finishing running leases, then leaving (once more to stop now)",
+                  log_number(FIELD_COUNT, (int64_t)busy));
     agent_mode_changed(agent, "the owner stops this worker");
+}
+
+/* The rest of worker.conf holds from the next start on: what was told to the coordinator shall not change under its leases. */
+static void reread(const struct agent *agent)
+{
+    struct worker_conf conf = {0};
+    struct diag why = DIAG_INIT;
+    int error = workshop_read_conf(agent->shop->state_dirfd, &conf, &why);
+    if (error < 0) {
+        log_event(LOG_LEVEL_ERROR, "configuration not taken over",
+                  log_text(FIELD_REASON, diag_text(&why, error)));
+        return;
+    }
+    worker_conf_apply_log(&conf);
+    log_event(LOG_LEVEL_INFO, "configuration read again", log_text(FIELD_LEVEL, conf.log_level));
+    worker_conf_done(&conf);
 }
 
 static void on_signal(struct agent *agent, int number)
 {
     if (number == SIGTERM || number == SIGINT) {
         stop_or_drain(agent);
+    } else if (number == SIGHUP) {
+        reread(agent);
     } else if (number == SIGUSR1) {
         agent->paused_by_owner = true;
         log_info("paused: no new leases are taken, running ones go on");
@@ -76,6 +96,8 @@ int agent_block_signals(int *ret_fd, struct diag *diag)
     const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGRTMIN, SIGRTMIN + 1};
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         sigaddset(&set, numbers[i]);
+    if (isatty(STDERR_FILENO) == 0)
+        sigaddset(&set, SIGHUP);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return diag_set(diag, -EINVAL, "cannot block signals");
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -149,7 +171,8 @@ static void write_status(struct agent *agent, const char *mode)
 static void on_down(struct agent *agent, const char *text)
 {
     if (strcmp(agent->connection, text) != 0)
-        log_warning("not connected: %s. Trying again from time to time", text);
+        log_event(LOG_LEVEL_WARNING, "not connected, trying again from time to time",
+                  log_text(FIELD_REASON, text));
     snprintf(agent->connection, sizeof agent->connection, "%s", text);
     agent->welcomed = false;
     agent->status_changed = true;
@@ -252,11 +275,15 @@ static bool may_leave(struct agent *agent, int64_t now)
 
 static int loop(struct agent *agent, struct diag *diag)
 {
+    struct sdnotify_watchdog watchdog = sdnotify_watchdog_init(moment_steady_ms());
     while (!may_leave(agent, moment_steady_ms())) {
+        int64_t now = moment_steady_ms();
+        sdnotify_watchdog_turn(&watchdog, now);
         struct link_poll_item items[] = {LINK_POLL_CLIENT(agent->link),
                                          LINK_POLL_FD(outbox_fd(agent->outbox), POLLIN),
                                          LINK_POLL_FD(agent->signal_fd, POLLIN)};
-        int error = link_poll(items, ARRAY_SIZE(items), timeout_of(agent, moment_steady_ms()), diag);
+        int error = link_poll(items, ARRAY_SIZE(items),
+                              sdnotify_watchdog_wait(&watchdog, now, timeout_of(agent, now)), diag);
         if (error >= 0)
             error = take_link(agent, diag);
         if (error < 0)
@@ -308,6 +335,7 @@ static void flush(struct agent *agent)
 
 static void leave(struct agent *agent)
 {
+    sdnotify_send("STOPPING=1\nSTATUS=giving leases back");
     agent_let_go(agent);
     give_back_leases(agent);
     if (agent->welcomed) {
@@ -316,8 +344,9 @@ static void leave(struct agent *agent)
     }
     write_status(agent, "stopped");
     if (agent->answers.count > 0)
-        log_warning("%zu results are not acknowledged yet; they are kept and sent after the next start",
-                    agent->answers.count);
+        log_event(LOG_LEVEL_WARNING,
+                  "results are not acknowledged yet; they are kept and sent after the next start",
+                  log_number(FIELD_COUNT, (int64_t)agent->answers.count));
     log_info("the worker has stopped");
 }
 
@@ -347,7 +376,8 @@ static int load_answers(struct agent *agent, struct diag *diag)
         answers_add(&agent->answers, entries[i], ANSWER_KEPT);
     free(entries);
     if (count > 0)
-        log_info("%zu results of before are still to be acknowledged", count);
+        log_event(LOG_LEVEL_INFO, "results of before are still to be acknowledged",
+                  log_number(FIELD_COUNT, (int64_t)count));
     return error;
 }
 
@@ -397,6 +427,7 @@ int agent_run(struct workshop *shop, int signal_fd, struct diag *diag)
         error = load_answers(&agent, diag);
     if (error >= 0)
         error = connect_link(&agent, diag);
+    sdnotify_send(error >= 0 ? "READY=1\nSTATUS=running" : "STOPPING=1");
     if (error >= 0)
         error = loop(&agent, diag);
     if (error >= 0)

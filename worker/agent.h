@@ -8,6 +8,7 @@
  *   SIGUSR2          resume
  *   SIGRTMIN         drain: as the first SIGTERM, however often it comes
  *   SIGRTMIN+1       stop: as the second SIGTERM
+ *   SIGHUP           read log_level and log_format of worker.conf again; on a terminal it ends the program, as ever
  */
 #ifndef FARM_AGENT_H
 #define FARM_AGENT_H

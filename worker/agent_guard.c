@@ -120,7 +120,7 @@ void agent_judge(struct agent *agent, int64_t now_ms)
     }
     snprintf(agent->hindrance, sizeof agent->hindrance, "%s", found);
     if (found[0] != '\0') {
-        log_warning("taking no leases: %s", found);
+        log_event(LOG_LEVEL_WARNING, "taking no leases", log_text(FIELD_REASON, found));
         agent_return_waiting(agent, found);
     } else {
         log_info("taking leases again");

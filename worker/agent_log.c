@@ -143,13 +143,14 @@ static void cosign(struct agent *agent)
     if (error >= 0)
         error = write_cosigned(agent, &key, time_s, &signature, &why);
     if (error < 0) {
-        log_error("the checkpoint of %llu entries is not cosigned: %s", (unsigned long long)kept->size,
-                  diag_text(&why, error));
+        log_event(LOG_LEVEL_ERROR, "a checkpoint is not cosigned",
+                  log_number(FIELD_ENTRIES, (int64_t)kept->size),
+                  log_text(FIELD_REASON, diag_text(&why, error)));
         return;
     }
     agent_say_cosign(agent, kept, time_s, &signature);
     agent->log.cosigned = *kept;
-    log_debug("cosigned the log at %llu entries", (unsigned long long)kept->size);
+    log_event(LOG_LEVEL_DEBUG, "cosigned the log", log_number(FIELD_ENTRIES, (int64_t)kept->size));
 }
 
 /* ---- answers ---- */

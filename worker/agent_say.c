@@ -15,11 +15,13 @@ static int say(struct agent *agent, int type, const ProtobufCMessage *body)
     struct diag why = DIAG_INIT;
     int error = wire_encode(type, body, &frame, &why);
     if (error < 0)
-        log_error("%s cannot be said: %s", wire_type_name(type), why.text);
+        log_event(LOG_LEVEL_ERROR, "message cannot be written", log_text(FIELD_TYPE, wire_type_name(type)),
+                  log_text(FIELD_REASON, why.text));
     else
         error = link_client_send_buf(agent->link, &frame, &why);
     if (error < 0)
-        log_debug("%s was not sent: %s", wire_type_name(type), why.text);
+        log_event(LOG_LEVEL_DEBUG, "message not sent", log_text(FIELD_TYPE, wire_type_name(type)),
+                  log_text(FIELD_REASON, why.text));
     return error;
 }
 

@@ -23,7 +23,8 @@ static void upload_kept(struct agent *agent)
         if (!agent->idle[i])
             continue;
         if (slot_replay(agent->slots[i], answer->entry, agent->bulk_endpoint, &why) < 0) {
-            log_error("slot %zu: %s", i, why.text);
+            log_event(LOG_LEVEL_ERROR, "slot", log_number(FIELD_SLOT, (int64_t)i),
+                      log_text(FIELD_REASON, why.text));
             continue;
         }
         agent->idle[i] = false;
@@ -73,9 +74,9 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
     char *bulk = NULL;
     struct diag why = DIAG_INIT;
     if (welcome->protocol_version != WIRE_PROTOCOL_VERSION) {
-        log_error("the coordinator speaks version %u of the protocol, this worker version %d: install the "
-                  "matching one",
-                  welcome->protocol_version, WIRE_PROTOCOL_VERSION);
+        log_event(LOG_LEVEL_ERROR,
+                  "the coordinator speaks another version of the protocol: install the matching worker",
+                  log_number(FIELD_VERSION, welcome->protocol_version));
         return;
     }
     if (worker_conf_bulk_endpoint(&agent->shop->conf, welcome->bulk_endpoint, &bulk, &why) < 0) {
@@ -94,8 +95,9 @@ static void on_welcome(struct agent *agent, const Wire__Welcome *welcome)
     agent->hello_due_ms = 0;
     snprintf(agent->connection, sizeof agent->connection, "connected");
     agent->status_changed = true;
-    log_info("connected to %s as %s of %s; waiting for work", control, agent->shop->conf.name,
-             agent->shop->conf.operator_name);
+    log_event(LOG_LEVEL_INFO, "connected; waiting for work", log_text(FIELD_ADDRESS, control),
+              log_text(FIELD_WORKER, agent->shop->conf.name),
+              log_text(FIELD_OPERATOR, agent->shop->conf.operator_name));
     answers_resend(&agent->answers);
     agent_trust_welcome(agent, moment_steady_ms());
     agent_log_welcome(agent, moment_steady_ms());
@@ -155,7 +157,8 @@ void agent_assign(struct agent *agent)
         agent->idle[i] = false;
         agent->status_changed = true;
         if (slot_assign(agent->slots[i], lease, agent->bulk_endpoint, &why) < 0) {
-            log_error("slot %zu: %s", i, why.text);
+            log_event(LOG_LEVEL_ERROR, "slot", log_number(FIELD_SLOT, (int64_t)i),
+                      log_text(FIELD_REASON, why.text));
             agent_refuse(agent, &nonce, WIRE_REFUSE_BUSY, why.text);
         }
     }
@@ -201,28 +204,31 @@ static void on_cancel(struct agent *agent, const Wire__LeaseCancel *cancel)
         }
     for (size_t i = 0; i < agent->nslots; i++)
         if (slot_cancel(agent->slots[i], &nonce))
-            log_info("lease %.8s is withdrawn: %s", spool_nonce_text(&nonce).text, cancel->reason);
+            log_event(LOG_LEVEL_INFO, "lease is withdrawn", log_bytes(FIELD_LEASE, nonce.bytes),
+                      log_text(FIELD_REASON, cancel->reason));
 }
 
 static void count_ack(struct agent *agent, const struct spool_entry *entry, const Wire__ResultAck *ack)
 {
-    const struct nonce_text nonce = spool_nonce_text(&entry->nonce);
-    const char *lease = nonce.text;
+
     switch ((enum wire_ack)ack->code) {
     case WIRE_ACK_ACCEPTED:
         agent->tally.accepted++;
         agent->tally.failed += entry->failure != FAILURE_NONE;
-        log_info("result accepted: %s for lease %.8s", entry->node, lease);
+        log_event(LOG_LEVEL_INFO, "result accepted", log_text(FIELD_NODE, entry->node),
+                  log_bytes(FIELD_LEASE, entry->nonce.bytes));
         return;
     case WIRE_ACK_EVIDENCE:
         agent->tally.evidence++;
-        log_info("result of %s for lease %.8s is kept as evidence, it is no vote: %s", entry->node, lease,
-                 ack->text);
+        log_event(LOG_LEVEL_INFO, "result is kept as evidence, it is no vote",
+                  log_text(FIELD_NODE, entry->node), log_bytes(FIELD_LEASE, entry->nonce.bytes),
+                  log_text(FIELD_REASON, ack->text));
         return;
     case WIRE_ACK_REFUSED:
         agent->tally.refused++;
         tally_add_refusal(&agent->tally, moment_wall_ms(), entry->node, ack->text);
-        log_error("result of %s for lease %.8s is refused: %s", entry->node, lease, ack->text);
+        log_event(LOG_LEVEL_ERROR, "result is refused", log_text(FIELD_NODE, entry->node),
+                  log_bytes(FIELD_LEASE, entry->nonce.bytes), log_text(FIELD_REASON, ack->text));
         return;
     case WIRE_ACK_AGAIN:
     case WIRE_ACK_UNSPECIFIED:
@@ -240,7 +246,9 @@ static void on_ack(struct agent *agent, const Wire__ResultAck *ack)
         ack->code == WIRE__ACK_CODE__ACK_UNSPECIFIED)
         return;
     if (ack->code == WIRE__ACK_CODE__ACK_AGAIN) {
-        log_info("the coordinator asks for the files of %s again", answer->entry->node);
+        log_event(LOG_LEVEL_INFO, "the coordinator asks for the files again",
+                  log_text(FIELD_NODE, answer->entry->node),
+                  log_bytes(FIELD_LEASE, answer->entry->nonce.bytes));
         if (answer->stage != ANSWER_UPLOADING)
             answer->stage = ANSWER_KEPT;
         /* At once the first time, then with the heartbeats: "again" without end must not keep both of us busy. */
@@ -262,7 +270,7 @@ static void on_order(struct agent *agent, const Wire__Order *order)
 {
     switch ((enum wire_order)order->code) {
     case WIRE_ORDER_PAUSE:
-        log_info("paused by the farm's operator: %s", order->text);
+        log_event(LOG_LEVEL_INFO, "paused by the farm's operator", log_text(FIELD_REASON, order->text));
         agent->paused_by_farm = true;
         break;
     case WIRE_ORDER_RESUME:
@@ -270,11 +278,13 @@ static void on_order(struct agent *agent, const Wire__Order *order)
         agent->paused_by_farm = false;
         break;
     case WIRE_ORDER_DRAIN:
-        log_info("the farm's operator asks this worker to finish and leave: %s", order->text);
+        log_event(LOG_LEVEL_INFO, "the farm's operator asks this worker to finish and leave",
+                  log_text(FIELD_REASON, order->text));
         agent->draining = true;
         break;
     case WIRE_ORDER_STOP:
-        log_info("the farm's operator asks this worker to stop: %s", order->text);
+        log_event(LOG_LEVEL_INFO, "the farm's operator asks this worker to stop",
+                  log_text(FIELD_REASON, order->text));
         agent->draining = agent->stopping = true;
         break;
     case WIRE_ORDER_UNSPECIFIED:
@@ -296,7 +306,7 @@ static void on_refused(struct agent *agent, const Wire__Refused *refused)
         agent_say_hello(agent);
         return;
     }
-    log_error("the coordinator ends the session: %s", refused->text);
+    log_event(LOG_LEVEL_ERROR, "the coordinator ends the session", log_text(FIELD_REASON, refused->text));
     snprintf(agent->connection, sizeof agent->connection, "refused: %s", refused->text);
     agent->status_changed = true;
     agent->hello_due_ms = moment_steady_ms() + AGENT_REFUSED_MS;
@@ -312,9 +322,9 @@ void agent_warn(struct agent *agent, const char *why)
     if (!lograte_pass(&agent->noise, moment_steady_ms(), &held))
         return;
     if (held > 0)
-        log_warning("%llu more messages of the coordinator were dropped, and not told",
-                    (unsigned long long)held);
-    log_warning("a message of the coordinator is dropped: %s", why);
+        log_event(LOG_LEVEL_WARNING, "more messages of the coordinator were dropped, and not told",
+                  log_number(FIELD_COUNT, (int64_t)held));
+    log_event(LOG_LEVEL_WARNING, "a message of the coordinator is dropped", log_text(FIELD_REASON, why));
 }
 
 void agent_on_frame(struct agent *agent, struct view frame)
@@ -367,8 +377,8 @@ static void on_delivered(struct agent *agent, const struct outbox_item *item)
 static void on_dropped(struct agent *agent, const struct outbox_item *item)
 {
     struct answer *answer = answers_find(&agent->answers, &item->nonce);
-    log_error("the result of %s for lease %.8s is given up: %s", item->node,
-              spool_nonce_text(&item->nonce).text, item->text);
+    log_event(LOG_LEVEL_ERROR, "the result is given up", log_text(FIELD_NODE, item->node),
+              log_bytes(FIELD_LEASE, item->nonce.bytes), log_text(FIELD_REASON, item->text));
     agent_refuse(agent, &item->nonce, WIRE_REFUSE_INPUT, item->text); /* so that nobody waits for it */
     if (answer != NULL)
         forget(agent, answer);

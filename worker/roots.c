@@ -347,8 +347,8 @@ int roots_trim(struct roots *roots, uint64_t limit, struct diag *diag)
         if (oldest == NULL)
             break;
         CLEANUP_FREE char *path = mem_format(STATEDIR_ROOTS "/%s", oldest->key);
-        log_info("removing the unpacked %.16s... (%llu MiB) to stay below the cache limit", oldest->key,
-                 (unsigned long long)(oldest->bytes >> 20));
+        log_event(LOG_LEVEL_INFO, "removing an unpacked root to stay below the cache limit",
+                  log_text(FIELD_OBJECT, oldest->key), log_number(FIELD_BYTES, (int64_t)oldest->bytes));
         error = sandbox_remove_tree(roots->state_dirfd, path, diag);
         free(STEAL(oldest->value));
         once_failed(roots->once, oldest);

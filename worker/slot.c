@@ -48,7 +48,8 @@ static void feed(struct slot *slot, enum slot_event event)
     struct diag why = DIAG_INIT;
     pthread_mutex_lock(&slot->lock);
     if (slot_machine_feed(&slot->machine, event, &why) < 0)
-        log_error("slot %u: %s", slot->index, why.text);
+        log_event(LOG_LEVEL_ERROR, "slot", log_number(FIELD_SLOT, slot->index),
+                  log_text(FIELD_REASON, why.text));
     pthread_mutex_unlock(&slot->lock);
 }
 
@@ -82,8 +83,8 @@ static void say_phase(struct slot *slot, const struct lease *lease, enum wire_ph
     static const char *const names[] = {"?",     "preparing", "unpacking",  "configure", "build",
                                         "check", "install",   "collecting", "reporting"};
     if (phase != slot->phase && moment_steady_ms() - lease->began_ms >= LEASE_PROGRESS_MS)
-        log_info("building %s for lease %.8s (%s)", lease->node, spool_nonce_text(&lease->nonce).text,
-                 names[phase]);
+        log_event(LOG_LEVEL_INFO, "building", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes), log_text(FIELD_PHASE, names[phase]));
     slot->phase = phase;
 }
 
@@ -163,7 +164,9 @@ static void deliver(struct slot *slot, const struct spool_entry *entry)
             return;
         }
         if (error != -ECANCELED)
-            log_warning("uploading the result of %s: %s; trying again", entry->node, diag_text(&why, error));
+            log_event(LOG_LEVEL_WARNING, "uploading a result failed, trying again",
+                      log_text(FIELD_NODE, entry->node), log_bytes(FIELD_LEASE, entry->nonce.bytes),
+                      log_text(FIELD_REASON, diag_text(&why, error)));
         pause_before_retry(slot);
     }
     post_text(slot, OUTBOX_DELIVERED, &entry->nonce, entry->node, WIRE_REFUSE_UNSPECIFIED, NULL);
@@ -176,13 +179,14 @@ static void finish(struct slot *slot, enum lease_fate fate, struct diag *why)
 {
     const struct lease *lease = slot->lease;
     if (fate == LEASE_RETURNED) {
-        log_warning("lease %.8s for %s goes back: %s", spool_nonce_text(&lease->nonce).text, lease->node,
-                    why->text);
+        log_event(LOG_LEVEL_WARNING, "lease goes back", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes), log_text(FIELD_REASON, why->text));
         post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, lease->reason, why->text);
         feed(slot, SLOT_REFUSED);
         return;
     }
-    log_info("%s for lease %.8s is abandoned", lease->node, spool_nonce_text(&lease->nonce).text);
+    log_event(LOG_LEVEL_INFO, "abandoned", log_text(FIELD_NODE, lease->node),
+              log_bytes(FIELD_LEASE, lease->nonce.bytes));
     feed(slot, SLOT_ABANDON);
 }
 
@@ -205,7 +209,8 @@ static void answer(struct slot *slot, const struct lease *lease)
         error = spool_put(shop->state_dirfd, entry, &why);
     if (error < 0) {
         spool_entry_free(entry);
-        log_error("the result of %s cannot be kept: %s", lease->node, why.text);
+        log_event(LOG_LEVEL_ERROR, "the result cannot be kept", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes), log_text(FIELD_REASON, why.text));
         post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
         feed(slot, SLOT_ABANDON);
         return;
@@ -226,19 +231,22 @@ static void collect(struct slot *slot)
     say_phase(slot, lease, WIRE_PHASE_COLLECT);
     int error = lease_collect(lease, slot->host.shop, &why);
     if (error < 0) {
-        log_error("the result of %s cannot be stored: %s", lease->node, why.text);
+        log_event(LOG_LEVEL_ERROR, "the result cannot be stored", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes), log_text(FIELD_REASON, why.text));
         post_text(slot, OUTBOX_RETURNED, &lease->nonce, lease->node, WIRE_REFUSE_INPUT, why.text);
         feed(slot, SLOT_ABANDON);
         return;
     }
     if (lease->failure == FAILURE_NONE)
-        log_info("built %s for lease %.8s in %s: payload %.12s", lease->node,
-                 spool_nonce_text(&lease->nonce).text,
-                 moment_duration(moment_steady_ms() - lease->began_ms).text,
-                 digest_hex(&lease->payload.manifest).text);
+        log_event(LOG_LEVEL_INFO, "built", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes),
+                  log_number(FIELD_DURATION, moment_steady_ms() - lease->began_ms),
+                  log_digest(FIELD_PAYLOAD, &lease->payload.manifest));
     else
-        log_warning("%s for lease %.8s failed (%s): %s", lease->node, spool_nonce_text(&lease->nonce).text,
-                    failure_kind_name(lease->failure), lease->result.text);
+        log_event(LOG_LEVEL_WARNING, "build failed", log_text(FIELD_NODE, lease->node),
+                  log_bytes(FIELD_LEASE, lease->nonce.bytes),
+                  log_text(FIELD_KIND, failure_kind_name(lease->failure)),
+                  log_text(FIELD_REASON, lease->result.text));
     if (is_stopping(slot))
         finish(slot, LEASE_ABANDONED, &why);
     else
@@ -251,7 +259,8 @@ static void work(struct slot *slot, const char *endpoint)
     struct workshop *shop = slot->host.shop;
     struct diag why = DIAG_INIT;
     const struct lease_watch watch = {is_cancelled, on_progress, slot, slot->wake_fd};
-    log_info("building %s for lease %.8s", lease->node, spool_nonce_text(&lease->nonce).text);
+    log_event(LOG_LEVEL_INFO, "building", log_text(FIELD_NODE, lease->node),
+              log_bytes(FIELD_LEASE, lease->nonce.bytes));
     slot->phase = WIRE_PHASE_UNSPECIFIED;
     slot->spoke_ms = moment_steady_ms();
     enum lease_fate fate = LEASE_RETURNED;
@@ -274,8 +283,8 @@ static void work(struct slot *slot, const char *endpoint)
 static void replay(struct slot *slot, const struct spool_entry *entry, const char *endpoint)
 {
     struct diag why = DIAG_INIT;
-    log_info("delivering the result of %s for lease %.8s again", entry->node,
-             spool_nonce_text(&entry->nonce).text);
+    log_event(LOG_LEVEL_INFO, "delivering the result again", log_text(FIELD_NODE, entry->node),
+              log_bytes(FIELD_LEASE, entry->nonce.bytes));
     if (connect_bulk(slot, endpoint, &why) < 0) {
         log_error("%s", why.text);
         feed(slot, SLOT_ABANDON);

@@ -2,6 +2,7 @@
 #include "worker_conf.h"
 
 #include "conf.h"
+#include "farmlog.h"
 #include "identity.h"
 
 #include <stddef.h>
@@ -16,6 +17,8 @@ static const struct conf_key keys[] = {
     {"worker", "coordinator", CONF_TEXT, AT(coordinator), NULL, 0, 0},
     {"worker", "server_key", CONF_TEXT, AT(server_key_text), NULL, 0, 0},
     {"worker", "root", CONF_TEXT, AT(root_text), NULL, 0, 0},
+    {"worker", "log_level", CONF_TEXT, AT(log_level), "info", 0, 0},
+    {"worker", "log_format", CONF_TEXT, AT(log_format), "text", 0, 0},
     {"limits", "slots", CONF_NUMBER, AT(slots), "1", 1, WORKER_SLOTS_MAX},
     {"limits", "cores", CONF_NUMBER, AT(cores), NULL, 1, 65536},
     {"limits", "memory", CONF_BYTES, AT(memory_bytes), NULL, (uint64_t)64 << 20, EXBIBYTE},
@@ -77,7 +80,10 @@ void worker_conf_write(const struct worker_wish *wish, const struct worker_machi
         "# What this worker is and what it may use. Edit [limits] and [allow] as you like, then restart it.\n"
         "[worker]\nname = %s\noperator = %s\n"
         "# From the join string: where the coordinator is, its key, and the digest of the farm's root.json.\n"
-        "coordinator = %s\nserver_key = %s\nroot = %s\n",
+        "coordinator = %s\nserver_key = %s\nroot = %s\n"
+        "# error, warning, info or debug; and text or json. Taken over at once by a SIGHUP (systemctl "
+        "reload).\n"
+        "log_level = info\nlog_format = text\n",
         wish->name, wish->operator_name, wish->join.endpoint, curve, digest_hex(&wish->join.root).text);
     write_limits(wish, machine, ret);
     buf_add_format(
@@ -156,6 +162,11 @@ static int decode(struct worker_conf *conf, const char *file, struct diag *diag)
     if (!digest_parse(view_text(conf->root_text), &conf->root))
         return diag_set(diag, FARM_E_CONFIG, "%s: [worker] root: 64 hex digits are expected (zeros: none)",
                         file);
+    if (log_level_parse(conf->log_level) < 0)
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] log_level: expected error, warning, info or debug",
+                        file);
+    if (log_format_parse(conf->log_format) < 0)
+        return diag_set(diag, FARM_E_CONFIG, "%s: [worker] log_format: expected text or json", file);
     int error = check_bases(conf, file, diag);
     return error < 0 ? error : check_hosts(conf, file, diag);
 }
@@ -173,6 +184,12 @@ int worker_conf_parse(struct view text, const char *file, struct worker_conf *re
     }
     *ret = conf;
     return 0;
+}
+
+void worker_conf_apply_log(const struct worker_conf *conf)
+{
+    log_set_level((enum log_level)log_level_parse(conf->log_level));
+    log_set_format((enum log_format)log_format_parse(conf->log_format));
 }
 
 void worker_conf_done(struct worker_conf *conf)

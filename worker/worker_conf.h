@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * worker.conf: what this worker is and what its owner allows it. Written once by "farm-worker init" with a
- * comment at each key; the owner edits it afterwards, and it is read when the worker starts.
+ * comment at each key; the owner edits it afterwards, and it is read when the worker starts;
+ * log_level and log_format also at a SIGHUP.
  *
  *     [worker]
  *     name = attic
@@ -9,6 +10,8 @@
  *     coordinator = farm.example.org:7100
  *     server_key = <64 hex>
  *     root = <64 hex, zeros: none>
+ *     log_level = info   error, warning, info or debug
+ *     log_format = text  or json
  *     [limits]
  *     slots = 1          leases at a time
  *     cores = 4          that all builds together keep busy
@@ -46,6 +49,7 @@ struct worker_conf {
     uint64_t memory_bytes, disk_bytes, cache_bytes, reserve_bytes;
     char *bases, *trees, *hosts; /* "a,b,c"; "" */
     bool verify_upstream;
+    char *log_level, *log_format; /* names that farmlog.h knows */
 };
 
 /* What init was told; 0 and NULL are "not said". */
@@ -79,6 +83,8 @@ bool worker_conf_allows_base(const struct worker_conf *conf, const struct digest
  * both lists must allow the URL. Paths and file:// URLs have no host, and are possible only if 'trees' names them.
  */
 int worker_conf_check_tree(const struct worker_conf *conf, struct view url, struct diag *diag) MUST_USE;
+/* Level and format, as it says, are the log's from now on. */
+void worker_conf_apply_log(const struct worker_conf *conf);
 /* For people: what may be built here, one line each. */
 void worker_conf_describe(const struct worker_conf *conf, struct buf *ret);
 

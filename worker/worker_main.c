@@ -59,7 +59,8 @@ static const char help[] =
     "\n"
     "Options of every command\n"
     "  --state DIR         the worker's state directory\n"
-    "  --verbose           say more\n"
+    "  --verbose           say more, whatever worker.conf says\n"
+    "  --log-format FORMAT text or json, whatever worker.conf says\n"
     "  --help, --version\n"
     "\n"
     "Options of init\n"
@@ -107,6 +108,7 @@ enum option_code {
     OPTION_BASE,
     OPTION_FORGET,
     OPTION_VERBOSE,
+    OPTION_LOG_FORMAT,
     OPTION_HELP,
     OPTION_VERSION
 };
@@ -129,6 +131,7 @@ static const struct option options[] = {
     {"allow-base", required_argument, NULL, OPTION_BASE},
     {"forget", no_argument, NULL, OPTION_FORGET},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
+    {"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -140,7 +143,9 @@ struct arguments {
     struct buf trees, hosts, bases;
     bool for_init; /* an option that only init has was given */
     bool forget;
-    const char *what; /* the word behind the command; NULL: none */
+    bool verbose;
+    const char *log_format; /* NULL: as worker.conf says */
+    const char *what;       /* the word behind the command; NULL: none */
 };
 
 static int take_number(const char *name, const char *text, uint64_t *ret, struct diag *diag)
@@ -173,7 +178,7 @@ static int take_item(const char *name, const char *text, struct buf *list, struc
 static int take_option(struct arguments *arguments, int code, const char *value, struct diag *diag)
 {
     struct worker_wish *wish = &arguments->enrol.wish;
-    if (code != OPTION_STATE && code != OPTION_VERBOSE && code != OPTION_FORGET)
+    if (code != OPTION_STATE && code != OPTION_VERBOSE && code != OPTION_LOG_FORMAT && code != OPTION_FORGET)
         arguments->for_init = true;
     switch (code) {
     case OPTION_STATE:
@@ -217,7 +222,14 @@ static int take_option(struct arguments *arguments, int code, const char *value,
         arguments->forget = true;
         return 0;
     case OPTION_VERBOSE:
+        arguments->verbose = true;
         log_set_level(LOG_LEVEL_DEBUG);
+        return 0;
+    case OPTION_LOG_FORMAT:
+        if (log_format_parse(value) < 0)
+            return diag_set(diag, FARM_E_USAGE, "--log-format %.40s: text or json is expected", value);
+        arguments->log_format = value;
+        log_set_format((enum log_format)log_format_parse(value));
         return 0;
     default:
         return diag_set(diag, FARM_E_USAGE, "unknown option or missing value; see farm-worker --help");
@@ -288,12 +300,23 @@ static int settle(int state_dirfd, int *ret_lock, struct diag *diag)
     return error;
 }
 
-static int work(int state_dirfd, int signal_fd, struct diag *diag)
+/* worker.conf says how to log, unless the command line did. */
+static void settle_log(const struct arguments *arguments, const struct worker_conf *conf)
+{
+    worker_conf_apply_log(conf);
+    if (arguments->verbose)
+        log_set_level(LOG_LEVEL_DEBUG);
+    if (arguments->log_format != NULL)
+        log_set_format((enum log_format)log_format_parse(arguments->log_format));
+}
+
+static int work(const struct arguments *arguments, int state_dirfd, int signal_fd, struct diag *diag)
 {
     struct workshop shop;
     int error = workshop_open(state_dirfd, &shop, diag);
     if (error < 0)
         return error;
+    settle_log(arguments, &shop.conf);
     error = sandbox_probe(state_dirfd, diag);
     if (error >= 0) {
         say_allowed(&shop);
@@ -319,7 +342,7 @@ static int command_run(struct arguments *arguments, struct diag *diag)
     if (error < 0)
         return error;
     link_tune_memory();
-    return work(state, signals, diag);
+    return work(arguments, state, signals, diag);
 }
 
 static int command_status(struct arguments *arguments, struct diag *diag)
@@ -395,8 +418,9 @@ static int run_command(const char *name, struct arguments *arguments, struct dia
         if (arguments->enrol.state == NULL)
             return diag_set(diag, FARM_E_USAGE, "%s needs --state DIR", name);
         if (arguments->for_init && i != 0)
-            return diag_set(diag, FARM_E_USAGE,
-                            "%s takes --state and --verbose alone; the other options are init's", name);
+            return diag_set(
+                diag, FARM_E_USAGE,
+                "%s takes --state, --verbose and --log-format alone; the other options are init's", name);
         if (arguments->what != NULL && strcmp(name, "alarm") != 0)
             return diag_set(diag, FARM_E_USAGE, "%s: \"%.40s\" is too much; see farm-worker --help", name,
                             arguments->what);

@@ -149,8 +149,8 @@ static int tidy_store(struct workshop *shop, uint64_t limit, struct diag *diag)
         error = store_collect(shop->store, is_kept, kept, GRACE_MS, &removed, &freed, diag);
     map_free(kept);
     if (error >= 0 && removed > 0)
-        log_info("removed %zu cached objects (%llu MiB) to stay below the cache limit", removed,
-                 (unsigned long long)(freed >> 20));
+        log_event(LOG_LEVEL_INFO, "removed cached objects to stay below the cache limit",
+                  log_number(FIELD_COUNT, (int64_t)removed), log_number(FIELD_BYTES, (int64_t)freed));
     return error;
 }
 

@@ -210,10 +210,11 @@ static size_t keep_admitted(const struct directory *directory, const struct root
         if (result >= 0)
             kept[count++] = directory->entries[i];
         else
-            log_warning(
-                "worker %s is not admitted by the new trust root: %s; \"farmctl worker admit\" takes an "
-                "entry that is signed anew",
-                directory->entries[i].worker, diag_text(&why, result));
+            log_event(LOG_LEVEL_WARNING,
+                      "a worker is not admitted by the new trust root; \"farmctl worker admit\" takes an "
+                      "entry that is signed anew",
+                      log_text(FIELD_WORKER, directory->entries[i].worker),
+                      log_text(FIELD_REASON, diag_text(&why, result)));
     }
     return count;
 }
@@ -279,9 +280,10 @@ static int restore_row(void *context, const struct db_worker *row)
     if (revoked)
         return 0;
     if (entry == NULL) {
-        log_warning(
-            "worker %s is not in workers.json, and not admitted; \"farmctl worker admit\" takes its entry",
-            row->name);
+        log_event(
+            LOG_LEVEL_WARNING,
+            "a worker is not in workers.json, and not admitted; \"farmctl worker admit\" takes its entry",
+            log_text(FIELD_WORKER, row->name));
         return 0;
     }
     if (!has_keys(row, entry) || strcmp(row->operator_name, entry->operator_name) != 0)
@@ -301,7 +303,8 @@ static int adopt(struct restore *restore)
         struct history_check check = {entry, restore->diag};
         if (map_get(restore->rows, view_text(entry->worker)) != NULL)
             continue;
-        log_warning("worker %s is in workers.json alone; admitted again", entry->worker);
+        log_event(LOG_LEVEL_WARNING, "a worker is in workers.json alone; admitted again",
+                  log_text(FIELD_WORKER, entry->worker));
         result = db_each_worker(farm->db, check_row, &check, restore->diag);
         if (result >= 0)
             result = apply(farm, entry, "active", restore->diag);

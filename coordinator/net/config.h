@@ -9,12 +9,13 @@
 #include "conf.h"
 
 struct coordinator_config {
+    char *path; /* where it was read; not a key */
     char *state_dir;
     char *control_listen, *bulk_listen; /* "host:port" to bind */
     char *advertise;                    /* host that workers dial; in the join string */
     char *control_socket;               /* farmctl's Unix socket; "" means STATE/control.sock */
     char *local_repositories;           /* list of path prefixes that may be opened as git repositories */
-    char *log_level;
+    char *log_level, *log_format;
     char *log_origin; /* name of the transparency log; "" means one made of the coordinator's key */
     uint64_t pool_threads;
     uint64_t session_timeout, lease_grace, lease_margin, heartbeat; /* seconds */
@@ -30,6 +31,13 @@ extern const struct conf_key coordinator_keys[];
 extern const size_t coordinator_nkeys;
 
 int config_read(const char *path, struct coordinator_config *ret, struct diag *diag) MUST_USE;
+/*
+ * Reads the file again, for a coordinator that runs: takes over log_level and log_format, and appends the names of the other keys
+ * whose value is not what it was ("a, b"): they need a restart. On failure nothing has changed.
+ */
+int config_reread(struct coordinator_config *config, struct buf *ret_later, struct diag *diag) MUST_USE;
+/* Level and format, as it says, are the log's from now on. */
+void config_apply_log(const struct coordinator_config *config);
 void config_done(struct coordinator_config *config);
 
 #endif

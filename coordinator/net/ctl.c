@@ -153,7 +153,8 @@ static void accept_client(struct ctl *ctl)
     if (fd < 0)
         return;
     if (!peer_is_allowed(fd) || ctl->nclients == CTL_CLIENTS_MAX) {
-        log_warning("control socket: connection refused clients=%zu", ctl->nclients);
+        log_event(LOG_LEVEL_WARNING, "control socket: connection refused",
+                  log_number(FIELD_COUNT, (int64_t)ctl->nclients));
         return;
     }
     struct client *client = mem_zero(1, sizeof *client);
@@ -368,7 +369,8 @@ static void reply(struct ctl_request *request, enum wire_ctl_kind kind, int stat
         return;
     int result = queue_reply(client, kind, status, buf_view(&text), error, &diag);
     if (result < 0) { /* too long, most likely: say so, instead of hanging up */
-        log_error("control socket: cannot answer %s: %s", request->verb, diag_text(&diag, result));
+        log_event(LOG_LEVEL_ERROR, "control socket: cannot answer", log_text(FIELD_VERB, request->verb),
+                  log_text(FIELD_REASON, diag_text(&diag, result)));
         result = queue_reply(client, kind, FARM_EXIT_CANNOT_RUN, view_of(NULL, 0),
                              "the answer is too long to be sent; ask for less (--plan, --state)", NULL);
     }

@@ -30,8 +30,8 @@ static void tell(struct farm *farm, uint64_t free_bytes)
     if (disk->low)
         log_error("no new work: %s", disk->text);
     else
-        log_info("the disk has room again, work goes on free_mib=%llu",
-                 (unsigned long long)(free_bytes >> 20));
+        log_event(LOG_LEVEL_INFO, "the disk has room again, work goes on",
+                  log_number(FIELD_BYTES, (int64_t)free_bytes));
 }
 
 void disk_turn(struct farm *farm)

@@ -254,7 +254,9 @@ static void offer_lease(struct farm *farm, struct farm_plan *plan, const struct 
     if (result >= 0 && send)
         farm_post_lease(farm, core_lease->worker, &live->nonce, &lease);
     if (result < 0)
-        log_error("lease for %s cannot be written: %s", node->id, diag_text(&diag, result));
+        log_event(LOG_LEVEL_ERROR, "lease cannot be written", log_text(FIELD_NODE, node->id),
+                  log_text(FIELD_WORKER, core_lease->worker), log_bytes(FIELD_LEASE, core_lease->nonce.bytes),
+                  log_text(FIELD_REASON, diag_text(&diag, result)));
     lease_parts_done(&parts);
 }
 
@@ -265,7 +267,11 @@ static void on_granted(struct farm *farm, const struct core_effect *effect)
     record_lease(farm, &effect->lease);
     struct live_lease *live = note_live(farm, &effect->lease, node);
     offer_lease(farm, plan, &effect->lease, live, true);
-    log_info("lease granted node=%s worker=%s round=%u", node, effect->lease.worker, effect->lease.round);
+    log_event(LOG_LEVEL_INFO, "lease granted", log_text(FIELD_NODE, node),
+              log_text(FIELD_WORKER, effect->lease.worker),
+              log_text(FIELD_OPERATOR, effect->lease.operator_name),
+              log_number(FIELD_ROUND, effect->lease.round), log_digest(FIELD_JOB, &effect->lease.key),
+              log_bytes(FIELD_LEASE, effect->lease.nonce.bytes));
 }
 
 void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce)
@@ -292,7 +298,9 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
     forget_live(farm, &nonce);
     if (effect->lease.state == LEASE_ANSWERED)
         return;
-    log_warning("lease ended worker=%s state=%s reason=%s", effect->lease.worker, state, reason);
+    log_event(LOG_LEVEL_WARNING, "lease ended", log_text(FIELD_WORKER, effect->lease.worker),
+              log_text(FIELD_STATE, state), log_text(FIELD_REASON, reason),
+              log_digest(FIELD_JOB, &effect->lease.key), log_digest(FIELD_LEASE, &nonce));
     Wire__LeaseCancel cancel = WIRE__LEASE_CANCEL__INIT;
     cancel.nonce = wire_digest(&nonce);
     cancel.reason = wire_text(reason);
@@ -349,8 +357,10 @@ static void on_answered(struct farm *farm, const struct core_effect *effect)
     ack.log_entry = log_entry;
     farm_post(farm, effect->name, WIRE_RESULT_ACK, &ack.base);
     if (fate != ANSWER_DUPLICATE) /* of which there may be any number */
-        log_info("answer worker=%s fate=%s kind=%s", effect->name, answer_fate_name(fate),
-                 failure_kind_name(effect->answer.failure));
+        log_event(LOG_LEVEL_INFO, "answer", log_text(FIELD_WORKER, effect->name),
+                  log_text(FIELD_FATE, answer_fate_name(fate)),
+                  log_text(FIELD_KIND, failure_kind_name(effect->answer.failure)),
+                  log_digest(FIELD_JOB, &effect->lease.key), log_digest(FIELD_LEASE, &nonce));
 }
 
 /* A restart finds the verdicts of the past again. */
@@ -394,7 +404,8 @@ static void on_verdict(struct farm *farm, const struct core_effect *effect)
     journal_add(farm, &entry);
     db_put_verdict(farm_write(farm), &row);
     if (verdict->state == VERDICT_DISPUTED)
-        log_warning("dispute job=%s round=%u", digest_hex(&effect->key).text, effect->round);
+        log_event(LOG_LEVEL_WARNING, "dispute", log_digest(FIELD_JOB, &effect->key),
+                  log_number(FIELD_ROUND, effect->round));
 }
 
 static void on_plan_state(struct farm *farm, const struct core_effect *effect)
@@ -405,20 +416,24 @@ static void on_plan_state(struct farm *farm, const struct core_effect *effect)
         db_finish_plan(farm_write(farm), &effect->plan, state, moment_wall_ms());
     if (plan != NULL && effect->plan_state == PLAN_CANCELLED)
         plan->active = false;
-    log_info("plan %.12s is %s", digest_hex(&effect->plan).text, state);
+    log_event(LOG_LEVEL_INFO, "plan changed", log_digest(FIELD_PLAN, &effect->plan),
+              log_text(FIELD_STATE, state));
 }
 
 static void on_node_state(struct farm *farm, const struct core_effect *effect)
 {
     const struct farm_plan *plan = plans_get(farm, &effect->plan);
     if (plan != NULL)
-        log_debug("node %s is %s", plan->plan->nodes[effect->node].id, node_state_name(effect->state));
+        log_event(LOG_LEVEL_DEBUG, "node changed", log_text(FIELD_NODE, plan->plan->nodes[effect->node].id),
+                  log_text(FIELD_STATE, node_state_name(effect->state)),
+                  log_digest(FIELD_PLAN, &effect->plan));
 }
 
 static void on_flagged(struct farm *farm, const struct core_effect *effect)
 {
     db_put_operator_flag(farm_write(farm), effect->name, effect->text, moment_wall_ms());
-    log_warning("operator %s gets no more leases: %s", effect->name, effect->text);
+    log_event(LOG_LEVEL_WARNING, "operator gets no more leases", log_text(FIELD_OPERATOR, effect->name),
+              log_text(FIELD_REASON, effect->text));
 }
 
 static void apply(struct farm *farm, const struct core_effect *effect)
@@ -452,7 +467,8 @@ static void apply(struct farm *farm, const struct core_effect *effect)
         on_flagged(farm, effect);
         break;
     case CORE_WORKER_RESTS:
-        log_warning("worker %s rests: %s", effect->name, effect->text != NULL ? effect->text : "");
+        log_event(LOG_LEVEL_WARNING, "worker rests", log_text(FIELD_WORKER, effect->name),
+                  log_text(FIELD_REASON, effect->text));
         break;
     }
 }

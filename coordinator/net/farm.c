@@ -313,7 +313,8 @@ static void send_one(struct farm *farm, struct outgoing *message)
                    ? link_server_send(farm->control, message->user, buf_view(&message->frame), &why)
                    : 0;
     if (sent < 0)
-        log_debug("to %s: %s", message->user, diag_text(&why, sent));
+        log_event(LOG_LEVEL_DEBUG, "message not sent", log_text(FIELD_WORKER, message->user),
+                  log_text(FIELD_REASON, diag_text(&why, sent)));
     message->error = sent;
     if (sent < 0 && !digest_is_zero(&message->lease)) {
         farm->unsent =
@@ -371,7 +372,9 @@ void farm_post(struct farm *farm, const char *user, int type, const ProtobufCMes
     *message = (struct outgoing){.user = mem_string(user)};
     int result = wire_encode(type, body, &message->frame, &diag);
     if (result < 0) {
-        log_error("cannot write %s for %s: %s", wire_type_name(type), user, diag_text(&diag, result));
+        log_event(LOG_LEVEL_ERROR, "message cannot be written", log_text(FIELD_WORKER, user),
+                  log_text(FIELD_TYPE, wire_type_name(type)),
+                  log_text(FIELD_REASON, diag_text(&diag, result)));
         free(message->user);
         buf_done(&message->frame);
         return;

@@ -137,9 +137,15 @@ void farm_block_signals(void);
 int farm_run(struct farm *farm, struct diag *diag) MUST_USE;
 
 /* sessions.c: what workers say. */
-/* A warning that a worker's message causes: written, unless it has caused too many (lograte.h). */
-void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* One more line that a worker's message causes, unless it has caused too many (lograte.h); says how many were left out before it. */
+bool sessions_may_log(struct farm *farm, const char *worker);
+/* Such a warning: the message and at least one field besides the worker. */
+#define sessions_warn(farm, worker, message, ...)                                                            \
+    do {                                                                                                     \
+        if (sessions_may_log(farm, worker))                                                                  \
+            log_event(LOG_LEVEL_WARNING, message, log_text(FIELD_WORKER, worker), __VA_ARGS__);              \
+    } while (0)
+
 void sessions_receive(struct farm *farm, const struct link_peer *peer, struct view frame);
 /* Tells the core and the gate about a directory entry. */
 int sessions_admit(struct farm *farm, const struct directory_entry *entry, const char *state,

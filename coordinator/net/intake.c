@@ -241,7 +241,9 @@ static void feed(struct farm *farm, const struct intake *intake)
         result = farm_feed(farm, &event, &diag);
     farm->answering = NULL;
     if (result < 0)
-        sessions_warn(farm, intake->worker, "answer of %s: %s", intake->worker, diag_text(&diag, result));
+        sessions_warn(farm, intake->worker, "answer passed over",
+                      log_text(FIELD_REASON, diag_text(&diag, result)),
+                      log_digest(FIELD_LEASE, &intake->nonce));
 }
 
 /* An answer that broke a rule is none: its lease ends, and somebody else is asked. */
@@ -251,7 +253,8 @@ static void refuse(struct farm *farm, const struct intake *intake)
     CLEANUP_FREE char *reason = mem_format("its answer was refused: %s", text);
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = intake->worker, .text = reason};
     memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
-    sessions_warn(farm, intake->worker, "answer of %s refused: %s", intake->worker, text);
+    sessions_warn(farm, intake->worker, "answer refused", log_text(FIELD_REASON, text),
+                  log_digest(FIELD_LEASE, &intake->nonce));
     acknowledge(farm, intake, WIRE_ACK_REFUSED, text, record_refusal(farm, intake, text));
     (void)farm_feed(farm, &event, NULL);
 }
@@ -299,11 +302,12 @@ static void intake_done(struct pool_task *task, void *context)
     if (farm->stopping) {
         /* not acknowledged: the worker sends it again */
     } else if (!sessions_entry_is_valid(entry) || !keys_public_equal(&entry->ed25519, &intake->key)) {
-        sessions_warn(farm, intake->worker, "answer of %s dropped: revoked or expired meanwhile",
-                      intake->worker);
+        sessions_warn(farm, intake->worker, "answer dropped: revoked or expired meanwhile",
+                      log_digest(FIELD_LEASE, &intake->nonce));
     } else if (intake->result < 0 && !is_the_answers_fault(intake->result)) {
-        sessions_warn(farm, intake->worker, "answer of %s cannot be checked now: %s", intake->worker,
-                      diag_text(&intake->diag, intake->result));
+        sessions_warn(farm, intake->worker, "answer cannot be checked now",
+                      log_text(FIELD_REASON, diag_text(&intake->diag, intake->result)),
+                      log_digest(FIELD_LEASE, &intake->nonce));
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result), 0);
     } else if (intake->result < 0) {
         refuse(farm, intake);
@@ -417,7 +421,9 @@ static bool is_wanted(struct farm *farm, struct intake *intake, const struct dir
                     ? FARM_E_UNKNOWN
                     : db_find_lease(farm->db, &intake->nonce, visit_lease, intake, &intake->diag);
     if (found <= 0) { /* W6, W7: no such lease, or another worker's */
-        sessions_warn(farm, intake->worker, "answer of %s refused: no such lease of its own", intake->worker);
+        sessions_warn(farm, intake->worker, "answer refused",
+                      log_text(FIELD_REASON, "no such lease of its own"),
+                      log_digest(FIELD_LEASE, &intake->nonce));
         acknowledge(farm, intake, WIRE_ACK_REFUSED, "no such lease of yours", 0);
         return false;
     }

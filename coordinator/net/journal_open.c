@@ -255,7 +255,7 @@ int journal_open(struct farm *farm, struct diag *diag)
         buf_done(&remembered[i].note);
     farm->journal->size = farm->journal->tiles.tree.size;
     if (result >= 0)
-        log_info("log %s: entries=%llu", farm->journal->tiles.origin,
-                 (unsigned long long)farm->journal->size);
+        log_event(LOG_LEVEL_INFO, "log opened", log_text(FIELD_PATH, farm->journal->tiles.origin),
+                  log_number(FIELD_ENTRIES, (int64_t)farm->journal->size));
     return result < 0 ? result : 0;
 }

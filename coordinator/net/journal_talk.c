@@ -84,13 +84,14 @@ void journal_send_answers(struct farm *farm, const struct journal_work *work)
         if (ask->known_size > work->shown.size)
             sessions_warn(
                 farm, ask->worker,
-                "log: worker %s has seen %llu entries, and there are %llu; was an older state restored?",
-                ask->worker, (unsigned long long)ask->known_size, (unsigned long long)work->shown.size);
+                "log: the worker has seen more entries than there are; was an older state restored?",
+                log_number(FIELD_POSITION, (int64_t)ask->known_size),
+                log_number(FIELD_ENTRIES, (int64_t)work->shown.size));
         if (ask->result >= 0)
             send_answer(farm, work, ask);
         else
-            log_error("log: no proof for worker %s: %s", ask->worker,
-                      diag_text(&ask->proofs->diag, ask->result));
+            log_event(LOG_LEVEL_ERROR, "log: no proof for a worker", log_text(FIELD_WORKER, ask->worker),
+                      log_text(FIELD_REASON, diag_text(&ask->proofs->diag, ask->result)));
     }
 }
 
@@ -248,8 +249,9 @@ static void took(struct farm *farm, const struct journal_shown *shown)
     if (size < size_before || !journal_is_cosigned(farm, shown))
         return;
     if (size > size_before)
-        log_info("log: %llu entries are cosigned by %zu listed operators", (unsigned long long)size,
-                 journal_count_witnesses(farm, shown));
+        log_event(LOG_LEVEL_INFO, "log: cosigned by enough listed operators",
+                  log_number(FIELD_ENTRIES, (int64_t)size),
+                  log_number(FIELD_COUNT, (int64_t)journal_count_witnesses(farm, shown)));
     journal_shown_free(journal->reached);
     journal->reached = copy_shown(shown);
     journal->reached_further = journal->reached_further || size > size_before;
@@ -260,9 +262,8 @@ void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign
     const struct directory_entry *entry = sessions_entry(farm, worker);
     struct journal_shown *shown = find_shown(farm->journal, message);
     if (shown == NULL) {
-        sessions_warn(farm, worker,
-                      "log: worker %s cosigned %llu entries with a root that was not shown, or long ago",
-                      worker, (unsigned long long)message->size);
+        sessions_warn(farm, worker, "log: cosigned with a root that was not shown, or long ago",
+                      log_number(FIELD_ENTRIES, (int64_t)message->size));
         return;
     }
     if (!sessions_entry_is_valid(entry) || message->signature.len != KEYS_SIGNATURE_SIZE ||
@@ -273,7 +274,8 @@ void journal_on_cosign(struct farm *farm, const char *worker, const Wire__Cosign
     memcpy(cosignature.signature.bytes, message->signature.data, KEYS_SIGNATURE_SIZE);
     if (!verify(&shown->checkpoint, &cosignature)) {
         map_set(shown->failed, view_text(worker), shown);
-        log_warning("log: worker %s sent a cosignature that is not its own", worker);
+        log_event(LOG_LEVEL_WARNING, "log: a cosignature that is not the worker's own",
+                  log_text(FIELD_WORKER, worker));
     } else if (keep(farm, shown, &cosignature)) {
         took(farm, shown);
     }

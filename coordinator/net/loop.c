@@ -6,6 +6,7 @@
 #include "farm.h"
 #include "farmlog.h"
 #include "journal.h"
+#include "sdnotify.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,12 @@
 /* One commit carries many answers, but nobody waits for more than these. */
 enum { MESSAGES_A_TURN = 256 };
 
+/* With a terminal, its end ends the program, as it would any other. */
+static bool hears_hangup(void)
+{
+    return isatty(STDERR_FILENO) == 0;
+}
+
 static sigset_t stop_signals(void)
 {
     sigset_t set;
@@ -25,16 +32,24 @@ static sigset_t stop_signals(void)
     return set;
 }
 
-void farm_block_signals(void)
+static sigset_t taken_signals(void)
 {
     sigset_t set = stop_signals();
+    if (hears_hangup())
+        sigaddset(&set, SIGHUP);
+    return set;
+}
+
+void farm_block_signals(void)
+{
+    sigset_t set = taken_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
 static int open_signals(struct diag *diag)
 {
-    sigset_t set = stop_signals();
+    sigset_t set = taken_signals();
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : diag_errno(diag, "signalfd");
 }
@@ -77,17 +92,44 @@ static void tick(struct farm *farm)
 }
 
 /* A second signal kills, as it would any program: what runs in the pool may take long to end, and may be killed. */
-static void stop(struct farm *farm, int signal_fd)
+static void stop(struct farm *farm)
 {
-    struct signalfd_siginfo info;
     sigset_t set = stop_signals();
-    (void)!read(signal_fd, &info, sizeof info);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    log_info("stopping tasks=%zu", pool_pending(farm->pool));
+    log_event(LOG_LEVEL_INFO, "stopping", log_number(FIELD_COUNT, (int64_t)pool_pending(farm->pool)));
+    sdnotify_send("STOPPING=1\nSTATUS=stopping");
     farm->stopping = true;
 }
 
-static int turn(struct farm *farm, int signal_fd, struct diag *diag)
+/* SIGHUP: what of the configuration can change under way. A file that is wrong changes nothing. */
+static void reread(struct farm *farm)
+{
+    CLEANUP_BUF struct buf later = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    int result = config_reread(&farm->config, &later, &diag);
+    if (result < 0) {
+        log_event(LOG_LEVEL_ERROR, "configuration not taken over",
+                  log_text(FIELD_REASON, diag_text(&diag, result)));
+        return;
+    }
+    config_apply_log(&farm->config);
+    log_event(LOG_LEVEL_INFO, "configuration read again", log_text(FIELD_LEVEL, farm->config.log_level));
+    if (later.size > 0)
+        log_event(LOG_LEVEL_WARNING, "changed keys need a restart", log_text(FIELD_REASON, later.data));
+}
+
+static void take_signals(struct farm *farm, int signal_fd)
+{
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reread(farm);
+        else if (!farm->stopping)
+            stop(farm);
+    }
+}
+
+static int turn(struct farm *farm, int signal_fd, int wait_ms, struct diag *diag)
 {
     enum { FIXED = 3 };
     struct link_poll_item items[FIXED + CTL_CLIENTS_MAX + 1];
@@ -95,11 +137,11 @@ static int turn(struct farm *farm, int signal_fd, struct diag *diag)
     items[1] = LINK_POLL_FD(pool_fd(farm->pool), POLLIN);
     items[2] = LINK_POLL_FD(signal_fd, POLLIN);
     size_t clients = ctl_poll_items(farm->ctl, items + FIXED);
-    int result = link_poll(items, FIXED + clients, timeout_of(farm), diag);
+    int result = link_poll(items, FIXED + clients, wait_ms, diag);
     if (result < 0)
         return result;
     if (items[2].readable)
-        stop(farm, signal_fd);
+        take_signals(farm, signal_fd);
     result = take_messages(farm, diag);
     if (result < 0)
         return result;
@@ -117,8 +159,12 @@ int farm_run(struct farm *farm, struct diag *diag)
     CLEANUP_CLOSE int signal_fd = open_signals(diag);
     if (signal_fd < 0)
         return signal_fd;
+    struct sdnotify_watchdog watchdog = sdnotify_watchdog_init(moment_steady_ms());
     int result = 0;
-    while (result >= 0 && !farm->stopping)
-        result = turn(farm, signal_fd, diag);
+    while (result >= 0 && !farm->stopping) {
+        int64_t now = moment_steady_ms();
+        sdnotify_watchdog_turn(&watchdog, now);
+        result = turn(farm, signal_fd, sdnotify_watchdog_wait(&watchdog, now, timeout_of(farm)), diag);
+    }
     return result;
 }

@@ -58,7 +58,9 @@ static int visit_verdict(void *context, const struct db_log_entry *row)
     struct diag diag = DIAG_INIT;
     int result = logentry_parse(row->entry, &entry, &diag);
     if (result < 0) {
-        log_error("log entry %llu: %s", (unsigned long long)row->position, diag_text(&diag, result));
+        log_event(LOG_LEVEL_ERROR, "a row of an answer cannot be used",
+                  log_number(FIELD_POSITION, row->position),
+                  log_text(FIELD_REASON, diag_text(&diag, result)));
         return result;
     }
     struct round_key key = round_key(&entry.job, entry.round);

@@ -214,8 +214,9 @@ static int carry_out(struct farm *farm, const char *worker, const struct doom *d
     for (size_t i = 0; result >= 0 && i < doom->count; i++)
         result = take_back(farm, &doom->items[i], diag);
     if (result >= 0)
-        log_warning("worker %s: %zu answers from position %llu of the log on count no longer: %s", worker,
-                    doom->count, (unsigned long long)doom->from, reason);
+        log_event(LOG_LEVEL_WARNING, "answers from a position of the log on count no longer",
+                  log_text(FIELD_WORKER, worker), log_number(FIELD_COUNT, (int64_t)doom->count),
+                  log_number(FIELD_POSITION, (int64_t)doom->from), log_text(FIELD_REASON, reason));
     return result;
 }
 

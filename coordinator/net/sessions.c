@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 /* One more line that the worker causes; says how many were left out before it. */
-static bool may_fill(struct farm *farm, const char *worker)
+bool sessions_may_log(struct farm *farm, const char *worker)
 {
     struct lograte *rate = map_get(farm->noise, view_text(worker));
     uint64_t held;
@@ -25,19 +25,9 @@ static bool may_fill(struct farm *farm, const char *worker)
     if (!lograte_pass(rate, moment_steady_ms(), &held))
         return false;
     if (held > 0)
-        log_warning("%llu more lines about what %s sent were not written", (unsigned long long)held, worker);
+        log_event(LOG_LEVEL_WARNING, "more lines about what the worker sent were not written",
+                  log_text(FIELD_WORKER, worker), log_number(FIELD_COUNT, (int64_t)held));
     return true;
-}
-
-void sessions_warn(struct farm *farm, const char *worker, const char *format, ...)
-{
-    va_list args;
-    if (!may_fill(farm, worker))
-        return;
-    va_start(args, format);
-    CLEANUP_FREE char *text = mem_vformat(format, args);
-    va_end(args);
-    log_warning("%s", text);
 }
 
 static void refuse(struct farm *farm, const char *worker, int error, const char *text)
@@ -117,8 +107,10 @@ static void on_hello(struct farm *farm, const struct link_peer *peer, const Wire
         effects_resume_lease(farm, &nonces[i]);
     if (result < 0)
         refuse(farm, peer->user, result, diag_text(&diag, result));
-    else if (may_fill(farm, peer->user))
-        log_info("worker %s is online operator=%s slots=%u", peer->user, hello->operator_name, hello->slots);
+    else if (sessions_may_log(farm, peer->user))
+        log_event(LOG_LEVEL_INFO, "worker is online", log_text(FIELD_WORKER, peer->user),
+                  log_text(FIELD_OPERATOR, sessions_entry(farm, peer->user)->operator_name),
+                  log_text(FIELD_ADDRESS, peer->address), log_number(FIELD_COUNT, hello->slots));
 }
 
 static void on_refuse(struct farm *farm, const char *worker, const Wire__LeaseRefuse *message)
@@ -127,11 +119,12 @@ static void on_refuse(struct farm *farm, const char *worker, const Wire__LeaseRe
     struct digest nonce = wire_get_digest(&message->nonce);
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = worker, .text = message->text};
     memcpy(event.answer.nonce.bytes, nonce.bytes, CORE_NONCE_SIZE);
-    sessions_warn(farm, worker, "lease refused worker=%s reason=%d text=%s", worker, (int)message->reason,
-                  message->text);
+    sessions_warn(farm, worker, "lease refused", log_number(FIELD_KIND, message->reason),
+                  log_text(FIELD_REASON, message->text), log_digest(FIELD_LEASE, &nonce));
     int result = farm_feed(farm, &event, &diag);
     if (result < 0)
-        sessions_warn(farm, worker, "%s", diag_text(&diag, result));
+        sessions_warn(farm, worker, "lease refusal passed over",
+                      log_text(FIELD_REASON, diag_text(&diag, result)), log_digest(FIELD_LEASE, &nonce));
 }
 
 static void keep_tail(struct live_lease *live, uint64_t offset, struct view tail)
@@ -166,8 +159,9 @@ static void on_progress(struct farm *farm, const char *worker, const Wire__Progr
 static void on_goodbye(struct farm *farm, const char *worker, const char *reason)
 {
     struct core_event event = {.type = CORE_WORKER_OFFLINE, .name = worker};
-    if (may_fill(farm, worker))
-        log_info("worker %s left: %s", worker, reason);
+    if (sessions_may_log(farm, worker))
+        log_event(LOG_LEVEL_INFO, "worker left", log_text(FIELD_WORKER, worker),
+                  log_text(FIELD_REASON, reason));
     (void)farm_feed(farm, &event, NULL);
 }
 
@@ -251,12 +245,12 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
     struct wire_message *message = NULL;
     int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
     if (result < 0) {
-        sessions_warn(farm, peer->user, "message of %s dropped: %s", peer->user, diag_text(&diag, result));
+        sessions_warn(farm, peer->user, "message dropped", log_text(FIELD_REASON, diag_text(&diag, result)));
         return;
     }
     const char *silenced = why_silenced(farm, peer->user);
     if (silenced != NULL) {
-        sessions_warn(farm, peer->user, "message of %s dropped: %s", peer->user, silenced);
+        sessions_warn(farm, peer->user, "message dropped", log_text(FIELD_REASON, silenced));
         refuse(farm, peer->user, FARM_E_REFUSED, silenced);
         sessions_suspend(farm, peer->user);
         wire_free(message);
@@ -311,9 +305,11 @@ int sessions_admit(struct farm *farm, const struct directory_entry *entry, const
                                           .site = entry->site}};
     int result = farm_feed(farm, &event, diag);
     if (result >= 0 && is_expired(entry))
-        log_warning("worker %s: its entry expired at %s, so it cannot connect; a new one is admitted with "
-                    "\"farmctl worker admit\"",
-                    entry->worker, moment_format(entry->expires_ms).text);
+        log_event(
+            LOG_LEVEL_WARNING,
+            "the worker's entry expired, so it cannot connect; \"farmctl worker admit\" takes a new one",
+            log_text(FIELD_WORKER, entry->worker),
+            log_text(FIELD_UNTIL, moment_format(entry->expires_ms).text));
     else if (result >= 0 && entry->compromised_from < 0 && journal_check_root(farm, farm->root, NULL) >= 0)
         result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
     if (result >= 0 && strcmp(state, "paused") == 0)

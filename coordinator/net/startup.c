@@ -21,7 +21,8 @@ static int restore_flag(void *context, const char *operator_name, const char *re
     struct diag why = DIAG_INIT;
     int result = farm_feed(restore->farm, &event, &why);
     if (result < 0) /* none of its workers is admitted: there is nobody to keep from leases */
-        log_warning("flag of operator %s: %s", operator_name, diag_text(&why, result));
+        log_event(LOG_LEVEL_WARNING, "an operator's flag cannot be restored",
+                  log_text(FIELD_OPERATOR, operator_name), log_text(FIELD_REASON, diag_text(&why, result)));
     return 0;
 }
 

@@ -420,7 +420,7 @@ int startup_audit(struct farm *farm, struct diag *diag)
     if (result >= 0)
         result = db_each_verdict(farm->db, check_verdict, &audit, diag);
     if (result >= 0)
-        log_info("database verified attestations=%d verdicts=%d", attestations, result);
+        log_info("database verified: %d attestations, %d verdicts", attestations, result);
     audit_done(&audit);
     return result < 0 ? result : 0;
 }

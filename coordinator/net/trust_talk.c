@@ -45,8 +45,8 @@ static void add_directory(struct farm *farm, const char *worker, Wire__TrustAnsw
     answer->directory = wire_digest(&farm->directory->digest);
     int result = offer_directory(farm, &why);
     if (result < 0)
-        sessions_warn(farm, worker, "the worker directory cannot be shown to worker %s: %s", worker,
-                      diag_text(&why, result));
+        sessions_warn(farm, worker, "the worker directory cannot be shown",
+                      log_text(FIELD_REASON, diag_text(&why, result)));
 }
 
 /* A frame holds a root of the largest size with more signatures than anybody has needed; what goes beyond is left out. */
@@ -99,10 +99,8 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
         for (size_t i = 0; i < answer->n_signatures; i++)
             list[i] = wire_bytes(view_text(signatures[i]));
     } else {
-        sessions_warn(
-            farm, worker,
-            "version %lld of the trust root cannot be shown to worker %s, who needs it to follow: %s",
-            (long long)version, worker, diag_text(&why, result));
+        sessions_warn(farm, worker, "a trust root cannot be shown to a worker that needs it to follow",
+                      log_number(FIELD_VERSION, version), log_text(FIELD_REASON, diag_text(&why, result)));
     }
     farm_post(farm, worker, WIRE_TRUST_ANSWER, &answer->base);
     free_signatures(signatures, count);

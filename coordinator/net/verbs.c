@@ -38,5 +38,6 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"handoff", verb_handoff},
     {"release.review", verb_release_review},
     {"blast-radius", verb_blast},
+    {"log.level", verb_log_level},
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);

@@ -36,4 +36,7 @@ ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_releas
 /* verbs_review.c, verbs_blast.c */
 ctl_verb verb_release_review, verb_blast;
 
+/* verbs_ops.c */
+ctl_verb verb_log_level;
+
 #endif

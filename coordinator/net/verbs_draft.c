@@ -294,9 +294,10 @@ static void draft_done(struct pool_task *task, void *context)
         return;
     }
     record(farm, draft);
-    log_info("release drafted name=%s sequence=%lld packages=%zu held=%zu waivers=%zu log=%llu", draft->name,
-             (long long)draft->release->sequence, draft->release->npackages, draft->release->nheld,
-             draft->release->nwaivers, (unsigned long long)draft->release->log.size);
+    log_event(LOG_LEVEL_INFO, "release drafted", log_text(FIELD_RELEASE, draft->name),
+              log_number(FIELD_VERSION, draft->release->sequence),
+              log_number(FIELD_COUNT, (int64_t)draft->release->npackages),
+              log_number(FIELD_ENTRIES, (int64_t)draft->release->log.size));
     ctl_finish(draft->request, FARM_EXIT_OK, draft_json(draft));
     draft_free(draft);
 }

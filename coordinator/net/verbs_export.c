@@ -44,7 +44,8 @@ static void export_done(struct pool_task *task, void *context)
                    json_pack("{s:s, s:i, s:o, s:o}", "to", export->to, "files", (int)export->written, "phase",
                              export->phase != NULL ? json_string(export->phase) : json_null(), "notes",
                              notes_json(export)));
-        log_info("release exported to=%s phase=%s", export->to, export->phase != NULL ? export->phase : "-");
+        log_event(LOG_LEVEL_INFO, "release exported", log_text(FIELD_PATH, export->to),
+                  log_text(FIELD_PHASE, export->phase != NULL ? export->phase : "-"));
     }
     export_free(export);
 }

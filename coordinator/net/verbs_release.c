@@ -317,7 +317,8 @@ static void record_signed(struct farm *farm, const struct found *found, size_t p
     (void)journal_add(farm, &entry);
     for (size_t i = 0; i < found->release->nwaivers; i++)
         log_waiver(farm, &found->release->waivers[i]);
-    log_info("release %s is signed persons=%zu", row->name, persons);
+    log_event(LOG_LEVEL_INFO, "release is signed", log_text(FIELD_RELEASE, row->name),
+              log_number(FIELD_COUNT, (int64_t)persons));
 }
 
 static int submit(struct farm *farm, struct found *found, const char *signature, size_t *ret_persons,

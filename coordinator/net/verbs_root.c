@@ -161,7 +161,8 @@ void verb_root_install(struct farm *farm, struct ctl_request *request)
     for (size_t i = 0; i < count; i++)
         trust_link_done(&links[i]);
     if (result > 0) {
-        log_info("trust root version %lld installed", (long long)farm->root->version);
+        log_event(LOG_LEVEL_INFO, "trust root installed", log_number(FIELD_VERSION, farm->root->version),
+                  log_text(FIELD_UNTIL, moment_format(farm->root->expires_ms).text));
         result = admission_renew(farm, &diag);
     }
     if (result < 0)

@@ -85,7 +85,8 @@ void verb_worker_admit(struct farm *farm, struct ctl_request *request)
     int result = json_is_object(document) ? admit(farm, document, &entry, &diag)
                                           : diag_set(&diag, FARM_E_SYNTAX, "the file is not a signed entry");
     if (result >= 0) {
-        log_info("worker %s of %s admitted", entry.worker, entry.operator_name);
+        log_event(LOG_LEVEL_INFO, "worker admitted", log_text(FIELD_WORKER, entry.worker),
+                  log_text(FIELD_OPERATOR, entry.operator_name));
         ctl_finish(request, FARM_EXIT_OK,
                    json_pack("{s:s, s:s, s:b, s:I}", "worker", entry.worker, "operator", entry.operator_name,
                              "anchor", (int)directory_entry_is_anchor(&entry, farm->root),
@@ -253,7 +254,7 @@ void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
     else
         result = revoke_all(farm, request, name, &diag);
     if (result >= 0)
-        log_warning("worker %s revoked", name);
+        log_event(LOG_LEVEL_WARNING, "worker revoked", log_text(FIELD_WORKER, name));
     finish_change(farm, request, before, void_before, "revoked", result, &diag);
 }
 
@@ -269,7 +270,7 @@ void verb_worker_expire(struct farm *farm, struct ctl_request *request)
                      ? take_entry(farm, document, name, false, &diag)
                      : diag_set(&diag, FARM_E_USAGE, "which worker, by which signed entry?");
     if (result >= 0)
-        log_info("worker %s: its entry has ended", name);
+        log_event(LOG_LEVEL_INFO, "the worker's entry has ended", log_text(FIELD_WORKER, name));
     finish_change(farm, request, before, void_before, "expired", result, &diag);
 }
 

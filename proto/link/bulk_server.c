@@ -29,7 +29,8 @@ void bulk_reply(struct bulk_server *server, const struct link_peer *peer, int ty
     if (r >= 0)
         r = link_server_send_to(server->link, peer, &frame, &diag);
     if (r < 0 && r != FARM_E_UNKNOWN)
-        log_debug("bulk: %s to %s not sent: %s", wire_type_name(type), peer->user, diag_text(&diag, r));
+        log_event(LOG_LEVEL_DEBUG, "bulk: message not sent", log_text(FIELD_WORKER, peer->user),
+                  log_text(FIELD_TYPE, wire_type_name(type)), log_text(FIELD_REASON, diag_text(&diag, r)));
     buf_done(&frame);
 }
 
@@ -115,7 +116,8 @@ static bool take_request(struct bulk_server *server, struct buf *frame)
     r = wire_decode(WIRE_BULK_REQUEST, buf_view(frame), &message, &diag);
     if (r < 0) {
         atomic_fetch_add(&server->bad_frames, 1);
-        log_debug("bulk: %s at %s sent what is no request: %s", peer.user, peer.address, diag_text(&diag, r));
+        log_event(LOG_LEVEL_DEBUG, "bulk: what came is no request", log_text(FIELD_WORKER, peer.user),
+                  log_text(FIELD_ADDRESS, peer.address), log_text(FIELD_REASON, diag_text(&diag, r)));
     } else {
         dispatch(server, &peer, message);
     }

@@ -47,7 +47,7 @@ tree_plain three
 tree_commit
 farm_plan three
 farmctl build "$plan" >/dev/null
-wait_for 30 "birch has built it" grep -q "built extra/three" "$work/log/worker-birch-1.log"
+wait_for 30 "birch has built it" grep -q "built node=extra/three" "$work/log/worker-birch-1.log"
 kill -STOP "${pids[birch-1]}"
 worker_run cedar-1
 wait_for 60 "three is agreed without it" job_is three agreed

@@ -16,7 +16,7 @@ farm_up alder birch cedar
 kill -TERM "${pids[birch-1]}" && wait "${pids[birch-1]}" || true
 
 refused() {
-    grep -q "worker=birch-1 state=refused reason=its answer was refused: " "$work/log/coordinator.log"
+    grep -q "worker=birch-1 state=refused reason=\"its answer was refused: " "$work/log/coordinator.log"
 }
 
 for lie in "${lies[@]}"; do

@@ -150,7 +150,7 @@ farm_plan three 2>/dev/null
 farmctl build "$plan" >/dev/null
 sleep 4
 expect "nothing is built" test "$(job_state three)" != agreed
-expect "no lease is taken" test -z "$(grep -F 'building extra/three' "$work"/log/worker-*.log)"
+expect "no lease is taken" test -z "$(grep -F 'building node=extra/three' "$work"/log/worker-*.log)"
 expect "nothing is cosigned" test "$(cosigned_size alder-1)" = "$before"
 farmctl why three >"$work/why"
 expect_text "paused" "$work/why"

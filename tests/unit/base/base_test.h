@@ -19,6 +19,7 @@ int base_json_tests(void);
 int base_file_tests(void);
 int base_moment_tests(void);
 int base_diag_tests(void);
+int base_farmlog_tests(void);
 int base_lograte_tests(void);
 
 #endif

@@ -13,6 +13,7 @@ int main(void)
     failed += base_file_tests();
     failed += base_moment_tests();
     failed += base_diag_tests();
+    failed += base_farmlog_tests();
     failed += base_lograte_tests();
     return failed != 0;
 }

@@ -2,7 +2,6 @@
 #include "base_test.h"
 
 #include "diag.h"
-#include "farmlog.h"
 #include "problems.h"
 
 #include <errno.h>
@@ -74,24 +73,12 @@ static void test_problems(void **state)
     problems_done(&problems);
 }
 
-static void test_log_levels(void **state)
-{
-    (void)state;
-    assert_int_equal(log_level_parse("warning"), LOG_LEVEL_WARNING);
-    assert_true(log_level_parse("Warning") < 0 && log_level_parse("") < 0);
-    enum log_level before = log_get_level();
-    log_set_level(LOG_LEVEL_ERROR);
-    assert_int_equal(log_get_level(), LOG_LEVEL_ERROR);
-    log_set_level(before);
-}
-
 int base_diag_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_every_code_has_a_name_and_an_exit_status),
         cmocka_unit_test(test_problems),
-        cmocka_unit_test(test_log_levels),
     };
     return cmocka_run_group_tests_name("diag", tests, NULL, NULL);
 }
