@@ -178,6 +178,8 @@ static int send_chunk(struct bulk_server *server, struct bulk_send *send, int64_
     if (r < 0)
         return r;
     size_t size = chunk_size(send);
+    if (link_server_must_wait(server->link, &send->peer, WIRE_CHUNK_MAX))
+        return -EAGAIN;
     if ((r = link_server_send_to(server->link, &send->peer, &send->frame, diag)) < 0)
         return r;
     atomic_fetch_add(&server->sent_bytes, size);

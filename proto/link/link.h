@@ -15,9 +15,8 @@
  * handshake has a serial number; a user's newer connection replaces the older one, whose later messages are dropped.
  *
  * One message is one frame. Everything else (several frames, over-long ones, other mechanisms, unknown keys) is dropped and
- * counted, or cut by libzmq. What libzmq cannot bound: an admitted peer that sends one message of endlessly many frames
- * is buffered without limit before anything reaches us (libzmq 4.3). So admitted peers are bounded by the process's
- * memory limit (MemoryMax= of the unit), and link_server_reset drops all connections; honest peers come back by themselves.
+ * counted, or cut by libzmq. What libzmq does not bound (one message of endlessly many frames, a queue in each of very many
+ * connections) a guard does: see link_guard.c. Whom it cuts comes back by itself, if honest.
  *
  * Sockets are not thread-safe: one thread per server or client. The gate is.
  */
@@ -79,8 +78,9 @@ struct link_server_options {
     size_t frame_max;       /* bytes; a peer that sends more is cut (N4) */
     int queue_max;          /* messages queued per peer and direction; 0: 64 */
     int handshake_ms; /* 0: 5000. Idle connections beyond the descriptor limit spin a core until they end (N3) */
-    int heartbeat_ms; /* 0: 10000. A silent peer is gone after three */
-    bool many;        /* a user may have several connections at a time (bulk): answer with send_to */
+    int heartbeat_ms;     /* 0: 10000. A silent peer is gone after three */
+    uint64_t waiting_max; /* bytes that all connections together may have waiting in here; 0: 256 MiB */
+    bool many;            /* a user may have several connections at a time (bulk): answer with send_to */
 };
 
 /* Who sent a message, over which connection. */
@@ -89,6 +89,7 @@ struct link_peer {
     char address[LINK_ADDRESS_MAX]; /* as libzmq reports it; may be empty */
     uint64_t session;               /* grows with each handshake: a change means that the user reconnected */
     unsigned char route[5];         /* libzmq's name for the connection; never used as an identity */
+    int fd;                         /* libzmq's, for the guard; may be another connection's by now */
 };
 
 struct link_server_stats {
@@ -98,6 +99,7 @@ struct link_server_stats {
     uint64_t dropped_shape;   /* not exactly one frame (N8), or no user */
     uint64_t dropped_revoked; /* from a user that is no longer admitted */
     uint64_t dropped_stale;   /* from a connection that a newer one replaced */
+    uint64_t cut;             /* connections that had too much waiting in here */
 };
 
 /* The server is running, and known to refuse strangers, when this returns. FARM_E_UNAVAILABLE: cannot listen;
@@ -123,9 +125,11 @@ int link_server_send(struct link_server *server, const char *user, struct view f
  * empty afterwards, but for -EAGAIN, when it is as before. Errors as link_server_send. */
 int link_server_send_to(struct link_server *server, const struct link_peer *peer, struct buf *frame,
                         struct diag *diag) MUST_USE;
+/* Much waits for slow readers, and this peer has 'size' bytes to read already: others first. */
+bool link_server_must_wait(const struct link_server *server, const struct link_peer *peer, size_t size);
 /* Forgets the user's connection: its messages are dropped until it reconnects. For a peer that broke the protocol. */
 void link_server_drop(struct link_server *server, const char *user);
-/* Drops every connection and listens again on the same endpoint; for a memory watchdog. */
+/* Drops every connection and listens again on the same endpoint. */
 int link_server_reset(struct link_server *server, struct diag *diag) MUST_USE;
 struct link_server_stats link_server_stats(const struct link_server *server);
 

@@ -26,7 +26,8 @@ enum {
     LINK_HEARTBEAT_DEFAULT_MS = 10000,
     /* What CURVE adds to a frame (command name 8, nonce 8, authenticator 16, flags 1): MAXMSGSIZE counts it too. */
     LINK_CURVE_OVERHEAD = 33,
-    LINK_HEARTBEATS_LOST = 3, /* a peer that was silent for so many is gone */
+    LINK_WAITING_DEFAULT = 256 * 1024 * 1024, /* a sixteenth of the MemoryMax that the unit sets */
+    LINK_HEARTBEATS_LOST = 3,                 /* a peer that was silent for so many is gone */
     /* "serial:user", what the ZAP handler binds to a connection. */
     LINK_USER_ID_MAX = 20 + 1 + LINK_USER_MAX + 1
 };
@@ -50,7 +51,28 @@ int link_zap_new(void *context, struct link_gate *gate, struct link_zap **ret, s
 struct link_zap *link_zap_free(struct link_zap *zap); /* ends the thread; accepts NULL, returns NULL */
 void link_zap_count(struct link_zap *zap, uint64_t *ret_admitted, uint64_t *ret_refused);
 
+/* ---- link_guard.c ---- */
+
+struct link_guard;
+
+/* Watches the server's connections from a thread of its own. 'queue': messages of frame_max that one connection may have waiting;
+ * 'budget': bytes that all may have waiting together. */
+int link_guard_new(const char *endpoint, size_t frame_max, int queue, uint64_t budget,
+                   struct link_guard **ret, struct diag *diag) MUST_USE;
+struct link_guard *link_guard_free(struct link_guard *guard); /* accepts NULL, returns NULL */
+/* A good message of this size came from the peer; only those count, so who sends nothing else ends some day. */
+void link_guard_heard(struct link_guard *guard, const struct link_peer *peer, size_t size);
+/* A message of this size was queued for the peer. */
+void link_guard_sent(struct link_guard *guard, const struct link_peer *peer, size_t size);
+/* Half of the budget is used, and this peer has more than 'size' bytes to read already: others first. */
+bool link_guard_must_wait(struct link_guard *guard, const struct link_peer *peer, size_t size);
+/* Connections that it ended. */
+uint64_t link_guard_count(struct link_guard *guard);
+
 /* ---- shared helpers (link_socket.c) ---- */
+
+/* What a frame takes on the wire: ZMTP's flags and length, and what CURVE adds. */
+size_t link_wire_size(size_t frame);
 
 /* diag_errno with libzmq's own numbers and texts. */
 int link_error(struct diag *diag, const char *what);

@@ -28,8 +28,8 @@ enum {
 /* A user's current connection. */
 struct session {
     uint64_t serial;
-    unsigned char route[LINK_ROUTE_SIZE];
-    bool dropped; /* by link_server_drop: silent until a newer one */
+    struct link_peer peer; /* of its newest message */
+    bool dropped;          /* by link_server_drop: silent until a newer one */
 };
 
 struct link_server {
@@ -38,6 +38,7 @@ struct link_server {
     char endpoint[ENDPOINT_MAX];
     void *context, *socket;
     struct link_zap *zap;
+    struct link_guard *guard;
     struct map *sessions; /* user -> struct session; unused when options.many */
     struct link_server_stats stats;
 };
@@ -106,6 +107,14 @@ static int check(struct link_server *server, struct diag *diag)
     return r < 0 ? r : link_check_refuses_strangers(server->endpoint, public_key, diag);
 }
 
+static int open_guard(struct link_server *server, struct diag *diag)
+{
+    const struct link_server_options *o = &server->options;
+    return link_guard_new(server->endpoint, o->frame_max,
+                          o->queue_max > 0 ? o->queue_max : LINK_QUEUE_DEFAULT,
+                          o->waiting_max > 0 ? o->waiting_max : LINK_WAITING_DEFAULT, &server->guard, diag);
+}
+
 static int start(struct link_server *server, struct diag *diag)
 {
     server->context = zmq_ctx_new();
@@ -115,6 +124,8 @@ static int start(struct link_server *server, struct diag *diag)
     int r = link_zap_new(server->context, server->options.gate, &server->zap, diag);
     if (r >= 0)
         r = open_socket(server, server->options.endpoint, diag);
+    if (r >= 0)
+        r = open_guard(server, diag);
     return r < 0 ? r : check(server, diag);
 }
 
@@ -148,6 +159,7 @@ struct link_server *link_server_free(struct link_server *server)
 {
     if (server == NULL)
         return NULL;
+    link_guard_free(server->guard);
     if (server->socket != NULL)
         zmq_close(server->socket);
     link_zap_free(server->zap);
@@ -190,6 +202,7 @@ struct link_server_stats link_server_stats(const struct link_server *server)
 {
     struct link_server_stats stats = server->stats;
     link_zap_count(server->zap, &stats.handshakes, &stats.refused);
+    stats.cut = link_guard_count(server->guard);
     return stats;
 }
 
@@ -235,7 +248,7 @@ static bool is_current(struct link_server *server, const struct link_peer *peer)
     }
     session->serial = peer->session;
     session->dropped = false;
-    memcpy(session->route, peer->route, LINK_ROUTE_SIZE);
+    session->peer = *peer;
     return true;
 }
 
@@ -247,6 +260,7 @@ static bool judge(struct link_server *server, zmq_msg_t *route, zmq_msg_t *frame
         return false;
     }
     memcpy(peer->route, zmq_msg_data(route), LINK_ROUTE_SIZE);
+    peer->fd = zmq_msg_get(frame, ZMQ_SRCFD);
     set_address(frame, peer);
     if (!link_gate_holds(server->options.gate, peer->user, peer->session)) {
         server->stats.dropped_revoked++;
@@ -285,6 +299,7 @@ static int receive(struct link_server *server, struct link_peer *ret_from, struc
     if (r == 1 && !judge(server, &route, &frame, &peer))
         r = -EBADMSG;
     if (r == 1) {
+        link_guard_heard(server->guard, &peer, zmq_msg_size(&frame));
         *ret_from = peer;
         link_message_copy(&frame, ret_frame);
         server->stats.frames++;
@@ -311,18 +326,22 @@ static int not_connected(struct diag *diag, const char *user)
 }
 
 /* The message is consumed on success only. */
-static int send_message(struct link_server *server, const unsigned char *route, const char *user,
-                        zmq_msg_t *message, struct diag *diag)
+static int send_message(struct link_server *server, const struct link_peer *peer, zmq_msg_t *message,
+                        struct diag *diag)
 {
+    size_t size = zmq_msg_size(message);
     /* With ROUTER_MANDATORY this call is where a missing peer or a full queue shows. */
-    if (zmq_send(server->socket, route, LINK_ROUTE_SIZE, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+    if (zmq_send(server->socket, peer->route, LINK_ROUTE_SIZE, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
         int error = zmq_errno();
         if (error == EHOSTUNREACH)
-            return not_connected(diag, user);
-        return diag_set(diag, error == EINTR ? -EAGAIN : -error, "sending to %s: %s", user,
+            return not_connected(diag, peer->user);
+        return diag_set(diag, error == EINTR ? -EAGAIN : -error, "sending to %s: %s", peer->user,
                         zmq_strerror(error));
     }
-    return zmq_msg_send(message, server->socket, ZMQ_DONTWAIT) < 0 ? link_error(diag, "sending") : 0;
+    if (zmq_msg_send(message, server->socket, ZMQ_DONTWAIT) < 0)
+        return link_error(diag, "sending");
+    link_guard_sent(server->guard, peer, size);
+    return 0;
 }
 
 int link_server_send(struct link_server *server, const char *user, struct view frame, struct diag *diag)
@@ -335,7 +354,7 @@ int link_server_send(struct link_server *server, const char *user, struct view f
         abort(); /* out of memory */
     if (frame.size > 0)
         memcpy(zmq_msg_data(&message), frame.data, frame.size);
-    int r = send_message(server, session->route, user, &message, diag);
+    int r = send_message(server, &session->peer, &message, diag);
     if (r < 0)
         zmq_msg_close(&message);
     if (r == FARM_E_UNKNOWN)
@@ -352,12 +371,17 @@ int link_server_send_to(struct link_server *server, const struct link_peer *peer
         return not_connected(diag, peer->user);
     }
     link_message_from(&message, frame);
-    int r = send_message(server, peer->route, peer->user, &message, diag);
+    int r = send_message(server, peer, &message, diag);
     if (r == -EAGAIN)
         link_message_return(&message, frame);
     else if (r < 0)
         zmq_msg_close(&message);
     return r;
+}
+
+bool link_server_must_wait(const struct link_server *server, const struct link_peer *peer, size_t size)
+{
+    return link_guard_must_wait(server->guard, peer, size);
 }
 
 void link_server_drop(struct link_server *server, const char *user)

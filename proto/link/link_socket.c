@@ -26,6 +26,13 @@ int link_set_number(void *socket, int option, int value, const char *name, struc
     return link_set_bytes(socket, option, &value, sizeof(value), name, diag);
 }
 
+size_t link_wire_size(size_t frame)
+{
+    enum { SHORT_MAX = 255, SHORT = 2, LONG = 9 };
+    size_t sealed = frame + LINK_CURVE_OVERHEAD;
+    return sealed + (sealed <= SHORT_MAX ? SHORT : LONG);
+}
+
 int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms, struct diag *diag)
 {
     int64_t size = (int64_t)frame_max + LINK_CURVE_OVERHEAD;

@@ -21,6 +21,9 @@ sql() { sqlite3 "$work/coordinator/farm.db" "$1"; }
 worker_is() { # WORKER STATE
     [ "$(farmctl worker list | awk -v worker="$1" '$1 == worker { print $3 }')" = "$2" ]
 }
+worker_is_here() { # WORKER, also a paused one
+    farmctl worker list --json | jq -e --arg worker "$1" 'any(.. | objects; .worker? == $worker and .online)' >/dev/null
+}
 refused() { # TEXT
     expect_status "${2:-2}" timeout 20 farm-coordinator --config "$work/farm.conf"
     expect_text "$1" "$work/out"
@@ -40,7 +43,7 @@ expect "alder is paused" worker_is alder-1 paused
 kill -TERM "${pids[alder-1]}"
 wait "${pids[alder-1]}" || true
 worker_run alder-1
-wait_for 30 "alder is back" grep -q '"online":true.*"worker":"alder-1"' <(sleep 2; farmctl worker list --json)
+wait_for 30 "alder is back" worker_is_here alder-1
 expect "alder is paused still" worker_is alder-1 paused
 coordinator_stop
 sql "INSERT INTO operator_flag VALUES ('birch', 'outvoted on 3 jobs', 1)"
