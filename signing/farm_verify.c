@@ -143,16 +143,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     return -1;
 }
 
-/* Remembers, but never less than before. */
-static int save_state(const char *path, const struct verify_state *before, const struct verify_state *after,
-                      struct diag *diag)
-{
-    if (memcmp(before, after, sizeof *before) == 0)
-        return 0;
-    return verify_state_write(AT_FDCWD, path, after, diag);
-}
-
-static int run(struct arguments *arguments)
+static int run(const struct arguments *arguments)
 {
     struct diag diag = DIAG_INIT;
     struct verify_state before = {0};
@@ -164,14 +155,15 @@ static int run(struct arguments *arguments)
     CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, arguments->directory, &diag);
     if (dirfd < 0)
         return fail(&diag, dirfd);
-    arguments->options.dirfd = dirfd;
-    arguments->options.state = arguments->state != NULL ? &before : NULL;
-    arguments->options.now_ms = moment_wall_ms();
-    error = verify_release(&arguments->options, &result, &diag);
+    struct verify_options options = arguments->options;
+    options.dirfd = dirfd;
+    options.state = arguments->state != NULL ? &before : NULL;
+    options.now_ms = moment_wall_ms();
+    error = verify_release(&options, &result, &diag);
     if (error < 0 && (error != FARM_E_REFUSED || result.problems.count == 0))
         return fail(&diag, error);
     if (error >= 0 && arguments->state != NULL)
-        error = save_state(arguments->state, &before, &result.state, &diag);
+        error = verify_state_write(AT_FDCWD, arguments->state, &result.state, &diag);
     if (error < 0 && result.problems.count == 0)
         return fail(&diag, error); /* a pass that is not remembered is none */
     verify_print(&arguments->print, &result, error >= 0, stdout);

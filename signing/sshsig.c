@@ -93,9 +93,9 @@ static void write_blob(const struct ssh_public_key *key, struct buf *ret)
 int ssh_public_key_parse(struct view line, const char *name, struct ssh_public_key *ret, struct diag *diag)
 {
     CLEANUP_BUF struct buf blob = BUF_INIT;
-    struct ssh_public_key key;
+    struct ssh_public_key key = {0};
     struct view type, base64, rest = line;
-    enum ssh_key_type outer;
+    enum ssh_key_type outer = SSH_KEY_ED25519;
     if (line.size > 0 && line.data[line.size - 1] == '\n')
         rest.size--;
     if (line.size > SSHSIG_PUBLIC_MAX || memchr(rest.data != NULL ? rest.data : "", '\n', rest.size) != NULL)

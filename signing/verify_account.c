@@ -62,7 +62,7 @@ bool verify_came_open(const struct verify_job *job, uint32_t round, uint64_t pos
 
 static struct digest_hex nonce_hex(const struct lease_nonce *nonce)
 {
-    struct digest_hex hex;
+    struct digest_hex hex = {{0}};
     hex_encode(nonce->bytes, STATEMENT_NONCE_SIZE, hex.text);
     return hex;
 }

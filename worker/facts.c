@@ -3,6 +3,7 @@
 
 #include "file.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -61,6 +62,7 @@ static void set_token(char ret[FACTS_TEXT_MAX], struct view text)
 {
     if (!view_is_token(text) || text.size >= FACTS_TEXT_MAX)
         text = VIEW("unknown");
+    assert(text.data != NULL);
     memcpy(ret, text.data, text.size);
     ret[text.size] = '\0';
 }

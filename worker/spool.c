@@ -15,7 +15,7 @@
 
 struct nonce_text spool_nonce_text(const struct lease_nonce *nonce)
 {
-    struct nonce_text text;
+    struct nonce_text text = {{0}};
     hex_encode(nonce->bytes, sizeof nonce->bytes, text.text);
     return text;
 }

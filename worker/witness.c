@@ -29,7 +29,7 @@ struct nonce_hex {
 };
 static struct nonce_hex nonce_hex(const struct lease_nonce *nonce)
 {
-    struct nonce_hex hex;
+    struct nonce_hex hex = {{0}};
     hex_encode(nonce->bytes, sizeof nonce->bytes, hex.text);
     return hex;
 }

@@ -2,6 +2,7 @@
 /* Print: lines and tables for people. */
 #include "cli.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -149,6 +150,7 @@ static void put_padded(struct cli *cli, enum cli_colour colour, const char *text
 
 void cli_table_print(struct cli *cli, struct cli_table *table)
 {
+    assert(table->columns > 0);
     CLEANUP_FREE int *widths = mem_zero(table->columns, sizeof *widths);
     for (size_t i = 0; i < table->columns; i++)
         widths[i] = width_of(table->titles[i]);

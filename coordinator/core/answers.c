@@ -7,6 +7,7 @@
 #include "rounds.h"
 #include "workers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 bool answers_same(const struct answer *a, enum failure_kind failure, const struct digest *payload)
@@ -78,7 +79,10 @@ static struct ballot vote_among(const struct ballots *ballots)
                                  .failure = ballots->items[i].answer->failure,
                                  .payload = ballots->items[i].answer->payload};
     size_t at = verdict_vote_of(votes, ballots->count);
-    return at != SIZE_MAX ? ballots->items[at] : (struct ballot){0};
+    if (at == SIZE_MAX)
+        return (struct ballot){0};
+    assert(ballots->items != NULL && at < ballots->count);
+    return ballots->items[at];
 }
 
 static struct ballot find_vote(const struct lease *lease)

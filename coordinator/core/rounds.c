@@ -5,6 +5,7 @@
 #include "graph.h"
 #include "workers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* --- votes --- */
@@ -216,6 +217,7 @@ static const struct claim *first_followed(const struct job *job)
 static struct verdict judge_round(struct core *core, struct job *job, struct claim *claim, uint32_t round,
                                   bool tell_it)
 {
+    assert(round > 0);
     struct verdict verdict = rounds_verdict(job, claim->rules, round);
     bool settles = verdict_is_settled(verdict.state) && !round_is_settled(job, round);
     if (settles)

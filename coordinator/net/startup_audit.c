@@ -91,7 +91,7 @@ static int bad_row(struct audit *audit, const char *table, const struct digest *
 /* ---- keys of the maps ---- */
 
 struct round_key {
-    unsigned char bytes[2 * DIGEST_SIZE + sizeof(uint32_t) + 1];
+    unsigned char bytes[(size_t)2 * DIGEST_SIZE + sizeof(uint32_t) + 1];
     size_t size;
 };
 

@@ -103,6 +103,9 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
                       log_number(FIELD_VERSION, version), log_text(FIELD_REASON, diag_text(&why, result)));
     }
     farm_post(farm, worker, WIRE_TRUST_ANSWER, &answer->base);
+    answer->n_signatures = 0; /* what they point to ends here */
+    answer->signatures = NULL;
+    answer->root = (ProtobufCBinaryData){0};
     free_signatures(signatures, count);
 }
 

@@ -282,7 +282,7 @@ static int prepare(struct farm *farm, struct export *export, struct farm_plan **
                    struct diag *diag)
 {
     const char *name = ctl_text(export->request, "release"), *to = ctl_text(export->request, "to");
-    struct wanted wanted;
+    struct wanted wanted = {0};
     if (name == NULL)
         return diag_set(diag, FARM_E_USAGE, "which release?");
     int result = check_target(to, diag);

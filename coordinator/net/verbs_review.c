@@ -16,6 +16,7 @@
 #include "review.h"
 #include "treereview.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct review {
@@ -288,6 +289,7 @@ static json_t *inputs_json(const struct review *review, const struct review_chan
 static json_t *change_json(const struct review *review, const struct review_change *change)
 {
     const struct release_package *named = change->after != NULL ? change->after : change->before;
+    assert(named != NULL);
     json_t *json = json_pack("{s:s}", "package", named->name);
     if (change->before != NULL)
         json_object_set_new(json, "before", side_json(review, change->before));

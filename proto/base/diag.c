@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#define FARM_DIAG_SOURCE /* the functions themselves stand here */
 #include "diag.h"
 
 #include <errno.h>

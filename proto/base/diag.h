@@ -63,4 +63,12 @@ int diag_wrap(struct diag *diag, int error, const char *format, ...) __attribute
 /* The message, or the text of the code if nobody set one. Borrowed. */
 const char *diag_text(const struct diag *diag, int error);
 
+#if defined __clang_analyzer__ && !defined FARM_DIAG_SOURCE
+#include <errno.h>
+/* The analyzer does not look into other files; so it knows that what is returned is the error, and no success. */
+#define diag_set(diag, error, ...)  (diag_set(diag, error, __VA_ARGS__), (error))
+#define diag_wrap(diag, error, ...) (diag_wrap(diag, error, __VA_ARGS__), (error))
+#define diag_errno(diag, ...)       (diag_errno(diag, __VA_ARGS__), -EIO)
+#endif
+
 #endif

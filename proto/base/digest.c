@@ -125,7 +125,7 @@ bool hex_decode(struct view text, void *ret_data, size_t size)
 
 struct digest_hex digest_hex(const struct digest *digest)
 {
-    struct digest_hex hex;
+    struct digest_hex hex = {{0}};
     hex_encode(digest->bytes, DIGEST_SIZE, hex.text);
     return hex;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#define FARM_PROBLEMS_SOURCE /* the function itself stands here */
 #include "problems.h"
 
 #include <stdlib.h>

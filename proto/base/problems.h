@@ -36,6 +36,11 @@ void problems_done(struct problems *problems);
 /* Returns FARM_E_REFUSED, so that a check may "return problems_add(...)". A NULL list is allowed. */
 int problems_add(struct problems *problems, const char *file, int line, const char *rule, const char *format,
                  ...) __attribute__((format(printf, 5, 6)));
+#ifdef __clang_analyzer__ /* as in diag.h */
+#ifndef FARM_PROBLEMS_SOURCE
+#define problems_add(...) (problems_add(__VA_ARGS__), FARM_E_REFUSED)
+#endif
+#endif
 /* Sorts by file, line and rule: the same tree gives the same report. */
 void problems_sort(struct problems *problems);
 /* One line each: "file:line: text [rule]". */

@@ -17,7 +17,7 @@ static bool is_patch_file(struct view text)
 static void read_sha256(struct reader *reader, const struct yamlnode *node, const char *what,
                         struct digest *ret, bool *ret_has)
 {
-    if (yamlnode_is_null(node) ||
+    if (node == NULL || yamlnode_is_null(node) ||
         (node->kind == NODE_TEXT && (node->text.size == 0 || view_starts(node->text, VIEW("placeholder")))))
         return;
     *ret_has = reader_digest(reader, node, what, ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "yamlnode.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <yaml.h>
 
@@ -196,6 +197,7 @@ static int check_duplicates(const struct builder *builder, const struct yamlnode
 static int close_level(struct builder *builder)
 {
     const struct yamlnode *node = builder->stack[--builder->depth].node;
+    assert(node != NULL);
     return node->kind == NODE_MAP ? check_duplicates(builder, node) : 0;
 }
 
@@ -217,6 +219,7 @@ static int take_scalar(struct builder *builder, const yaml_event_t *event)
                             "a text of %zu bytes, the limit is %zu", event->data.scalar.length,
                             builder->limits.text);
     struct level *level = builder->depth > 0 ? &builder->stack[builder->depth - 1] : NULL;
+    assert(level == NULL || level->node != NULL);
     if (level != NULL && level->node->kind == NODE_MAP && !level->has_key)
         return take_key(builder, event, level);
     struct yamlnode *node = NULL;

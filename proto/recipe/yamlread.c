@@ -22,7 +22,7 @@ struct quoted quote(struct view text)
     size_t room = sizeof quoted.text - 4, count = text.size < room ? text.size : room;
     for (size_t i = 0; i < count; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        quoted.text[i] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
+        quoted.text[i] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
     }
     memcpy(quoted.text + count, text.size > room ? "..." : "", text.size > room ? 4 : 1);
     return quoted;
@@ -153,7 +153,7 @@ bool reader_digest(struct reader *reader, const struct yamlnode *node, const cha
     bool good = node->kind == NODE_TEXT && node->text.size == sizeof lower;
     for (size_t i = 0; good && i < sizeof lower; i++) {
         char c = node->text.data[i];
-        lower[i] = c >= 'A' && c <= 'F' ? (char)(c | 0x20) : c;
+        lower[i] = (char)(c >= 'A' && c <= 'F' ? c | 0x20 : c);
     }
     if (good && digest_parse(view_of(lower, sizeof lower), ret))
         return true;

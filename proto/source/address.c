@@ -77,15 +77,15 @@ int address_check_host(const char *host, struct diag *diag)
     int error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0)
         return diag_set(diag, FARM_E_UNAVAILABLE, "%s: %s", host, gai_strerror(error));
-    bool public = true;
+    bool all_public = true;
     for (const struct addrinfo *i = list; i != NULL; i = i->ai_next)
-    public = public && address_is_public(i->ai_addr);
+        all_public = all_public && address_is_public(i->ai_addr);
     freeaddrinfo(list);
-    return public ? 0
-                  : diag_set(diag, FARM_E_REFUSED,
-                             "%s: a private or local address: only what the owner of this "
-                             "machine configured may lead there",
-                             host);
+    return all_public ? 0
+                      : diag_set(diag, FARM_E_REFUSED,
+                                 "%s: a private or local address: only what the owner of this "
+                                 "machine configured may lead there",
+                                 host);
 }
 
 static int bad_url(const char *url, const char *problem, struct diag *diag)

@@ -9,6 +9,7 @@
 #include "file.h"
 #include "githttp.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <git2/sys/repository.h>
 #include <stdlib.h>
@@ -203,6 +204,7 @@ int gitrepo_fetch(const struct gitfetch *what, struct diag *diag)
         r = check_url(what->url, what->allow_file, diag);
     if (r >= 0)
         r = open_target(what->path, &repo, diag);
+    assert(r < 0 || repo != NULL);
     if (r >= 0)
         r = run(repo, &fetch, diag);
     gitrepo_close(repo);

@@ -89,7 +89,7 @@ static int walk_tree(struct walk *walk, const struct gitpin_entry *tree, struct 
 
 static int walk_blob(struct walk *walk, const struct gitpin_entry *entry, struct diag *diag)
 {
-    uint64_t size, max = entry->mode == TREE_LINK ? LINK_SIZE_MAX : GITPIN_BLOB_MAX;
+    uint64_t size = 0, max = entry->mode == TREE_LINK ? LINK_SIZE_MAX : GITPIN_BLOB_MAX;
     int r = look_at(walk, &entry->id, GIT_OBJECT_BLOB, max, &size, diag);
     if (r < 0)
         return r;

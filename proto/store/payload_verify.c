@@ -287,9 +287,10 @@ static int verify_stream(struct check *check)
     if (result >= 0)
         result = check_tar(check, from_stream, stream);
     inflateEnd(&stream->z);
-    struct diag detail = DIAG_INIT; /* what was found first stays the answer */
-    check->diag = &detail;
+    struct diag *kept = check->diag; /* what was found first stays the answer */
+    check->diag = NULL;
     int drained = drain(stream);
+    check->diag = kept;
     return result >= 0 && drained < 0 ? drained : result;
 }
 
@@ -301,10 +302,7 @@ static int verify_with(struct check *check, struct payload_room *room)
         return result;
     if (check->size + check->limit <= (whole_max > 0 ? whole_max : PAYLOAD_WHOLE_MAX))
         return verify_whole(check, room);
-    struct diag *diag = check->diag;
-    result = verify_stream(check);
-    check->diag = diag;
-    return check_archive(check, result);
+    return check_archive(check, verify_stream(check));
 }
 
 int payload_verify_gz(int fd, const struct payload_gz *expected, struct payload_room *room, struct diag *diag)

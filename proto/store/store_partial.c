@@ -75,7 +75,7 @@ int store_partial_begin(struct store *store, const char *owner, const struct dig
         return diag_set(diag, FARM_E_LIMIT, "stored size of %" PRIu64 " bytes, the limit is %" PRIu64,
                         stored_size, STORED_MAX);
     CLEANUP_FREE char *file = partial_file(owner, name, stored_size);
-    struct stat status;
+    struct stat status = {0};
     int fd = -1, result;
     do
         result = open_locked(store, file, &fd, &status, diag);

@@ -127,7 +127,7 @@ static int read_dynamic(struct view bytes, struct dynamic *dynamic, struct diag 
 static int find_strings(struct view file, const Elf64_Ehdr *header, const struct dynamic *dynamic,
                         struct view *ret, struct diag *diag)
 {
-    Elf64_Phdr load;
+    Elf64_Phdr load = {0};
     struct view bytes = VIEW_NONE;
     for (unsigned i = 0; i < header->e_phnum; i++) {
         int error = segment(file, header, i, &load, diag);
@@ -180,7 +180,7 @@ static int take_texts(struct view strings, const struct dynamic *dynamic, struct
 static int read_segments(struct view file, const Elf64_Ehdr *header, struct elfneed *elf,
                          struct view *ret_dynamic, struct diag *diag)
 {
-    Elf64_Phdr program;
+    Elf64_Phdr program = {0};
     struct view bytes = VIEW_NONE;
     int error = 0;
     for (unsigned i = 0; error >= 0 && i < header->e_phnum; i++) {

@@ -107,7 +107,7 @@ int rootview_find(const struct rootview *view, const char *path, bool follow, st
     int links = 0;
     if (strlen(path) >= sizeof rest)
         return -ENAMETOOLONG;
-    strcpy(rest, path);
+    memcpy(rest, path, strlen(path) + 1);
     int error = find_real(view, &found, link);
     while (error >= 0 && take(rest, name) > 0)
         error = walk_component(view, &found, rest, name, follow, &links);

@@ -451,7 +451,7 @@ static void run(struct launcher *launcher)
 {
     struct diag diag = DIAG_INIT;
     struct argv argv = {0};
-    struct child child;
+    struct child child = {.pid = -1, .log = -1, .status = -1};
     int error = prepare(launcher, &argv, &diag);
     launcher->host_oom = watch_host_oom_kills();
     if (error >= 0)
