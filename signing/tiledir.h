@@ -37,7 +37,7 @@ void tiledir_append(struct tiledir_writer *writer, struct view entry);
 uint64_t tiledir_size(const struct tiledir_writer *writer);
 /*
  * Writes and syncs what is new: full tiles, and the partial ones of the present size. After it a checkpoint of this size may be shown.
- * After a failure everything is still held: flush again, and append nothing twice. FARM_E_CORRUPT (a sync failed): end instead.
+ * After a failure everything is still held: flush again, and append nothing twice. A sync that fails ends the process (file.h).
  */
 int tiledir_flush(struct tiledir_writer *writer, struct diag *diag) MUST_USE;
 

@@ -275,13 +275,11 @@ static int rename_temp(int dirfd, const struct output *output, struct diag *diag
     return renameat(dirfd, temp, dirfd, path.text) == 0 ? 0 : diag_errno(diag, "%s: rename", path.text);
 }
 
-/* Fails as file_sync does: what was not written may be gone from memory, too. */
-static int sync_file_system(int fd, struct diag *diag)
+/* Ends as file_sync does: what was not written may be gone from memory, too. */
+static void sync_file_system(int fd)
 {
-    if (syncfs(fd) == 0)
-        return 0;
-    return diag_set(diag, FARM_E_CORRUPT, "syncfs failed (%s): data may be lost, restart and check the disk",
-                    strerror(errno));
+    if (syncfs(fd) < 0)
+        file_sync_lost("syncfs");
 }
 
 static int write_outputs(int fd, const struct outputs *outputs, struct diag *diag)
@@ -291,11 +289,11 @@ static int write_outputs(int fd, const struct outputs *outputs, struct diag *dia
     for (size_t i = 0; result >= 0 && i < outputs->count; i++)
         result = write_temp(fd, &outputs->items[i], each, diag);
     if (result >= 0 && !each)
-        result = sync_file_system(fd, diag);
+        sync_file_system(fd);
     for (size_t i = 0; result >= 0 && i < outputs->count; i++)
         result = rename_temp(fd, &outputs->items[i], diag);
     if (result >= 0 && !each)
-        result = sync_file_system(fd, diag);
+        sync_file_system(fd);
     for (size_t i = 0; result >= 0 && each && i < outputs->count; i++) {
         const struct output *output = &outputs->items[i];
         result = file_sync_parent(fd, tiledir_path(output->level, output->index, output->width).text, diag);

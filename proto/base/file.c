@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "file.h"
 
+#include "farmlog.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,12 +62,26 @@ int file_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
+/* _exit: whatever runs at exit, and every other thread, could still build on what is lost. */
+void file_sync_lost(const char *call)
+{
+    log_error(
+        "%s failed (%s): what was written may be lost; ending. Check the disk, then start again: what was "
+        "acknowledged before is there",
+        call, strerror(errno));
+    _exit(FARM_EXIT_CANNOT_RUN);
+}
+
 int file_sync(int fd, struct diag *diag)
 {
-    if (fsync(fd) == 0)
+    int result;
+    while ((result = fsync(fd)) < 0 && errno == EINTR)
+        ;
+    if (result == 0)
         return 0;
-    return diag_set(diag, FARM_E_CORRUPT, "fsync failed (%s): data may be lost, restart and check the disk",
-                    strerror(errno));
+    if (errno == EINVAL || errno == EROFS) /* nothing that could be synced, so nothing was lost */
+        return diag_errno(diag, "fsync");
+    file_sync_lost("fsync");
 }
 
 int file_sync_parent(int dirfd, const char *path, struct diag *diag)

@@ -3,9 +3,9 @@
  * Files: whole reads with limits, durable writes, directories by descriptor.
  *
  * Durable means: written to a temporary name in the same directory, fsync, rename (or link) over the final
- * name, fsync of the directory. A reader sees the old file or the new one. An fsync that fails is reported
- * as FARM_E_CORRUPT: the page cache may have dropped the data, so the caller must end, not try again
- * (see "PostgreSQL's fsync() surprise", LWN 752063).
+ * name, fsync of the directory. A reader sees the old file or the new one. An fsync that fails ends the process, here and at
+ * once: the page cache may have dropped the data and calls the next fsync a success, so nobody may try again, and an error that
+ * is returned would sooner or later be taken for one that can pass (see "PostgreSQL's fsync() surprise", LWN 752063).
  */
 #ifndef FARM_FILE_H
 #define FARM_FILE_H
@@ -27,7 +27,10 @@ int file_write(int dirfd, const char *path, struct view content, mode_t mode, st
 int file_create(int dirfd, const char *path, struct view content, mode_t mode, struct diag *diag) MUST_USE;
 /* Writes all bytes, over EINTR and short writes. */
 int file_write_all(int fd, const void *data, size_t size) MUST_USE;
+/* Fails only for what cannot be synced (a pipe, a read-only file system); any other failure ends the process. */
 int file_sync(int fd, struct diag *diag) MUST_USE;
+/* How it ends, for who syncs by another call: a line in the log, FARM_EXIT_CANNOT_RUN, and nothing else is run. errno says why. */
+void file_sync_lost(const char *call) __attribute__((noreturn));
 /* fsync of the directory that 'path' lies in. */
 int file_sync_parent(int dirfd, const char *path, struct diag *diag) MUST_USE;
 /* mkdir -p; existing directories are left alone; new ones get 'mode'. */

@@ -18,8 +18,8 @@
  *  4. After a crash of this process alone, names that were never synced are still visible, out of the page cache, and
  *     become lies if the power fails next. So opening the store syncs every directory once; clean ones cost nothing.
  *
- * An fsync that fails is final: the kernel drops the dirty pages and the next fsync says success. It is reported
- * as FARM_E_CORRUPT, on which the process ends. What is not synced: removals (an object that reappears after a crash is
+ * An fsync that fails is final: the kernel drops the dirty pages and the next fsync says success. So the process
+ * ends on it (file_sync). What is not synced: removals (an object that reappears after a crash is
  * collected again) and partial transfers (their tail may be zeros after a crash; then the digest is wrong and the
  * transfer starts over).
  */
