@@ -3,6 +3,12 @@
 
 #include <stdlib.h>
 
+/* Jansson tells exhaustion by values that are missing from what is then written, signed or believed. Here it ends the process (mem.h). */
+static void __attribute__((constructor)) end_on_exhaustion(void)
+{
+    json_set_alloc_funcs(mem_alloc, free);
+}
+
 void json_release(json_t **value)
 {
     json_decref(*value);
