@@ -4,9 +4,8 @@
  * two steps of them, and what was changed behind the coordinator's back. Numbers are those of docs/THREATS.md. What a whole release
  * of a whole farm looks like is tests/integration/release.sh's.
  */
-#include "farm_rig.h"
+#include "rig_ask.h"
 
-#include "ctl.h"
 #include "file.h"
 #include "release.h"
 #include "tiledir.h"
@@ -16,127 +15,23 @@
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-enum { TURNS_MAX = 400, TURN_MS = 50 };
-
-/* ---- asking ---- */
-
-struct reply {
-    int status;
-    char *error;
-    json_t *body; /* of the final reply */
-    json_t *progress;
-};
-
-static void reply_done(struct reply *reply)
-{
-    free(reply->error);
-    json_decref(reply->body);
-    json_decref(reply->progress);
-}
-
-struct asking {
-    struct rig *rig;
-    int fd;
-    struct buf in;
-};
-
-static struct asking ask_begin(struct rig *rig, const char *verb, json_t *params)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct asking asking = {rig, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), BUF_INIT};
-    CLEANUP_BUF struct buf body = BUF_INIT, frame = BUF_INIT;
-    Wire__CtlRequest message = WIRE__CTL_REQUEST__INIT;
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", rig->path);
-    assert_int_equal(connect(asking.fd, (struct sockaddr *)&address, sizeof address), 0);
-    json_write(params, &body);
-    json_decref(params);
-    message.verb = wire_text(verb);
-    message.body = wire_bytes(buf_view(&body));
-    assert_int_equal(wire_encode_prefixed(WIRE_CTL_REQUEST, &message.base, &frame, NULL), 0);
-    assert_int_equal(write(asking.fd, frame.data, frame.size), (ssize_t)frame.size);
-    return asking;
-}
-
-/* What the control socket wants, and nothing else: no work is done, nothing is committed. */
-static void ctl_turn(struct rig *rig)
-{
-    struct link_poll_item items[CTL_CLIENTS_MAX + 1];
-    size_t count = ctl_poll_items(rig->farm->ctl, items);
-    assert_true(link_poll(items, count, TURN_MS, NULL) >= 0);
-    ctl_handle(rig->farm, rig->farm->ctl, items, count);
-}
-
-static bool take_reply(struct asking *asking, struct reply *ret)
-{
-    struct view frame;
-    bool last = false;
-    while (!last && wire_take_prefixed(WIRE_TO_CTL, buf_view(&asking->in), &frame, NULL) > 0) {
-        struct wire_message *message = NULL;
-        size_t used = WIRE_CTL_PREFIX + frame.size;
-        assert_int_equal(wire_decode(WIRE_TO_CTL, frame, &message, NULL), 0);
-        const Wire__CtlReply *reply = message->ctl_reply;
-        json_t *body = NULL;
-        (void)!json_read(wire_view(&reply->body), "reply", WIRE_CTL_REPLY_MAX, &body, NULL);
-        last = (enum wire_ctl_kind)reply->kind == WIRE_CTL_FINAL;
-        json_decref(last ? ret->body : ret->progress);
-        *(last ? &ret->body : &ret->progress) = body;
-        if (last) {
-            ret->status = (int)reply->status;
-            ret->error = mem_string(reply->error);
-        }
-        wire_free(message);
-        memmove(asking->in.data, asking->in.data + used, asking->in.size - used);
-        asking->in.size -= used;
-    }
-    return last;
-}
-
-static struct reply ask_end(struct asking *asking)
-{
-    enum { CHUNK = 1 << 20 };
-    struct reply reply = {.status = -1};
-    for (int i = 0; i < TURNS_MAX; i++) {
-        ctl_turn(asking->rig);
-        watch_poll_all(asking->rig->farm);
-        rig_turn(asking->rig);
-        ctl_flush(asking->rig->farm->ctl);
-        ssize_t got = read(asking->fd, buf_room(&asking->in, CHUNK), CHUNK);
-        asking->in.size += got > 0 ? (size_t)got : 0;
-        if (take_reply(asking, &reply))
-            break;
-    }
-    close(asking->fd);
-    buf_done(&asking->in);
-    if (reply.status < 0)
-        fail_msg("no answer");
-    return reply;
-}
-
-static struct reply ask(struct rig *rig, const char *verb, json_t *params)
-{
-    struct asking asking = ask_begin(rig, verb, params);
-    return ask_end(&asking);
-}
-
-static void expect_done(struct reply reply)
+static void expect_done(struct rig_reply reply)
 {
     if (reply.status != 0)
         fail_msg("%s", reply.error);
-    reply_done(&reply);
+    rig_reply_done(&reply);
 }
 
-static void expect_refused(struct reply reply, const char *says)
+static void expect_refused(struct rig_reply reply, const char *says)
 {
     if (reply.status == 0 || strstr(reply.error, says) == NULL)
         fail_msg("expected \"%s\", got status %d: %s", says, reply.status, reply.error);
-    reply_done(&reply);
+    rig_reply_done(&reply);
 }
 
 /* ---- a farm with something to release ---- */
@@ -172,11 +67,11 @@ static json_t *draft_params(const struct rig *rig, const char *name)
 /* The bytes that managers sign. Owned. */
 static char *draft(struct rig *rig, const char *name)
 {
-    struct reply reply = ask(rig, "release.draft", draft_params(rig, name));
+    struct rig_reply reply = rig_ask(rig, "release.draft", draft_params(rig, name));
     if (reply.status != 0)
         fail_msg("%s", reply.error);
     char *text = mem_string(json_string_value(json_object_get(reply.body, "text")));
-    reply_done(&reply);
+    rig_reply_done(&reply);
     return text;
 }
 
@@ -189,11 +84,11 @@ static struct release *parsed(const char *text)
     return release;
 }
 
-static struct reply submit(struct rig *rig, const char *name, const char *text, const struct key_pair *key,
-                           const char *name_space)
+static struct rig_reply submit(struct rig *rig, const char *name, const char *text,
+                               const struct key_pair *key, const char *name_space)
 {
     CLEANUP_FREE char *armored = farm_fixture_sign(key, name_space, view_text(text));
-    return ask(rig, "release.submit", json_pack("{s:s, s:s}", "release", name, "signature", armored));
+    return rig_ask(rig, "release.submit", json_pack("{s:s, s:s}", "release", name, "signature", armored));
 }
 
 static void sign(struct rig *rig, const char *name, const char *text)
@@ -253,11 +148,11 @@ static void test_directory_changes_meanwhile(void **state)
 {
     struct rig *rig = *state;
     struct diag diag = DIAG_INIT;
-    struct asking asking = ask_begin(rig, "release.draft", draft_params(rig, "first"));
+    struct rig_asking asking = rig_ask_begin(rig, "release.draft", draft_params(rig, "first"));
     for (int i = 0; i < 5 && rig->farm->journal != NULL; i++)
-        ctl_turn(rig); /* the verb has run, and waits for the log */
+        rig_ctl_turn(rig); /* the verb has run, and waits for the log */
     assert_int_equal(trust_publish_directory(rig->farm, &diag), 0);
-    struct reply reply = ask_end(&asking);
+    struct rig_reply reply = rig_ask_end(&asking);
     if (reply.status != 0)
         fail_msg("%s", reply.error);
     CLEANUP_RELEASE struct release *release = parsed(json_string_value(json_object_get(reply.body, "text")));
@@ -274,33 +169,33 @@ static void test_directory_changes_meanwhile(void **state)
         tiledir_reader_free(reader);
     }
     assert_true(shown);
-    reply_done(&reply);
+    rig_reply_done(&reply);
 }
 
 /* Two drafts of one name at once: one is made, the other one is told, and nothing breaks. */
 static void test_two_of_a_name(void **state)
 {
     struct rig *rig = *state;
-    struct asking first = ask_begin(rig, "release.draft", draft_params(rig, "twin"));
-    struct asking second = ask_begin(rig, "release.draft", draft_params(rig, "twin"));
+    struct rig_asking first = rig_ask_begin(rig, "release.draft", draft_params(rig, "twin"));
+    struct rig_asking second = rig_ask_begin(rig, "release.draft", draft_params(rig, "twin"));
     for (int i = 0; i < 5; i++)
-        ctl_turn(rig);
-    struct reply one = ask_end(&first), two = ask_end(&second);
+        rig_ctl_turn(rig);
+    struct rig_reply one = rig_ask_end(&first), two = rig_ask_end(&second);
     assert_true((one.status == 0) != (two.status == 0));
     assert_non_null(strstr(one.status == 0 ? two.error : one.error, "twin exists"));
-    reply_done(&one);
-    reply_done(&two);
+    rig_reply_done(&one);
+    rig_reply_done(&two);
 }
 
 static void test_bad_names(void **state)
 {
     struct rig *rig = *state;
-    expect_refused(ask(rig, "release.draft", draft_params(rig, "../x")), "a release's name");
-    expect_refused(ask(rig, "release.draft", json_pack("{s:s}", "name", "x")), "plan");
-    expect_refused(ask(rig, "release.show", json_pack("{s:s}", "release", "nothing")), "no release");
-    expect_refused(ask(rig, "release.export", export_params(rig, "nothing", "/x")), "no release");
+    expect_refused(rig_ask(rig, "release.draft", draft_params(rig, "../x")), "a release's name");
+    expect_refused(rig_ask(rig, "release.draft", json_pack("{s:s}", "name", "x")), "plan");
+    expect_refused(rig_ask(rig, "release.show", json_pack("{s:s}", "release", "nothing")), "no release");
+    expect_refused(rig_ask(rig, "release.export", export_params(rig, "nothing", "/x")), "no release");
     expect_refused(
-        ask(rig, "handoff", json_pack("{s:s, s:s, s:s}", "release", "x", "to", "/x", "phase", "iso")),
+        rig_ask(rig, "handoff", json_pack("{s:s, s:s, s:s}", "release", "x", "to", "/x", "phase", "iso")),
         "--phase");
 }
 
@@ -317,10 +212,10 @@ static void test_S1_S3_S6_S8_S14_signatures(void **state)
     expect_refused(submit(rig, "first", text, people[0], SSHSIG_NAMESPACE_ROOT), ""); /* S3 */
     expect_refused(submit(rig, "first", text, rig->keys->enrolment, SSHSIG_NAMESPACE_RELEASE), "role");
     for (int i = 0; i < 2; i++) { /* S1, S14: twice by one person is once */
-        struct reply reply = submit(rig, "first", text, people[0], SSHSIG_NAMESPACE_RELEASE);
+        struct rig_reply reply = submit(rig, "first", text, people[0], SSHSIG_NAMESPACE_RELEASE);
         assert_string_equal(json_string_value(json_object_get(reply.body, "state")), "draft");
         assert_int_equal(json_integer_value(json_object_get(reply.body, "signatures")), 1);
-        reply_done(&reply);
+        rig_reply_done(&reply);
     }
     assert_int_equal(entries_with(rig, "\"kind\":\"release\""), 0);
     for (size_t i = 1; i < FIXTURE_PEOPLE; i++)
@@ -343,10 +238,10 @@ static void test_restart(void **state)
     rig_restart(rig);
     expect_done(submit(rig, "first", text, rig->keys->people[1], SSHSIG_NAMESPACE_RELEASE));
     rig_restart(rig);
-    struct reply reply = ask(rig, "release.show", json_pack("{s:s}", "release", "first"));
+    struct rig_reply reply = rig_ask(rig, "release.show", json_pack("{s:s}", "release", "first"));
     assert_string_equal(json_string_value(json_object_get(reply.body, "state")), "signed");
     assert_int_equal(json_array_size(json_object_get(reply.body, "missing")), 1);
-    reply_done(&reply);
+    rig_reply_done(&reply);
     assert_int_equal(entries_with(rig, "\"kind\":\"release\""), 1);
 }
 
@@ -365,10 +260,10 @@ static void test_K6_K7_not_allowed(void **state)
 {
     struct rig *rig = *state;
     rig->farm->root->policy.bytes[0] ^= 1;
-    expect_refused(ask(rig, "release.draft", draft_params(rig, "first")), "under policy");
+    expect_refused(rig_ask(rig, "release.draft", draft_params(rig, "first")), "under policy");
     rig->farm->root->policy.bytes[0] ^= 1;
     rig->farm->root->bases[0].bytes[0] ^= 1;
-    expect_refused(ask(rig, "release.draft", draft_params(rig, "first")), "does not allow base");
+    expect_refused(rig_ask(rig, "release.draft", draft_params(rig, "first")), "does not allow base");
     rig->farm->root->bases[0].bytes[0] ^= 1;
     free(draft(rig, "first"));
 }
@@ -379,10 +274,10 @@ static void test_W11_revoked_meanwhile(void **state)
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
     expect_done(submit(rig, "first", text, rig->keys->people[0], SSHSIG_NAMESPACE_RELEASE));
-    expect_done(ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
+    expect_done(rig_ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
     expect_refused(submit(rig, "first", text, rig->keys->people[1], SSHSIG_NAMESPACE_RELEASE),
                    "since the draft was made");
-    expect_refused(ask(rig, "release.draft", draft_params(rig, "second")), "a release has no gaps");
+    expect_refused(rig_ask(rig, "release.draft", draft_params(rig, "second")), "a release has no gaps");
 }
 
 /* Nor if nobody waits for the plan any more, so that nobody judges its jobs. */
@@ -391,8 +286,8 @@ static void test_W11_revoked_meanwhile_and_cancelled(void **state)
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
     expect_done(submit(rig, "first", text, rig->keys->people[0], SSHSIG_NAMESPACE_RELEASE));
-    expect_done(ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
-    expect_done(ask(rig, "cancel", json_pack("{s:s}", "plan", digest_hex(&rig->plan).text)));
+    expect_done(rig_ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
+    expect_done(rig_ask(rig, "cancel", json_pack("{s:s}", "plan", digest_hex(&rig->plan).text)));
     expect_refused(submit(rig, "first", text, rig->keys->people[1], SSHSIG_NAMESPACE_RELEASE),
                    "since the draft was made");
     rig_restart(rig);
@@ -417,14 +312,14 @@ static void test_export(void **state)
                                         "receipts/appb-2.1.intoto.jsonl"};
     CLEANUP_FREE char *text = draft(rig, "first");
     sign(rig, "first", text);
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/export")));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/export")));
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         CLEANUP_FREE char *path = mem_format("export/%s", files[i]);
         if (!exists(rig, path))
             fail_msg("no %s", path);
     }
     assert_false(exists(rig, "export/keys/gamma-1.pem")); /* nobody asked it */
-    expect_refused(ask(rig, "release.export", export_params(rig, "first", "/export")), "exists");
+    expect_refused(rig_ask(rig, "release.export", export_params(rig, "first", "/export")), "exists");
 }
 
 /* An old release stays what it was: a worker that was revoked later is still in its directory. */
@@ -434,16 +329,16 @@ static void test_export_after_revocation(void **state)
     CLEANUP_BUF struct buf before = BUF_INIT, after = BUF_INIT;
     CLEANUP_FREE char *text = draft(rig, "first");
     sign(rig, "first", text);
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/before")));
-    expect_done(ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/after")));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/before")));
+    expect_done(rig_ask(rig, "worker.revoke", json_pack("{s:s}", "worker", fixture_workers[RIG_BETA])));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/after")));
     const char *const receipt = "receipts/appb-2.1.intoto.jsonl";
     CLEANUP_FREE char *one = mem_format("before/%s", receipt), *two = mem_format("after/%s", receipt);
     assert_int_equal(file_read(rig->dirfd, one, 1 << 20, &before, NULL), 0);
     assert_int_equal(file_read(rig->dirfd, two, 1 << 20, &after, NULL), 0);
     assert_string_equal(before.data, after.data);
     rig_restart(rig); /* the core knows of no job of appb any more: what it was built with is not agreed */
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/again")));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/again")));
     CLEANUP_FREE char *three = mem_format("again/%s", receipt);
     buf_clear(&after);
     assert_int_equal(file_read(rig->dirfd, three, 1 << 20, &after, NULL), 0);
@@ -477,15 +372,17 @@ static void test_D1_D2_edited_rows(void **state)
     edit_rows(rig, "CREATE TABLE kept AS SELECT * FROM attestation");
     edit_rows(rig, "UPDATE attestation SET payload = x'"
                    "abababababababababababababababababababababababababababababababab' WHERE rowid = 1");
-    expect_refused(ask(rig, "release.export", export_params(rig, "first", "/x")), "the database was changed");
+    expect_refused(rig_ask(rig, "release.export", export_params(rig, "first", "/x")),
+                   "the database was changed");
     edit_rows(rig, "UPDATE attestation SET payload = (SELECT payload FROM kept WHERE kept.digest = "
                    "attestation.digest)");
     edit_rows(rig, "UPDATE attestation SET position = position + 1000000 WHERE rowid = 2");
-    expect_refused(ask(rig, "release.export", export_params(rig, "first", "/x")), "the database was changed");
+    expect_refused(rig_ask(rig, "release.export", export_params(rig, "first", "/x")),
+                   "the database was changed");
     edit_rows(rig, "UPDATE attestation SET position = position - 1000000 WHERE rowid = 2");
     assert_false(exists(rig, "x"));
     assert_int_not_equal(find_partial(rig), 0); /* nothing of it stays */
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/x")));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/x")));
 }
 
 static int grow(void *context, uint64_t position, struct view entry)
@@ -512,7 +409,7 @@ static void test_exported_log(void **state)
         CLEANUP_FREE char *text = draft(rig, name);
         (void)journal_add(rig->farm,
                           &(struct logentry){.kind = LOG_PLAN, .sha256 = digest_of(VIEW("later"))});
-        expect_done(ask(rig, "release.export", export_params(rig, name, to)));
+        expect_done(rig_ask(rig, "release.export", export_params(rig, name, to)));
         CLEANUP_FREE char *path = mem_format("%s/log", to + 1), *file = mem_format("%s/checkpoint", path);
         CLEANUP_CLOSE int dirfd = file_open_dir(rig->dirfd, path, &diag);
         CLEANUP_BUF struct buf note = BUF_INIT;
@@ -559,7 +456,7 @@ static void test_D6_sweep(void **state)
     assert_int_equal(file_write(rig->dirfd, stay[7], VIEW("x"), 0644, NULL), 0);
     assert_int_equal(symlinkat("tree", rig->dirfd, stay[8]), 0);
     CLEANUP_FREE char *text = draft(rig, "first");
-    expect_done(ask(rig, "release.export", export_params(rig, "first", "/swept")));
+    expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/swept")));
     assert_false(exists(rig, ours_old));
     assert_false(exists(rig, "d.partial-4194300-17"));
     for (size_t i = 0; i < ARRAY_SIZE(stay); i++)
@@ -597,24 +494,24 @@ static void test_L8_handoff_waits(void **state)
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
     sign(rig, "first", text);
-    expect_refused(ask(rig, "handoff", handoff_params(rig, 0)), "alpha (alpha-1), beta (beta-1)");
+    expect_refused(rig_ask(rig, "handoff", handoff_params(rig, 0)), "alpha (alpha-1), beta (beta-1)");
     rig_publish(rig);
     cosign(rig, RIG_ALPHA);
     cosign(rig, RIG_GAMMA); /* advice: its operator is not listed */
-    struct reply reply = ask(rig, "handoff", handoff_params(rig, 1));
+    struct rig_reply reply = rig_ask(rig, "handoff", handoff_params(rig, 1));
     assert_non_null(strstr(reply.error, "lacks: beta (beta-1); it has 1"));
     const json_t *log = json_object_get(reply.progress, "log");
     assert_string_equal(json_string_value(json_object_get(reply.progress, "waiting")), "cosignatures");
     assert_int_equal(json_integer_value(json_object_get(log, "threshold")), 2);
-    reply_done(&reply);
-    struct asking waiting = ask_begin(rig, "handoff", handoff_params(rig, 60));
+    rig_reply_done(&reply);
+    struct rig_asking waiting = rig_ask_begin(rig, "handoff", handoff_params(rig, 60));
     for (int i = 0; i < 3; i++)
-        ctl_turn(rig);
+        rig_ctl_turn(rig);
     cosign(rig, RIG_BETA);
-    reply =
-        ask_end(&waiting); /* covered now, and judged: the rig's base is no real one, so the gate says no */
+    reply = rig_ask_end(
+        &waiting); /* covered now, and judged: the rig's base is no real one, so the gate says no */
     assert_non_null(json_object_get(reply.body, "problems"));
-    reply_done(&reply);
+    rig_reply_done(&reply);
     assert_false(exists(rig, "handoff"));
 }
 
@@ -623,18 +520,18 @@ static void test_export_says_who_is_missing(void **state)
     struct rig *rig = *state;
     CLEANUP_FREE char *text = draft(rig, "first");
     sign(rig, "first", text);
-    struct reply reply = ask(rig, "release.export", export_params(rig, "first", "/early"));
+    struct rig_reply reply = rig_ask(rig, "release.export", export_params(rig, "first", "/early"));
     assert_int_equal(reply.status, 0);
     assert_non_null(strstr(json_string_value(json_array_get(json_object_get(reply.body, "notes"), 0)),
                            "alpha (alpha-1), beta (beta-1)"));
-    reply_done(&reply);
+    rig_reply_done(&reply);
     rig_publish(rig);
     cosign(rig, RIG_ALPHA);
     cosign(rig, RIG_BETA);
     rig_turn(rig);
-    reply = ask(rig, "release.export", export_params(rig, "first", "/covered"));
+    reply = rig_ask(rig, "release.export", export_params(rig, "first", "/covered"));
     assert_int_equal(json_array_size(json_object_get(reply.body, "notes")), 0);
-    reply_done(&reply);
+    rig_reply_done(&reply);
     CLEANUP_BUF struct buf note = BUF_INIT;
     assert_int_equal(file_read(rig->dirfd, "covered/log/checkpoint", NOTE_SIZE_MAX, &note, NULL), 0);
     assert_non_null(strstr(note.data, "alpha/alpha-1"));
