@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * D6, the coordinator: a real one in the process (farm_rig.h) commits to its database, starts a plan, takes answers in, publishes its
+ * log, exports a release. Each start afterwards audits the whole database against what was signed and logged (startup.h); beyond that
+ * it is looked for what was acknowledged to somebody.
+ */
+#include "fault_run.h"
+
+#include "file.h"
+#include "release.h"
+#include "rig_ask.h"
+#include "tiledir.h"
+#include "tlog.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const size_t two[] = {RIG_ALPHA, RIG_BETA};
+enum { WORKERS = 2 };
+
+/* The rig of this process; a child has its own copy. */
+static struct rig *rig;
+
+/* ---- what all of them do ---- */
+
+/* The state of the trials is the rig's own directory, whose name stands in its configuration. */
+static void make_rig(void)
+{
+    rmdir(fault_directory);
+    close(fault_dirfd);
+    rig = rig_new();
+    strcpy(fault_directory, rig->path);
+    fault_dirfd = file_open_dir(AT_FDCWD, rig->path, NULL);
+}
+
+static void start(void)
+{
+    struct diag diag = DIAG_INIT;
+    FAULT_MUST(rig_start(rig, &diag), &diag);
+    /* The rig's root names another policy than its plan has. */
+    rig->farm->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
+}
+
+/* By SQLite's own tool, which looks closer than a start does. */
+static void expect_integrity(const char *name)
+{
+    CLEANUP_FREE char *path = mem_format("%s/%s", fault_directory, name);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    FAULT_EXPECT(sqlite3_open(path, &db) == SQLITE_OK &&
+                     sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &statement, NULL) == SQLITE_OK &&
+                     sqlite3_step(statement) == SQLITE_ROW,
+                 "%s: %s", name, sqlite3_errmsg(db));
+    const char *text = (const char *)sqlite3_column_text(statement, 0);
+    FAULT_EXPECT(strcmp(text, "ok") == 0, "%s: integrity_check: %s", name, text);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+}
+
+/* 0: done. Else what was said goes into *diag. */
+static int ask(const char *verb, json_t *params, struct diag *diag)
+{
+    struct rig_reply reply = rig_ask(rig, verb, params);
+    int result = reply.status == 0 ? 0 : diag_set(diag, FARM_E_FAILED, "%s: %s", verb, reply.error);
+    rig_reply_done(&reply);
+    return result;
+}
+
+/* ---- database commit ---- */
+
+/* Large enough that SQLite writes its log back to the database twice on the way. */
+enum { COMMITS = 4, ROWS = 30, ROW_SIZE = 40 * 1000 };
+
+static struct db *open_db(void)
+{
+    CLEANUP_FREE char *path = mem_format("%s/test.db", fault_directory);
+    struct diag diag = DIAG_INIT;
+    struct db *db = NULL;
+    FAULT_MUST(db_open(path, &db, &diag), &diag);
+    return db;
+}
+
+static void prepare_db(void)
+{
+    db_close(open_db());
+}
+
+static int commit_rows(struct db *db, uint64_t first, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    memset(buf_room(&text, ROW_SIZE), 'x', ROW_SIZE);
+    text.size = ROW_SIZE;
+    db_begin(db);
+    for (uint64_t i = 0; i < ROWS; i++) {
+        struct db_log_entry row = {.position = first + i, .entry = buf_view(&text)};
+        db_put_log_entry(db, &row);
+    }
+    return db_commit(db, diag);
+}
+
+static int run_db(struct fault_trial *trial, struct diag *diag)
+{
+    struct db *db = open_db();
+    int result = 0;
+    fault_arm(trial);
+    for (uint64_t i = 0; result >= 0 && i < COMMITS; i++) {
+        result = commit_rows(db, i * ROWS, diag);
+        if (result >= 0)
+            atomic_store(&trial->acknowledged, (i + 1) * ROWS);
+    }
+    if (result >= 0) {
+        fault_ending(trial);
+        db_close(db);
+    }
+    return result;
+}
+
+static void check_db(const struct fault_trial *trial)
+{
+    struct diag diag = DIAG_INIT;
+    struct db *db = open_db();
+    int64_t size = db_log_size(db, &diag), acknowledged = (int64_t)atomic_load(&trial->acknowledged);
+    FAULT_EXPECT(size >= acknowledged, "%lld rows are there, %lld were committed", (long long)size,
+                 (long long)acknowledged);
+    FAULT_EXPECT(size % ROWS == 0, "%lld rows: a transaction is there in part", (long long)size);
+    for (uint64_t i = (uint64_t)size; i < (uint64_t)COMMITS * ROWS; i += ROWS)
+        FAULT_MUST(commit_rows(db, i, &diag), &diag);
+    db_close(db);
+    expect_integrity("test.db");
+}
+
+/* ---- plan: farmctl build, leases granted ---- */
+
+static void prepare_plan(void)
+{
+    make_rig();
+    rig_publish(rig);
+    rig_stop(rig);
+}
+
+static int build(struct diag *diag)
+{
+    return ask(
+        "build",
+        json_pack("{s:s, s:b, s:b}", "plan", digest_hex(&rig->plan).text, "from_scratch", 0, "wait", 0),
+        diag);
+}
+
+static int run_plan(struct fault_trial *trial, struct diag *diag)
+{
+    start();
+    fault_arm(trial);
+    int result = build(diag);
+    if (result >= 0)
+        atomic_store(&trial->acknowledged, 1);
+    for (size_t i = 0; result >= 0 && i < WORKERS; i++)
+        rig_hello(rig, two[i]);
+    rig_turn(rig);
+    return result;
+}
+
+static int keep_nonce(void *context, const struct db_lease *row)
+{
+    struct digest *nonces = context;
+    for (size_t i = 0; i < WORKERS; i++)
+        if (strcmp(row->worker, fixture_workers[two[i]]) == 0 && strcmp(row->state, "live") == 0)
+            nonces[i] = row->nonce;
+    return 0;
+}
+
+/* Under the lease that it has, also if it never heard of it; else under one that it gets now. */
+static void build_liba(size_t worker)
+{
+    struct digest live[WORKERS] = {{{0}}};
+    struct rig_answer answer = {.package = RIG_LIBA};
+    FAULT_EXPECT(db_each_lease(rig->farm->db, keep_nonce, live, NULL) >= 0, "leases");
+    answer.nonce = live[worker];
+    if (digest_is_zero(&answer.nonce)) {
+        rig_hello(rig, worker);
+        rig_turn(rig);
+        answer.nonce = rig_lease(rig, worker);
+    }
+    struct wire_message *ack = rig_answer(rig, worker, &answer);
+    FAULT_EXPECT(ack->result_ack->code == WIRE__ACK_CODE__ACK_ACCEPTED, "%s", ack->result_ack->text);
+    wire_free(ack);
+}
+
+static void check_plan(const struct fault_trial *trial)
+{
+    struct core_node_view view;
+    struct diag diag = DIAG_INIT;
+    start();
+    bool started = core_node(rig->farm->core, &rig->plan, RIG_LIBA, &view);
+    FAULT_EXPECT(started || atomic_load(&trial->acknowledged) == 0,
+                 "the plan was started, and is not any more");
+    FAULT_MUST(build(&diag), &diag);
+    for (size_t i = 0; i < WORKERS; i++)
+        build_liba(two[i]);
+    rig_publish(rig);
+    rig_restart(rig);
+    FAULT_EXPECT(core_node(rig->farm->core, &rig->plan, RIG_LIBA, &view) && view.state == NODE_AGREED,
+                 "liba is not agreed");
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+/* ---- result intake: two answers, the second of which makes the verdict ---- */
+
+static struct digest nonces[WORKERS];
+
+static void prepare_intake(void)
+{
+    make_rig();
+    rig_build(rig, two, WORKERS);
+    for (size_t i = 0; i < WORKERS; i++)
+        nonces[i] = rig_lease(rig, two[i]);
+    rig_publish(rig);
+    rig_stop(rig);
+}
+
+/* Returns the log's position + 1 that was acknowledged; 0: not taken now. */
+static uint64_t answer(size_t worker, struct diag *diag)
+{
+    struct rig_answer given = {.package = RIG_LIBA, .nonce = nonces[worker]};
+    struct wire_message *ack = rig_answer(rig, two[worker], &given);
+    uint64_t entry = ack->result_ack->code == WIRE__ACK_CODE__ACK_ACCEPTED ? ack->result_ack->log_entry : 0;
+    if (entry == 0)
+        diag_set(diag, FARM_E_FAILED, "not accepted: %s", ack->result_ack->text);
+    wire_free(ack);
+    return entry;
+}
+
+static int run_intake(struct fault_trial *trial, struct diag *diag)
+{
+    _Atomic uint64_t *entries = (_Atomic uint64_t *)trial->notes;
+    bool taken = true;
+    start();
+    fault_arm(trial);
+    for (size_t i = 0; i < WORKERS; i++) {
+        uint64_t entry = answer(i, diag);
+        atomic_store(&entries[i], entry);
+        taken = taken && entry > 0;
+    }
+    return taken ? 0 : FARM_E_FAILED;
+}
+
+static void check_intake(const struct fault_trial *trial)
+{
+    const _Atomic uint64_t *entries = (const _Atomic uint64_t *)trial->notes;
+    struct core_node_view view;
+    struct diag diag = DIAG_INIT;
+    start();
+    for (size_t i = 0; i < WORKERS; i++) {
+        uint64_t was = atomic_load(&entries[i]), is = answer(i, &diag);
+        FAULT_EXPECT(is > 0, "answer %zu: %s", i, diag.text);
+        FAULT_EXPECT(was == 0 || was == is, "answer %zu was acknowledged as entry %llu, and is %llu", i,
+                     (unsigned long long)was, (unsigned long long)is);
+    }
+    FAULT_EXPECT(core_node(rig->farm->core, &rig->plan, RIG_LIBA, &view) && view.state == NODE_AGREED,
+                 "liba is not agreed");
+    FAULT_EXPECT(view.verdict.operators == WORKERS && view.verdict.dissent == 0,
+                 "other votes than two were counted");
+    rig_publish(rig);
+    rig_restart(rig);
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+/* ---- the log's publication ---- */
+
+enum { PUBLICATIONS = 2, ENTRIES = 300 }; /* more than a bundle of the tiles holds */
+
+static void prepare_publish(void)
+{
+    make_rig();
+    rig_build(rig, two, WORKERS);
+    rig_agree(rig, RIG_LIBA, RIG_ALPHA, RIG_BETA);
+    rig_publish(rig);
+    rig_stop(rig);
+}
+
+static int run_publish(struct fault_trial *trial, struct diag *diag)
+{
+    (void)diag;
+    struct checkpoint shown;
+    start();
+    fault_arm(trial);
+    for (int i = 0; i < PUBLICATIONS; i++) {
+        for (int k = 0; k < ENTRIES; k++)
+            (void)journal_add(rig->farm,
+                              &(struct logentry){.kind = LOG_PLAN, .sha256 = digest_of(VIEW("x"))});
+        rig_publish(rig);
+        FAULT_EXPECT(journal_checkpoint(rig->farm, &shown), "nothing was shown");
+        memcpy(trial->notes, &shown.root, sizeof shown.root);
+        atomic_store(&trial->acknowledged, shown.size);
+    }
+    return 0;
+}
+
+static int grow(void *context, uint64_t position, struct view entry)
+{
+    struct tlog_tree *tree = context;
+    struct digest leaf = tlog_leaf(entry);
+    FAULT_EXPECT(position == tree->size, "the log has a gap at %llu", (unsigned long long)position);
+    tlog_append(tree, &leaf, NULL, NULL);
+    return 0;
+}
+
+static int grow_row(void *context, const struct db_log_entry *row)
+{
+    struct tlog_tree *tree = context;
+    return tree->size < UINT64_MAX ? grow(context, row->position, row->entry) : 0;
+}
+
+struct up_to {
+    struct tlog_tree tree;
+    uint64_t size;
+};
+
+static int grow_up_to(void *context, const struct db_log_entry *row)
+{
+    struct up_to *up_to = context;
+    return row->position < up_to->size ? grow_row(&up_to->tree, row) : 0;
+}
+
+/* What was shown is a part of what is there. */
+static void expect_shown(uint64_t size, const struct digest *root)
+{
+    struct up_to up_to = {.size = size};
+    struct diag diag = DIAG_INIT;
+    FAULT_MUST(db_each_log_entry(rig->farm->db, 0, grow_up_to, &up_to, &diag), &diag);
+    struct digest found = tlog_root(&up_to.tree);
+    FAULT_EXPECT(up_to.tree.size == size && digest_equal(&found, root),
+                 "%llu entries were shown, and are not these", (unsigned long long)size);
+}
+
+static void check_publish(const struct fault_trial *trial)
+{
+    struct checkpoint newest;
+    struct tlog_tree tree = {.size = 0};
+    struct diag diag = DIAG_INIT;
+    struct digest root;
+    start();
+    memcpy(&root, trial->notes, sizeof root);
+    if (atomic_load(&trial->acknowledged) > 0)
+        expect_shown(atomic_load(&trial->acknowledged), &root);
+    rig_publish(rig);
+    FAULT_EXPECT(journal_checkpoint(rig->farm, &newest), "nothing is shown");
+    FAULT_EXPECT(newest.size >= atomic_load(&trial->acknowledged), "the checkpoint went back");
+    CLEANUP_CLOSE int dirfd = file_open_dir(rig->dirfd, JOURNAL_DIR, &diag);
+    FAULT_MUST(tiledir_each_entry(dirfd, newest.size, grow, &tree, &diag), &diag);
+    root = tlog_root(&tree);
+    FAULT_EXPECT(digest_equal(&root, &newest.root), "the tiles are not what the checkpoint signs");
+    rig_restart(rig);
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+/* ---- release export ---- */
+
+static void must_ask(const char *verb, json_t *params)
+{
+    struct diag diag = DIAG_INIT;
+    FAULT_MUST(ask(verb, params, &diag), &diag);
+}
+
+static int export_to(const char *to, struct diag *diag)
+{
+    return ask("release.export",
+               json_pack("{s:s, s:s+, s:i}", "release", "first", "to", rig->path, to, "wait_seconds", 0),
+               diag);
+}
+
+static void sign_release(void)
+{
+    struct rig_reply reply =
+        rig_ask(rig, "release.draft",
+                json_pack("{s:s, s:s, s:b, s:i}", "name", "first", "plan", digest_hex(&rig->plan).text,
+                          "allow_held", 0, "expires_days", 30));
+    FAULT_EXPECT(reply.status == 0, "release.draft: %s", reply.error);
+    const char *text = json_string_value(json_object_get(reply.body, "text"));
+    for (size_t i = 0; i < 2; i++) {
+        CLEANUP_FREE char *armored =
+            farm_fixture_sign(rig->keys->people[i], SSHSIG_NAMESPACE_RELEASE, view_text(text));
+        must_ask("release.submit", json_pack("{s:s, s:s}", "release", "first", "signature", armored));
+    }
+    rig_reply_done(&reply);
+}
+
+static void prepare_export(void)
+{
+    struct digest stored;
+    struct diag diag = DIAG_INIT;
+    make_rig();
+    rig->farm->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
+    rig_build(rig, two, WORKERS);
+    rig_agree(rig, RIG_LIBA, RIG_ALPHA, RIG_BETA);
+    rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
+    FAULT_MUST(store_put(rig->farm->store, VIEW("base"), &stored, &diag), &diag);
+    sign_release();
+    rig_publish(rig);
+    FAULT_MUST(export_to("/reference", &diag), &diag);
+    rig_stop(rig);
+}
+
+static int run_export(struct fault_trial *trial, struct diag *diag)
+{
+    start();
+    fault_arm(trial);
+    int result = export_to("/export", diag);
+    if (result >= 0)
+        atomic_store(&trial->acknowledged, 1);
+    return result;
+}
+
+static bool is_there(const char *name)
+{
+    return faccessat(fault_dirfd, name, F_OK, 0) == 0;
+}
+
+/* Whole, byte for byte what an undisturbed one is. */
+static void expect_export(void)
+{
+    CLEANUP_FREE char *command =
+        mem_format("diff -r %s/reference %s/export >&2", fault_directory, fault_directory);
+    FAULT_EXPECT(system(command) == 0, "the export is not whole");
+}
+
+static void check_export(const struct fault_trial *trial)
+{
+    struct diag diag = DIAG_INIT;
+    start();
+    bool there = is_there("export");
+    FAULT_EXPECT(there || atomic_load(&trial->acknowledged) == 0, "the export is gone");
+    if (!there)
+        FAULT_MUST(export_to("/export", &diag), &diag);
+    expect_export();
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+int main(int argc, char **argv)
+{
+    enum { REST = 1 << FAULT_ALLOC | 1 << FAULT_STEP };
+    static const struct fault_operation operations[] = {
+        {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db, true},
+        {"plan", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_plan, run_plan,
+         check_plan, true},
+        {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake, true},
+        {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish, true},
+        {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export, true},
+    };
+    return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
+}
