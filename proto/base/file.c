@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "file.h"
 
-#include "farmlog.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,13 +60,14 @@ int file_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-/* _exit: whatever runs at exit, and every other thread, could still build on what is lost. */
+/* As mem.h ends: not by the log, which not every program of ours has. _exit: whatever runs at exit could still build on what is lost. */
 void file_sync_lost(const char *call)
 {
-    log_error(
-        "%s failed (%s): what was written may be lost; ending. Check the disk, then start again: what was "
-        "acknowledged before is there",
-        call, strerror(errno));
+    dprintf(STDERR_FILENO,
+            "farm: %s failed (%s): what was written may be lost; ending. Check the disk, then start again: "
+            "what was "
+            "acknowledged before is there\n",
+            call, strerror(errno));
     _exit(FARM_EXIT_CANNOT_RUN);
 }
 

@@ -29,7 +29,7 @@ int file_create(int dirfd, const char *path, struct view content, mode_t mode, s
 int file_write_all(int fd, const void *data, size_t size) MUST_USE;
 /* Fails only for what cannot be synced (a pipe, a read-only file system); any other failure ends the process. */
 int file_sync(int fd, struct diag *diag) MUST_USE;
-/* How it ends, for who syncs by another call: a line in the log, FARM_EXIT_CANNOT_RUN, and nothing else is run. errno says why. */
+/* How it ends, for who syncs by another call: a line on standard error, FARM_EXIT_CANNOT_RUN, and nothing else is run. errno says why. */
 void file_sync_lost(const char *call) __attribute__((noreturn));
 /* fsync of the directory that 'path' lies in. */
 int file_sync_parent(int dirfd, const char *path, struct diag *diag) MUST_USE;
