@@ -106,7 +106,7 @@ static int checkout_again(struct farm *farm, const struct tree_pin *pin, const s
         return result;
     CLEANUP_FREE char *pack_path = mem_format("%s/pack", scratch);
     CLEANUP_FREE char *full_pack = mem_format("%s/%s", farm->state_path, pack_path);
-    CLEANUP_FREE char *full_scratch = mem_format("%s/%s", farm->state_path, scratch);
+    CLEANUP_FREE char *full_scratch = mem_format("%s/%s/git", farm->state_path, scratch); /* emptied first */
     CLEANUP_FREE char *out = mem_format("%s/tree", scratch);
     struct gitrepo *repo = NULL;
     CLEANUP_CLOSE int pack_fd =
