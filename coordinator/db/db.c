@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "file.h"
 #include "schema.h"
 #include "statement.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* A hundred-odd statements exist; a table that is at most a third full needs no growing. */
 enum { STATEMENTS_MAX = 512 };
@@ -68,6 +72,20 @@ static int migrate_step(struct db *db, size_t version, struct diag *diag)
     return result;
 }
 
+/* Should an upgrade turn out to be wrong, what was there before is not gone. A copy that a crash left half-made is made again. */
+static int keep_before(const char *path, int64_t version, struct diag *diag)
+{
+    CLEANUP_FREE char *kept = mem_format("%s.schema-%lld", path, (long long)version);
+    CLEANUP_FREE char *partial = mem_format("%s.partial", kept);
+    unlink(partial);
+    int result = db_snapshot(path, partial, diag);
+    if (result >= 0 && rename(partial, kept) < 0)
+        result = diag_errno(diag, "%s: rename", kept);
+    if (result >= 0)
+        result = file_sync_parent(AT_FDCWD, kept, diag);
+    return result < 0 ? diag_wrap(diag, result, "%s: copy before the upgrade of the schema", path) : 0;
+}
+
 static int migrate(struct db *db, const char *path, struct diag *diag)
 {
     int64_t version = 0;
@@ -77,9 +95,16 @@ static int migrate(struct db *db, const char *path, struct diag *diag)
             diag, FARM_E_UNSUPPORTED,
             "%s: schema version %lld is newer than this program knows (%zu); install the newer farm", path,
             (long long)version, schema_count);
+    if (result >= 0 && version > 0 && (size_t)version < schema_count)
+        result = keep_before(path, version, diag);
     for (size_t next = (size_t)version; result >= 0 && next < schema_count; next++)
         result = migrate_step(db, next, diag);
     return result;
+}
+
+int64_t db_schema_newest(void)
+{
+    return (int64_t)schema_count;
 }
 
 static int configure(struct db *db, const char *path, struct diag *diag)

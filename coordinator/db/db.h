@@ -18,9 +18,20 @@
 
 struct db;
 
-/* Opens or creates; migrates to the newest schema; refuses a newer one. Checks "PRAGMA quick_check". */
+/*
+ * Opens or creates; refuses a schema newer than this program knows; checks "PRAGMA quick_check". An older one is brought to the newest, each
+ * step in one transaction; before the first of them the database is copied to "<path>.schema-<its version>", where it stays.
+ */
 int db_open(const char *path, struct db **ret, struct diag *diag) MUST_USE;
 struct db *db_close(struct db *db); /* accepts NULL, returns NULL */
+
+/*
+ * Copies the database at 'path' as it is committed at one moment into the new file 'to' (mode 0600), durably, while another
+ * connection goes on writing. On any thread; nobody but SQLite may open and close the live file in this process, since that would drop its locks.
+ */
+int db_snapshot(const char *path, const char *to, struct diag *diag) MUST_USE;
+/* The newest schema that this program knows. */
+int64_t db_schema_newest(void);
 
 void db_begin(struct db *db);
 int db_commit(struct db *db, struct diag *diag) MUST_USE;
@@ -178,6 +189,14 @@ int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST
 /* How many entries the log has; a negative value on failure. */
 int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;
 bool db_is_referenced(struct db *db, const struct digest *object);
+/* Every object that must stay, once, in order: at most 'limit' (< 0: all) of those behind 'after' (zero: from the first on). */
+int db_each_object(struct db *db, const struct digest *after, int64_t limit,
+                   int (*visit)(void *context, const struct digest *object), void *context,
+                   struct diag *diag) MUST_USE;
+/* "plan:<hex>" and the like, of one object. */
+int db_each_holder(struct db *db, const struct digest *object,
+                   int (*visit)(void *context, const char *holder), void *context,
+                   struct diag *diag) MUST_USE;
 /* Median duration of the successful answers for a node, over all its keys; 0 if never built. Milliseconds. */
 int64_t db_duration_of(struct db *db, const char *node);
 

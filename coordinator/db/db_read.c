@@ -337,6 +337,46 @@ bool db_is_referenced(struct db *db, const struct digest *object)
     return rows != 0;
 }
 
+struct visit_digest {
+    int (*visit)(void *context, const struct digest *object);
+    void *context;
+};
+
+static int row_digest(void *context, sqlite3_stmt *stmt)
+{
+    struct visit_digest *caller = context;
+    struct digest digest = column_digest(stmt, 0);
+    return caller->visit(caller->context, &digest);
+}
+
+int db_each_object(struct db *db, const struct digest *after, int64_t limit,
+                   int (*visit)(void *context, const struct digest *object), void *context, struct diag *diag)
+{
+    struct visit_digest caller = {visit, context};
+    return statement_select(db, row_digest, &caller, diag,
+                            "SELECT DISTINCT object FROM reference WHERE object > ? ORDER BY object LIMIT ?",
+                            "di", after, limit);
+}
+
+struct visit_text {
+    int (*visit)(void *context, const char *text);
+    void *context;
+};
+
+static int row_text(void *context, sqlite3_stmt *stmt)
+{
+    struct visit_text *caller = context;
+    return caller->visit(caller->context, column_text(stmt, 0));
+}
+
+int db_each_holder(struct db *db, const struct digest *object,
+                   int (*visit)(void *context, const char *holder), void *context, struct diag *diag)
+{
+    struct visit_text caller = {visit, context};
+    return statement_select(db, row_text, &caller, diag,
+                            "SELECT holder FROM reference WHERE object = ? ORDER BY holder", "d", object);
+}
+
 int64_t db_duration_of(struct db *db, const char *node)
 {
     int64_t median = 0;

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -123,7 +125,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const ends[] = {"", "-wal", "-shm"};
+    static const char *const ends[] = {"", "-wal", "-shm", ".schema-1"};
     struct file *file = *state;
     for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
         char path[128];
@@ -214,6 +216,158 @@ static void test_without_a_journal_the_times_decide(void **state)
     db_close(db);
 }
 
+/* ---- every version ---- */
+
+static int64_t number_of(const char *path, const char *sql)
+{
+    sqlite3 *raw = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &raw, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(raw, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(raw);
+    return number;
+}
+
+/* As version 1 left it, and brought on by the schema files up to this one. */
+static void make_version(const char *path, size_t version)
+{
+    sqlite3 *raw;
+    make_version_1(path, true, "");
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    for (size_t next = 1; next < version; next++) {
+        CLEANUP_FREE char *done = mem_format("PRAGMA user_version = %zu", next + 1);
+        run(raw, schema_files[next]);
+        run(raw, done);
+    }
+    sqlite3_close(raw);
+}
+
+static void remove_database(const char *path)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        CLEANUP_FREE char *name = mem_format("%s%s", path, ends[i]);
+        unlink(name);
+    }
+}
+
+/* The same comes out, from wherever it began; and what was there before is kept. */
+static void test_every_earlier_version_becomes_the_newest(void **state)
+{
+    const struct file *file = *state;
+    for (size_t version = 1; version <= schema_count; version++) {
+        CLEANUP_FREE char *kept = mem_format("%s.schema-%zu", file->path, version);
+        struct diag diag = DIAG_INIT;
+        struct db *db = NULL;
+        size_t next = 0;
+        make_version(file->path, version);
+        if (db_open(file->path, &db, &diag) < 0)
+            fail_msg("version %zu: %s", version, diag.text);
+        assert_int_equal(db_each_log_entry(db, 0, compare_entry, &next, NULL), ARRAY_SIZE(wanted));
+        db_close(db);
+        assert_int_equal(number_of(file->path, "PRAGMA user_version"), db_schema_newest());
+        assert_int_equal(number_of(file->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+        assert_int_equal(access(kept, F_OK), version < schema_count ? 0 : -1);
+        if (version < schema_count) {
+            assert_int_equal(number_of(kept, "PRAGMA user_version"), (int64_t)version);
+            assert_int_equal(number_of(kept, "SELECT count(*) FROM attestation"), 3);
+        }
+        remove_database(kept);
+        remove_database(file->path);
+    }
+}
+
+/*
+ * The upgrade as db_open does it, in a process that dies after so many virtual machine steps of the schema's SQL: the transaction is open, the
+ * pages written so far are in the log.
+ */
+struct interruption {
+    int left;
+};
+
+static int die(void *context)
+{
+    (void)context;
+    _exit(0);
+}
+
+static void interrupt_upgrade(const char *path, const struct interruption *at)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        sqlite3 *raw;
+        CLEANUP_FREE char *sql = mem_format("PRAGMA journal_mode = WAL; PRAGMA cache_size = 1; BEGIN "
+                                            "IMMEDIATE; %s ; PRAGMA user_version = 2; COMMIT;",
+                                            schema_files[1]);
+        if (sqlite3_open(path, &raw) == SQLITE_OK) {
+            sqlite3_progress_handler(raw, at->left, die, NULL);
+            (void)sqlite3_exec(raw, sql, NULL, NULL, NULL);
+        }
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* D6: the process dies in the middle, at every so-many steps of SQLite: the old version, or the next one, never half of it. */
+static void test_D6_an_upgrade_interrupted_anywhere(void **state)
+{
+    const struct file *file = *state;
+    CLEANUP_FREE char *kept = mem_format("%s.schema-1", file->path);
+    enum { STEPS = 10, APART = 397 };
+    for (int i = 0; i < STEPS; i++) {
+        make_version_1(file->path, true, "");
+        struct db *db = NULL;
+        struct interruption at = {.left = 1 + i * APART};
+        interrupt_upgrade(file->path, &at);
+        int64_t version = number_of(file->path, "PRAGMA user_version");
+        assert_true(version == 1 || version == db_schema_newest());
+        assert_int_equal(number_of(file->path, "SELECT count(*) FROM attestation"), 3);
+        assert_int_equal(db_open(file->path, &db, NULL), 0);
+        assert_int_equal(db_log_size(db, NULL), ARRAY_SIZE(wanted));
+        db_close(db);
+        remove_database(kept);
+        remove_database(file->path);
+    }
+}
+
+static void test_a_newer_version_is_refused_and_left_alone(void **state)
+{
+    const struct file *file = *state;
+    struct diag diag = DIAG_INIT;
+    struct db *db = NULL;
+    sqlite3 *raw;
+    make_version(file->path, schema_count);
+    assert_int_equal(sqlite3_open(file->path, &raw), SQLITE_OK);
+    run(raw, "PRAGMA user_version = 4711");
+    sqlite3_close(raw);
+    assert_int_equal(db_open(file->path, &db, &diag), FARM_E_UNSUPPORTED);
+    assert_non_null(strstr(diag.text, "schema version 4711 is newer than this program knows"));
+    assert_non_null(strstr(diag.text, "install the newer farm"));
+    assert_int_equal(number_of(file->path, "PRAGMA user_version"), 4711);
+    assert_int_equal(number_of(file->path, "SELECT count(*) FROM attestation"), 3);
+}
+
+/* Without room for the copy nothing is upgraded. */
+static void test_no_upgrade_without_the_copy(void **state)
+{
+    const struct file *file = *state;
+    CLEANUP_FREE char *partial = mem_format("%s.schema-1.partial", file->path);
+    struct diag diag = DIAG_INIT;
+    struct db *db = NULL;
+    make_version_1(file->path, true, "");
+    assert_int_equal(mkdir(partial, 0700), 0);
+    assert_true(db_open(file->path, &db, &diag) < 0);
+    assert_non_null(strstr(diag.text, "copy before the upgrade of the schema"));
+    assert_int_equal(number_of(file->path, "PRAGMA user_version"), 1);
+    rmdir(partial);
+}
+
 static int copy_vote(void *context, const struct db_vote *row)
 {
     buf_add_format(context, "%s:%02x ", row->operator_name, row->attestation.bytes[0]);
@@ -248,6 +402,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_empty_one_gives_an_empty_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_failed_and_built_has_a_vote, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_a_journal_the_times_decide, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_earlier_version_becomes_the_newest, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D6_an_upgrade_interrupted_anywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_newer_version_is_refused_and_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_upgrade_without_the_copy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
