@@ -115,6 +115,17 @@ int store_partial_commit(struct store_partial *partial, uint64_t limit, struct d
 /* Closes; keeps the bytes for a later try. Accepts NULL, returns NULL. */
 struct store_partial *store_partial_close(struct store_partial *partial);
 
+/* Is this file, wherever it lies, the stored form of the object? Reads it whole; FARM_E_DIGEST if not. */
+int store_check_stored(int fd, const struct digest *name, struct diag *diag) MUST_USE;
+/*
+ * The stored file, verified, as the new file 'path' below dirfd: a hard link if both are on one file system (objects never change),
+ * else a copy. 'earlier_dirfd' (-1: none): if 'path' below that is such a file already, of this object's inode or of another file system than
+ * the store's, it is linked as it is, without being read. Not synced: the caller does that once, for all. *ret_bytes: how many were
+ * copied. FARM_E_MISSING, FARM_E_CORRUPT.
+ */
+int store_copy_stored(struct store *store, const struct digest *name, int earlier_dirfd, int dirfd,
+                      const char *path, uint64_t *ret_bytes, struct diag *diag) MUST_USE;
+
 /*
  * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that, and
  * what was moved to damaged/ STORE_DAMAGED_KEPT_S ago.
