@@ -16,17 +16,30 @@ bool disk_is_low(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes)
     return free_bytes < enough;
 }
 
+const char *farm_held(const struct farm *farm)
+{
+    if (farm->disk.low)
+        return farm->disk.text;
+    return farm->restored.waits ? farm->restored.text : NULL;
+}
+
+void farm_tell_hold(struct farm *farm)
+{
+    const char *text = farm_held(farm);
+    struct core_event event = {.type = CORE_HOLD, .flag = text != NULL, .text = text};
+    (void)farm_feed(farm, &event, NULL);
+}
+
 static void tell(struct farm *farm, uint64_t free_bytes)
 {
     struct disk *disk = &farm->disk;
-    struct core_event event = {.type = CORE_HOLD, .flag = disk->low, .text = disk->text};
     snprintf(
         disk->text, sizeof disk->text,
         "the disk under %s has %llu MiB left, less than the reserve of %llu MiB; make room (\"farmctl gc\"), "
         "and work goes on by itself",
         farm->state_path, (unsigned long long)(free_bytes >> 20),
         (unsigned long long)(farm->config.reserve >> 20));
-    (void)farm_feed(farm, &event, NULL);
+    farm_tell_hold(farm);
     if (disk->low)
         log_error("no new work: %s", disk->text);
     else

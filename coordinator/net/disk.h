@@ -27,6 +27,10 @@ struct disk {
 bool disk_is_low(bool was_low, uint64_t free_bytes, uint64_t reserve_bytes);
 /* In each turn: looks every few seconds, and tells the core. */
 void disk_turn(struct farm *farm);
+/* Why no lease is granted, or NULL: the disk, or a restored state (restored.h). */
+const char *farm_held(const struct farm *farm);
+/* Tells the core. */
+void farm_tell_hold(struct farm *farm);
 /* FARM_E_UNAVAILABLE with the remedy while it is low: for verbs that bring new work. */
 int disk_check(const struct farm *farm, struct diag *diag) MUST_USE;
 

@@ -90,7 +90,5 @@ struct export_writer {
 int export_write_evidence(struct export *export, const struct export_writer *writer,
                           struct diag *diag) MUST_USE;
 int export_write_log(struct export *export, const struct export_writer *writer, struct diag *diag) MUST_USE;
-/* Removes what exports of processes that died left beside the target. */
-void export_sweep(const struct export *export);
 
 #endif

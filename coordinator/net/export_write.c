@@ -7,71 +7,20 @@
 
 #include "file.h"
 #include "map.h"
+#include "partial.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define PARTIAL ".partial-"
 
 struct directory_writer {
     struct export *export;
     int dirfd;
     struct map *made; /* directories that are there already */
 };
-
-/* ---- what a crash left ---- */
-
-/* The pid in "<anything>.partial-<pid>-<ms>"; 0 if it is not of that form. */
-static pid_t partial_pid(const char *name)
-{
-    const char *at = strstr(name, PARTIAL);
-    for (const char *next = at; next != NULL; next = strstr(next + 1, PARTIAL))
-        at = next;
-    const char *dash = at != NULL ? strchr(at + strlen(PARTIAL), '-') : NULL;
-    uint64_t pid, ms;
-    if (dash == NULL || at == name ||
-        !view_decimal(view_of(at + strlen(PARTIAL), (size_t)(dash - at) - strlen(PARTIAL)), &pid) ||
-        !view_decimal(view_text(dash + 1), &ms) || pid < 2 || pid > INT32_MAX)
-        return 0;
-    return (pid_t)pid;
-}
-
-/* Ours, and of a process that is no more: also of one that had our number before us (a container's first process always has). */
-static bool is_left_over(const struct export *export, const struct stat *status, pid_t pid)
-{
-    if (!S_ISDIR(status->st_mode) || status->st_uid != geteuid())
-        return false;
-    if (pid == getpid())
-        return (int64_t)status->st_mtim.tv_sec * 1000 < export->started_ms - 1000;
-    return kill(pid, 0) < 0 && errno == ESRCH;
-}
-
-void export_sweep(const struct export *export)
-{
-    CLEANUP_FREE char *parent = mem_string_n(export->to, (size_t)(strrchr(export->to, '/') - export->to) + 1);
-    CLEANUP_CLOSE int dirfd = file_open_dir(AT_FDCWD, parent, NULL);
-    int copy = dirfd < 0 ? -1 : openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-    if (stream == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return; /* the export itself will say what is wrong with the place */
-    }
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        struct stat status;
-        pid_t pid = partial_pid(entry->d_name);
-        if (pid > 0 && fstatat(dirfd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            is_left_over(export, &status, pid))
-            (void)!file_remove_tree(dirfd, entry->d_name, NULL);
-    }
-    closedir(stream);
-}
 
 /* ---- files ---- */
 
@@ -214,7 +163,7 @@ static int write_directory(struct export *export, struct diag *diag)
 void export_run(struct pool_task *task)
 {
     struct export *export = (struct export *)task;
-    export_sweep(export);
+    partial_sweep(export->to, export->started_ms);
     if (mkdir(export->temp, 0755) < 0) {
         export->result = diag_errno(&export->diag, "%s: create directory", export->temp);
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "farm.h"
 
+#include "backup.h"
 #include "ctl.h"
 #include "farmlog.h"
 #include "file.h"
@@ -62,6 +63,10 @@ static int open_state(struct farm *farm, struct diag *diag)
     if ((status.st_mode & 077) != 0)
         return diag_set(diag, FARM_E_CONFIG, "%s: open to others (mode %04o); chmod 700 it", farm->state_path,
                         (unsigned int)status.st_mode & 07777);
+    if (faccessat(farm->state_dirfd, RESTORE_UNFINISHED, F_OK, 0) == 0)
+        return diag_set(diag, FARM_E_STATE,
+                        "%s: a restore of a backup was interrupted here; run it again, it begins anew",
+                        farm->state_path);
     result = lock_state(farm, diag);
     if (result >= 0)
         result = file_remove_tree(farm->state_dirfd, "scratch", diag); /* leftovers of a crash */
@@ -269,6 +274,7 @@ struct farm *farm_close(struct farm *farm)
     map_free(farm->checked_workers);
     past_free(farm->past);
     access_free(farm->access);
+    restored_done(&farm->restored);
     drop_outbox(farm);
     free(farm->outbox);
     free(farm->unsent);

@@ -22,6 +22,7 @@
 #include "moment.h"
 #include "plan.h"
 #include "pool.h"
+#include "restored.h"
 #include "root.h"
 #include "store.h"
 #include "wire.h"
@@ -110,6 +111,8 @@ struct farm {
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
     struct disk disk;
+    struct restored restored;
+    bool backing_up;   /* one at a time */
     bool handing_over; /* one at a time: gate.state is read, and written by what was read */
     bool stopping;
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */

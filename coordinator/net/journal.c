@@ -203,10 +203,11 @@ static void work_done(struct pool_task *task, void *context)
     work_free(work);
 }
 
-static bool has_news(const struct journal *journal)
+static bool has_news(const struct farm *farm)
 {
-    return journal->size > journal_shown_size(journal) || journal->checkpoint_stale ||
-           journal->reached != NULL;
+    const struct journal *journal = farm->journal;
+    bool more = journal->size > journal_shown_size(journal) && restored_may_publish(farm, journal->size);
+    return more || journal->checkpoint_stale || journal->reached != NULL;
 }
 
 static void take_asks(struct journal *journal, struct journal_work *work)
@@ -248,7 +249,8 @@ static void start(struct farm *farm, bool publish)
         take_asks(journal, work);
     if (publish) {
         take_files(journal, work);
-        work->publish = journal->size > journal_shown_size(journal);
+        work->publish =
+            journal->size > journal_shown_size(journal) && restored_may_publish(farm, journal->size);
         work->entries = journal->pending;
         journal->pending = (struct buf)BUF_INIT;
         journal->due_ms = moment_steady_ms() + PUBLISH_INTERVAL_MS;
@@ -266,9 +268,9 @@ int journal_turn(struct farm *farm, struct diag *diag)
     if (journal->working || farm->stopping)
         return 0;
     bool due = moment_steady_ms() >= journal->due_ms;
-    if (!has_news(journal))
+    if (!has_news(farm))
         answer_waiters(farm, 0);
-    bool publish = has_news(journal) && (due || journal->nwaiters > 0 || journal->reached_further);
+    bool publish = has_news(farm) && (due || journal->nwaiters > 0 || journal->reached_further);
     if (publish || (map_count(journal->asks) > 0 && !journal->failing))
         start(farm, publish);
     return 0;
@@ -277,7 +279,7 @@ int journal_turn(struct farm *farm, struct diag *diag)
 int64_t journal_due(const struct farm *farm)
 {
     const struct journal *journal = farm->journal;
-    if (journal->working || !has_news(journal))
+    if (journal->working || !has_news(farm))
         return INT64_MAX;
     return journal->reached_further ? moment_steady_ms() : journal->due_ms;
 }

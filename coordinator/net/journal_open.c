@@ -199,7 +199,8 @@ static int publish_rest(struct farm *farm, struct diag *diag)
     struct journal *journal = farm->journal;
     struct checkpoint checkpoint;
     CLEANUP_BUF struct buf note = BUF_INIT;
-    if (journal->tiles.tree.size == journal_shown_size(journal))
+    if (journal->tiles.tree.size == journal_shown_size(journal) ||
+        !restored_may_publish(farm, journal->tiles.tree.size))
         return 0;
     int result = journal_tiles_publish(&journal->tiles, VIEW_NONE, JOURNAL_WRITTEN, &checkpoint, &note, diag);
     if (result >= 0)

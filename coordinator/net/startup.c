@@ -57,7 +57,9 @@ int startup_restore(struct farm *farm, struct diag *diag)
 {
     struct restore restore = {farm, diag};
     struct diag why = DIAG_INIT;
-    int result = journal_open(farm, diag);
+    int result = restored_open(farm, diag);
+    if (result >= 0)
+        result = journal_open(farm, diag);
     if (result >= 0 && farm->root != NULL && journal_check_root(farm, farm->root, &why) < 0)
         log_warning("%s. Until then no worker is let in: it would take this log for a forgery", why.text);
     if (result >= 0)
@@ -72,5 +74,7 @@ int startup_restore(struct farm *farm, struct diag *diag)
         result = db_each_flag(farm->db, restore_flag, &restore, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
+    if (result >= 0)
+        result = restored_begin(farm, diag);
     return result < 0 ? result : farm_flush(farm, diag);
 }

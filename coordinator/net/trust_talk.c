@@ -112,6 +112,8 @@ static void answer_with_root(struct farm *farm, const char *worker, Wire__TrustA
 void trust_on_ask(struct farm *farm, const char *worker, const Wire__TrustAsk *ask)
 {
     Wire__TrustAnswer answer = WIRE__TRUST_ANSWER__INIT;
+    if (farm->restored.waits) /* a directory older than one that it knows would be an alarm; it asks again */
+        return;
     add_directory(farm, worker, &answer);
     if (farm->root != NULL)
         answer.newest_root = (uint64_t)farm->root->version;

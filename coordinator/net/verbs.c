@@ -27,6 +27,7 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"source.list", verb_source_list},
     {"tree.list", verb_tree_list},
     {"collect", verb_collect},
+    {"backup", verb_backup},
     {"plan", verb_plan},
     {"build", verb_build},
     {"cancel", verb_cancel},

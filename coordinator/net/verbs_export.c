@@ -10,6 +10,7 @@
 #include "export.h"
 #include "farmlog.h"
 #include "journal.h"
+#include "partial.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -259,12 +260,7 @@ static struct export *export_new(struct farm *farm, struct ctl_request *request,
 
 static void set_target(struct export *export, const char *to)
 {
-    size_t size = strlen(to);
-    while (size > 1 && to[size - 1] == '/')
-        size--;
-    export->to = mem_string_n(to, size);
-    export->temp =
-        mem_format("%s.partial-%lld-%lld", export->to, (long long)getpid(), (long long)moment_steady_ms());
+    partial_name(to, &export->to, &export->temp);
 }
 
 /* How long to wait, in seconds. Drafts are written as they are. */

@@ -239,7 +239,7 @@ json_t *status_report(struct farm *farm)
                      workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
                      leases_json(farm), "disputes", disputes, "failures", failures, "trust_root",
                      (int)(farm->root != NULL), "held",
-                     farm->disk.low ? json_string(farm->disk.text) : json_null());
+                     farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null());
 }
 
 void verb_status(struct farm *farm, struct ctl_request *request)

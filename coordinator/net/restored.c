@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "restored.h"
+
+#include "farm.h"
+#include "farmlog.h"
+#include "file.h"
+#include "journal.h"
+#include "json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { RESTORED_FILE_MAX = 4096 };
+#define LOG_BEFORE JOURNAL_DIR ".before"
+
+void restored_write(const char *origin, uint64_t log_size, int64_t taken_ms, struct buf *ret)
+{
+    json_t *document = json_pack("{s:s, s:I, s:s}", "origin", origin, "log_size", (json_int_t)log_size,
+                                 "taken", moment_format(taken_ms).text);
+    json_write(document, ret);
+    json_decref(document);
+}
+
+void restored_done(struct restored *restored)
+{
+    map_free(restored->confirmed);
+    restored->confirmed = NULL;
+}
+
+/* ---- the file ---- */
+
+static int forget(struct farm *farm, struct diag *diag)
+{
+    if (unlinkat(farm->state_dirfd, RESTORED_FILE, 0) < 0)
+        return diag_errno(diag, "%s/" RESTORED_FILE, farm->state_path);
+    return file_sync_parent(farm->state_dirfd, RESTORED_FILE, diag);
+}
+
+/* The old log's files do not hinder the next one, and are kept: they are signed evidence of where it stood. */
+static int begin_next_log(struct farm *farm, const char *before, struct diag *diag)
+{
+    const struct note_key ours = journal_key(farm);
+    int result = 0;
+    /* Should it exist, a crash came in between, and log/ is the next one's already: a restore begins with an empty directory. */
+    if (renameat2(farm->state_dirfd, JOURNAL_DIR, farm->state_dirfd, LOG_BEFORE, RENAME_NOREPLACE) < 0 &&
+        errno != ENOENT && errno != EEXIST)
+        result = diag_errno(diag, "%s/" JOURNAL_DIR ": rename", farm->state_path);
+    if (result >= 0)
+        log_warning(
+            "log_origin is %s, and the restored state is of %s: this is the beginning of the next log; what "
+            "the backup had of the old one is in %s/" LOG_BEFORE,
+            ours.name, before, farm->state_path);
+    farm->restored.next_log = result >= 0;
+    return result;
+}
+
+int restored_open(struct farm *farm, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    CLEANUP_JSON json_t *document = NULL;
+    const struct note_key ours = journal_key(farm);
+    const char *origin = NULL;
+    int64_t size = 0;
+    int result = file_read(farm->state_dirfd, RESTORED_FILE, RESTORED_FILE_MAX, &text, diag);
+    if (result == -ENOENT)
+        return 0;
+    if (result >= 0)
+        result = json_read(buf_view(&text), RESTORED_FILE, RESTORED_FILE_MAX, &document, diag);
+    if (result >= 0)
+        result = json_get_text(document, RESTORED_FILE, "origin", &origin, diag);
+    if (result >= 0)
+        result = json_get_number(document, RESTORED_FILE, "log_size", &size, diag);
+    if (result < 0)
+        return diag_wrap(diag, result, "%s", farm->state_path);
+    farm->restored.log_size = (uint64_t)size;
+    if (strcmp(origin, ours.name) != 0)
+        return begin_next_log(farm, origin, diag);
+    farm->restored.waits = true;
+    return 0;
+}
+
+/* ---- waiting ---- */
+
+static void set_text(struct farm *farm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void set_text(struct farm *farm, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(farm->restored.text, sizeof farm->restored.text, format, args);
+    va_end(args);
+    farm_tell_hold(farm);
+}
+
+/* Without witnesses nobody could tell, now or later. */
+static bool has_witnesses(const struct farm *farm)
+{
+    return farm->root != NULL && farm->root->log.present && farm->root->log.nwitnesses > 0;
+}
+
+static void go_on(struct farm *farm, const char *why)
+{
+    struct diag diag = DIAG_INIT;
+    int result = forget(farm, &diag);
+    if (result < 0) { /* it will ask again after the next start; that is no harm */
+        log_warning("%s", diag_text(&diag, result));
+    }
+    farm->restored.waits = false;
+    log_info("restored state: %s; work goes on", why);
+    farm_tell_hold(farm);
+}
+
+static void tell_progress(struct farm *farm)
+{
+    size_t confirmed = farm->restored.confirmed != NULL ? map_count(farm->restored.confirmed) : 0;
+    set_text(
+        farm,
+        "the state was restored from a backup with %llu entries of the log, and whether anybody has seen "
+        "more is "
+        "not known yet: %zu of %u listed witnesses said that they have not; their workers have to connect",
+        (unsigned long long)farm->restored.log_size, confirmed, farm->root->log.threshold);
+}
+
+int restored_begin(struct farm *farm, struct diag *diag)
+{
+    int result = 0;
+    if (farm->restored.next_log && farm->directory->version > 0) {
+        farm->directory->version += RESTORED_DIRECTORY_JUMP;
+        result = trust_publish_directory(farm, diag);
+    }
+    if (farm->restored.next_log)
+        return result < 0 ? result : forget(farm, diag);
+    if (!farm->restored.waits)
+        return 0;
+    if (!has_witnesses(farm))
+        go_on(farm, "the trust root lists no witnesses of the log");
+    else
+        tell_progress(farm);
+    return 0;
+}
+
+bool restored_may_publish(const struct farm *farm, uint64_t size)
+{
+    return !farm->restored.waits || size <= farm->restored.log_size;
+}
+
+/* The operator, if it is one that the root lists. */
+static const char *listed_operator(const struct farm *farm, const char *worker)
+{
+    const struct directory_entry *entry = sessions_entry(farm, worker);
+    bool listed = sessions_entry_is_valid(entry) && root_is_witness(farm->root, entry->operator_name) &&
+                  directory_entry_is_anchor(entry, farm->root);
+    return listed ? entry->operator_name : NULL;
+}
+
+static void saw_more(struct farm *farm, const char *worker, const char *operator_name, uint64_t known_size)
+{
+    if (operator_name == NULL) { /* anybody could say so, and stop the farm */
+        sessions_warn(
+            farm, worker,
+            "restored state: worker %s says that it has seen %llu entries of the log, and the backup has "
+            "%llu; it is no listed witness",
+            worker, (unsigned long long)known_size, (unsigned long long)farm->restored.log_size);
+        return;
+    }
+    if (farm->restored.is_over)
+        return;
+    farm->restored.is_over = true;
+    set_text(
+        farm,
+        "the state was restored from a backup with %llu entries of the log, and worker %s of %s has seen "
+        "%llu: "
+        "this log is over. Stop the coordinator, set another log_origin in its configuration, start it, and "
+        "let "
+        "the root managers make the next root (\"farm-sign root set ... log ... --previous\"); OPERATORS.md, "
+        "\"Backup and restore\", has each step",
+        (unsigned long long)farm->restored.log_size, worker, operator_name, (unsigned long long)known_size);
+    log_error("%s", farm->restored.text);
+}
+
+static void saw_no_more(struct farm *farm, const char *operator_name)
+{
+    struct restored *restored = &farm->restored;
+    if (operator_name == NULL || restored->is_over)
+        return;
+    if (restored->confirmed == NULL)
+        restored->confirmed = map_new();
+    if (map_set(restored->confirmed, view_text(operator_name), restored) != NULL)
+        return;
+    if (map_count(restored->confirmed) >= farm->root->log.threshold)
+        go_on(farm, "enough listed witnesses have seen no more of the log than the backup has");
+    else
+        tell_progress(farm);
+}
+
+bool restored_on_ask(struct farm *farm, const char *worker, uint64_t known_size)
+{
+    if (!farm->restored.waits || farm->root == NULL)
+        return true;
+    if (known_size > farm->restored.log_size) {
+        saw_more(farm, worker, listed_operator(farm, worker), known_size);
+        return false;
+    }
+    saw_no_more(farm, listed_operator(farm, worker));
+    return true;
+}

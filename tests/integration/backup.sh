@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A backup while builds go on, and the way back. D3: a restored log that somebody has seen more of is not continued (every witness would be
+# right to raise an alarm): the farm stands still and says how to begin the next log; one that nobody has seen more of goes on under its
+# name. Either way the plan that was half done completes without building again what was accepted before the backup.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# A mount name space of our own, for the disk that is full: nothing stays mounted whatever happens.
+if [ "$(id -u)" = 0 ] && [ -z "${FARM_TEST_UNSHARED:-}" ]; then
+    FARM_TEST_UNSHARED=1 exec unshare --mount --propagation private "$0" "$@"
+fi
+test_begin backup
+
+state=$work/coordinator
+tree_plain one
+tree_plain two one
+tree_plain three two
+tree_commit
+farm_up alder birch
+farm_plan one 2>/dev/null
+expect_status 0 farmctl build --wait "$plan"
+builds_of() { cat "$work"/log/worker-*.log | grep -c "building extra/$1 for lease [0-9a-f]*\$" || true; }
+no_alarms() { [ -z "$(find "$work"/worker-* -name alarm.json)" ]; }
+is_held() { farmctl status --json | grep -q '"held":"'; }
+is_free() { farmctl status --json | grep -q '"held":null'; }
+held_says() { farmctl status | grep -qF -- "$1"; }
+lose_state() {
+    coordinator_kill
+    rm -rf "$state"
+    mkdir -m 700 "$state"
+}
+restore() { farm-coordinator restore --config "$work/farm.conf" --from "$1"; }
+flip() { # FILE OFFSET
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    chmod u+w "$1"
+    printf "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+say "a backup of an idle farm"
+expect_status 0 farmctl backup "$work/idle"
+expect_text "coordinator.key, which is secret" "$work/out"
+expect "only the owner reads it" test "$(stat -c %a "$work/idle" "$work/idle/coordinator.key" "$work/idle/farm.db" | sort -u | tr '\n' ' ')" = "600 700 "
+expect_status 0 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/idle"
+expect_text "the backup is whole" "$work/out"
+
+say "bad targets"
+mkdir "$work/other" && touch "$work/other/file"
+expect_status 1 farmctl backup "$work/other"
+expect_text "exists and is no backup" "$work/out"
+expect_status 1 farmctl backup "$state/inside"
+expect_status 2 farmctl backup "$work/no/such/parent"
+expect_status 2 farmctl backup
+expect_status 2 restore "$work/other"
+expect_text "it is no whole backup" "$work/out"
+expect_status 1 restore "$work/idle"
+expect_text "not empty" "$work/out"
+
+say "D3: nothing happened since: the log goes on under its name"
+lose_state
+expect_status 0 restore "$work/idle"
+expect_status 1 restore "$work/idle"
+coordinator_start
+wait_for 60 "the witnesses confirm it" is_free
+expect_text "work goes on" "$work/log/coordinator.log"
+expect "the marker has gone" test ! -e "$state/restored.json"
+farm_plan one 2>/dev/null
+expect_status 0 farmctl build --wait "$plan"
+expect "what was agreed is not built again" test "$(builds_of one)" = 2
+expect "nobody raised an alarm" no_alarms
+
+say "a backup while builds go on; an earlier one gets what is new"
+farm_plan 2>/dev/null
+farmctl build "$plan" >/dev/null
+wait_for 60 "two is agreed" job_is two agreed
+expect_status 0 farmctl backup "$work/idle"
+expect "what was in it is linked" test "$(find "$work/idle/store" -type f -links 1 | wc -l)" = 0
+expect_status 0 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/idle"
+mv "$work/idle" "$work/busy"
+wait_for 60 "three is agreed" job_is three agreed
+log_cosigned
+
+say "damaged backups are refused, and the file is named"
+object=$(cd "$work/busy" && find store -type f -size +1k | sort | head -n 1)
+for file in farm.db coordinator.key root.json "$object" objects; do
+    cp -r "$work/busy" "$work/bad"
+    flip "$work/bad/$file" 30
+    expect_status 1 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/bad"
+    expect_text "$work/bad/$file is damaged" "$work/out"
+    rm -rf "$work/bad"
+done
+cp -r "$work/busy" "$work/bad"
+rm -f "$work/bad/$object"
+expect_status 2 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/bad"
+expect_text "$object" "$work/out"
+
+say "kill -9 in the middle of a backup: none, or a whole one"
+for wait in 0.00 0.03; do
+    farmctl backup "$work/killed" >/dev/null 2>&1 &
+    sleep "$wait"
+    coordinator_kill
+    wait $! || true
+    [ ! -e "$work/killed" ] || expect_status 0 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/killed"
+    coordinator_start
+done
+expect_status 0 farmctl backup "$work/killed"
+expect "nothing is left beside it" test -z "$(find "$work" -maxdepth 1 -name 'killed.partial-*')"
+
+say "no room for it"
+if mkdir "$work/small" && mount -t tmpfs -o size=200k none "$work/small" 2>/dev/null; then
+    expect_status 2 farmctl backup "$work/small/backup"
+    expect "nothing is left" test -z "$(ls "$work/small")"
+    umount "$work/small"
+    expect_status 0 farmctl status
+else
+    echo "not tried: cannot mount a small file system"
+fi
+
+say "D3: a restore that is interrupted, and a backup that is older than the log"
+lose_state
+rm -rf "$work/bad" && cp -r "$work/busy" "$work/bad"
+flip "$work/bad/$object" 30
+expect_status 1 restore "$work/bad"
+expect_status 1 timeout 20 farm-coordinator --config "$work/farm.conf"
+expect_text "a restore of a backup was interrupted" "$work/out"
+sed 's/^advertise/log_origin = test.example\/another\n&/' "$work/farm.conf" >"$work/another.conf"
+expect_status 2 farm-coordinator restore --config "$work/another.conf" --from "$work/busy"
+expect_text "set log_origin = intergenos-farm/" "$work/out"
+expect_status 0 restore "$work/busy"
+coordinator_start
+wait_for 60 "a witness has seen more" held_says "this log is over"
+expect "no lease is granted" test "$(farmctl status --json | grep -c '"leases":\[\]')" = 1
+sleep 1
+expect "and nobody is alarmed" no_alarms
+
+say "the next log"
+kill -TERM "${pids[coordinator]}"
+wait "${pids[coordinator]}" || fail "the coordinator did not stop cleanly"
+sed -i 's/^advertise/log_origin = test.example\/second\n&/' "$work/farm.conf"
+coordinator_start
+expect "the old one's files are kept" test -e "$state/log.before/checkpoint" -a ! -e "$state/restored.json"
+cp -r "$work/root.json" "$work/root-1.json" && cp -r "$work/root.json.sig.d" "$work/root-1.json.sig.d"
+farm-worker cosigned --state "$work/worker-alder-1" >"$work/last"
+farm-sign root set "$work/root-1.json" log "$(farmctl log show --vkey)" --previous "$work/last" --out "$work/root-2.json" >/dev/null
+for signer in mara niko; do farm-sign root sign "$work/root-2.json" --key "$(key_of "$signer")" >/dev/null; done
+expect_status 0 farmctl root install "$work/root-2.json"
+wait_for 60 "the workers are back" workers_online 2
+wait_for 60 "the plan goes on by itself, and is done" job_is three agreed
+expect_status 0 farmctl build --wait "$plan"
+expect "what was agreed before the backup is not built again" test "$(builds_of one) $(builds_of two)" = "2 2"
+expect "nobody took it for a forgery" no_alarms
+release_make after
+expect_status 0 farmctl release export after "$work/export"
+expect_status 0 farm-verify "$work/export" --trust "$work/root.json"
