@@ -156,11 +156,9 @@ static const char *listed_operator(const struct farm *farm, const char *worker)
 static void saw_more(struct farm *farm, const char *worker, const char *operator_name, uint64_t known_size)
 {
     if (operator_name == NULL) { /* anybody could say so, and stop the farm */
-        sessions_warn(
-            farm, worker,
-            "restored state: worker %s says that it has seen %llu entries of the log, and the backup has "
-            "%llu; it is no listed witness",
-            worker, (unsigned long long)known_size, (unsigned long long)farm->restored.log_size);
+        sessions_warn(farm, worker, "restored state: no listed witness says that it has seen more of the log",
+                      log_number(FIELD_POSITION, (int64_t)known_size),
+                      log_number(FIELD_ENTRIES, (int64_t)farm->restored.log_size));
         return;
     }
     if (farm->restored.is_over)

@@ -90,11 +90,13 @@ static void finish(struct farm *farm, struct backup_work *work)
 {
     farm->backing_up = false;
     if (work->result < 0) {
-        log_warning("backup failed to=%s: %s", work->to, diag_text(&work->diag, work->result));
+        log_event(LOG_LEVEL_WARNING, "backup failed", log_text(FIELD_PATH, work->to),
+                  log_text(FIELD_REASON, diag_text(&work->diag, work->result)));
         ctl_fail(work->request, work->result, &work->diag);
     } else {
-        log_info("backup made to=%s objects=%zu missing=%zu log=%llu", work->to, work->nobjects,
-                 work->nmissing, (unsigned long long)work->list.log_size);
+        log_event(LOG_LEVEL_INFO, "backup made", log_text(FIELD_PATH, work->to),
+                  log_number(FIELD_COUNT, (int64_t)work->nobjects),
+                  log_number(FIELD_ENTRIES, (int64_t)work->list.log_size));
         remember(farm, work);
         ctl_finish(work->request, work->nmissing > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK, answer(work));
     }

@@ -18,7 +18,7 @@ tree_commit
 farm_up alder birch
 farm_plan one 2>/dev/null
 expect_status 0 farmctl build --wait "$plan"
-builds_of() { cat "$work"/log/worker-*.log | grep -c "building extra/$1 for lease [0-9a-f]*\$" || true; }
+builds_of() { cat "$work"/log/worker-*.log | grep -c "building node=extra/$1 lease=[0-9a-f]*\$" || true; }
 no_alarms() { [ -z "$(find "$work"/worker-* -name alarm.json)" ]; }
 is_held() { farmctl status --json | grep -q '"held":"'; }
 is_free() { farmctl status --json | grep -q '"held":null'; }
