@@ -31,8 +31,10 @@ bool build_style_parse(struct view text, enum build_style *ret)
 struct view url_basename(struct view url)
 {
     const char *slash = url.size > 0 ? memrchr(url.data, '/', url.size) : NULL;
-    size_t skipped = slash != NULL ? (size_t)(slash - url.data) + 1 : 0;
-    return view_of(url.data + skipped, url.size - skipped);
+    if (slash == NULL)
+        return url;
+    size_t skipped = (size_t)(slash - url.data) + 1;
+    return view_of(slash + 1, url.size - skipped);
 }
 
 /* What is accepted, in the words of the messages. */
@@ -103,8 +105,8 @@ static void read_style(struct reader *reader, const struct yamlnode *node, struc
     if (reader_view(reader, node, "build_style", NULL, NULL, &text) &&
         !build_style_parse(text, &recipe->style))
         reader_problem(reader, node->line, "bad-value",
-                       "build_style \"%.*s\" must be one of autotools, cmake, meson, make, custom",
-                       VIEW_ARG(text));
+                       "build_style \"%s\" must be one of autotools, cmake, meson, make, custom",
+                       quote(text).text);
 }
 
 static void read_dependencies(struct reader *reader, const struct yamlnode *node, struct recipe *recipe)
