@@ -175,6 +175,34 @@ int wire_encode_prefixed(int type, const ProtobufCMessage *body, struct buf *ret
 
 /* ---- decoding ---- */
 
+static void drop_unknown(ProtobufCMessage *message, ProtobufCAllocator *allocator);
+
+static void drop_unknown_in(const ProtobufCFieldDescriptor *field, ProtobufCMessage *message,
+                            ProtobufCAllocator *allocator)
+{
+    char *member = (char *)message + field->offset;
+    if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+        return;
+    bool is_list = field->label == PROTOBUF_C_LABEL_REPEATED;
+    size_t count = is_list ? *(size_t *)((char *)message + field->quantifier_offset) : 1;
+    ProtobufCMessage **values = is_list ? *(ProtobufCMessage ***)member : (ProtobufCMessage **)member;
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != NULL)
+            drop_unknown(values[i], allocator);
+}
+
+/* Fields of a newer program are ignored, not kept: protobuf-c would pack them again, malformed ones too. */
+static void drop_unknown(ProtobufCMessage *message, ProtobufCAllocator *allocator)
+{
+    for (unsigned int i = 0; i < message->n_unknown_fields; i++)
+        allocator->free(allocator->allocator_data, message->unknown_fields[i].data);
+    allocator->free(allocator->allocator_data, message->unknown_fields);
+    message->n_unknown_fields = 0;
+    message->unknown_fields = NULL;
+    for (unsigned int i = 0; i < message->descriptor->n_fields; i++)
+        drop_unknown_in(&message->descriptor->fields[i], message, allocator);
+}
+
 static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMessage **ret, struct diag *diag)
 {
     struct budget budget = {BUDGET_FACTOR * body.size + BUDGET_BASE, false};
@@ -187,6 +215,7 @@ static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMes
                         wire_type_name(entry->type), body.size);
     if (message == NULL)
         return diag_set(diag, FARM_E_SYNTAX, "%s: malformed", wire_type_name(entry->type));
+    drop_unknown(message, &allocator);
     *ret = message;
     return 0;
 }

@@ -357,6 +357,26 @@ static void n8_unknown_types_and_directions_are_refused(void **state)
     assert_null(message);
 }
 
+/* Found by fuzzing: they were kept, and packed again into a frame that nobody could read. */
+static void unknown_fields_are_not_kept(void **state)
+{
+    CLEANUP_BUF struct buf body = BUF_INIT;
+    CLEANUP_BUF struct buf frame = BUF_INIT;
+    CLEANUP_BUF struct buf again = BUF_INIT;
+    CLEANUP_BUF struct buf known = BUF_INIT;
+    struct wire_message *message = NULL;
+    Wire__Goodbye goodbye = WIRE__GOODBYE__INIT;
+    (void)state;
+    encode(WIRE_GOODBYE, &goodbye.base, &known);
+    buf_add(&body, "\xfa\x3f\x02xy\x80\x00\x10", 8); /* field 1023, and field 0, which no program may send */
+    raw_frame(WIRE_GOODBYE, buf_view(&body), &frame);
+    assert_int_equal(wire_decode(WIRE_FROM_WORKER, buf_view(&frame), &message, NULL), 0);
+    encode(message->type, message->body, &again);
+    assert_int_equal(again.size, known.size);
+    assert_memory_equal(again.data, known.data, known.size);
+    wire_free(message);
+}
+
 static void n8_truncation_at_every_byte_is_refused(void **state)
 {
     CLEANUP_BUF struct buf frame = BUF_INIT;
@@ -465,6 +485,7 @@ int main(void)
         cmocka_unit_test(n4_frames_over_the_cap_are_refused),
         cmocka_unit_test(n8_heap_is_bounded_by_the_budget),
         cmocka_unit_test(n8_unknown_types_and_directions_are_refused),
+        cmocka_unit_test(unknown_fields_are_not_kept),
         cmocka_unit_test(n8_truncation_at_every_byte_is_refused),
         cmocka_unit_test(n8_truncated_bodies_never_pass_as_whole),
         cmocka_unit_test(n8_trailing_bytes_and_second_bodies_are_refused),
