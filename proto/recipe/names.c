@@ -66,6 +66,18 @@ bool line_is_plain(struct view text)
     return view_is_utf8(text);
 }
 
+struct quoted quote(struct view text)
+{
+    struct quoted quoted;
+    size_t room = sizeof quoted.text - 4, count = text.size < room ? text.size : room;
+    for (size_t i = 0; i < count; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        quoted.text[i] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
+    }
+    memcpy(quoted.text + count, text.size > room ? "..." : "", text.size > room ? 4 : 1);
+    return quoted;
+}
+
 struct nearest nearest_to(struct view wanted)
 {
     return (struct nearest){.wanted = wanted, .distance = wanted.size / 3 + 2};

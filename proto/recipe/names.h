@@ -28,6 +28,12 @@ bool commit_is_plain(struct view text);
 /* No control bytes, and UTF-8; lines of metadata. */
 bool line_is_plain(struct view text);
 
+/* A stranger's text for a message: cut, and without control bytes. */
+struct quoted {
+    char text[96];
+};
+struct quoted quote(struct view text);
+
 /* The candidate that differs from 'wanted' by the fewest edits, if that is few enough to be a slip of the
  * hand; else NULL. */
 struct nearest {

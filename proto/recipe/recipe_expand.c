@@ -65,9 +65,9 @@ bool recipe_expand(struct reader *reader, const struct yamlnode *node, const cha
         struct view name = variable_at(text), value = VIEW("$");
         if (name.size > 0 && !lookup(recipe, name, &value)) {
             reader_problem(reader, node->line, "unknown-variable",
-                           "%s: unknown variable ${%.*s}; there are ${name} ${version} ${version_major} "
+                           "%s: unknown variable ${%s}; there are ${name} ${version} ${version_major} "
                            "${version_major_minor} ${version_patch}",
-                           what, VIEW_ARG(name));
+                           what, quote(name).text);
             return false;
         }
         buf_add_view(ret, value);

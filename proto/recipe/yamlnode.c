@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "yamlnode.h"
 
+#include "names.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <yaml.h>
@@ -167,8 +169,8 @@ static int duplicate_problem(const struct builder *builder, const struct yamlnod
                              const struct yamlnode *second)
 {
     return problems_add(builder->problems, builder->file, second->key_line, "yaml-duplicate",
-                        "the key \"%.*s\" stands here a second time (first in line %d); keep one of them",
-                        VIEW_ARG(second->key), first->key_line);
+                        "the key \"%s\" stands here a second time (first in line %d); keep one of them",
+                        quote(second->key).text, first->key_line);
 }
 
 /* Quadratic for the handful of keys that maps usually have, sorted for large ones. */

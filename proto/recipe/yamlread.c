@@ -16,18 +16,6 @@ void reader_problem(struct reader *reader, int line, const char *rule, const cha
     (void)problems_add(reader->problems, reader->file, line, rule, "%s", text);
 }
 
-struct quoted quote(struct view text)
-{
-    struct quoted quoted;
-    size_t room = sizeof quoted.text - 4, count = text.size < room ? text.size : room;
-    for (size_t i = 0; i < count; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        quoted.text[i] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
-    }
-    memcpy(quoted.text + count, text.size > room ? "..." : "", text.size > room ? 4 : 1);
-    return quoted;
-}
-
 static const char *kind_name(enum yamlnode_kind kind)
 {
     switch (kind) {

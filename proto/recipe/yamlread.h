@@ -9,6 +9,7 @@
 #define FARM_YAMLREAD_H
 
 #include "digest.h"
+#include "names.h"
 #include "textlist.h"
 #include "yamlnode.h"
 
@@ -20,12 +21,6 @@ struct reader {
 
 void reader_problem(struct reader *reader, int line, const char *rule, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-
-/* A stranger's text for a message: cut, and without control bytes. */
-struct quoted {
-    char text[96];
-};
-struct quoted quote(struct view text);
 
 /* True if the node is a map; a problem otherwise. */
 bool reader_map(struct reader *reader, const struct yamlnode *node, const char *what);

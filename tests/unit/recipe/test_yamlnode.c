@@ -166,6 +166,19 @@ static void test_depth_bomb(void **state)
     assert_string_equal(outcome(buf_view(&indented), limits), "yaml-limit:9");
 }
 
+/* What a stranger's tree says is shown on terminals: an escape sequence in a key stays harmless. Found by fuzzing. */
+static void test_messages_have_no_control_bytes(void **state)
+{
+    struct problems problems = PROBLEMS_INIT;
+    struct yamldoc *doc = NULL;
+    (void)state;
+    assert_int_equal(yamldoc_read(VIEW("\"\\e[2J\": 1\n\"\\e[2J\": 2\n"), "x", limits, &doc, &problems),
+                     FARM_E_REFUSED);
+    assert_int_equal(problems.count, 1);
+    assert_non_null(strstr(problems.items[0].text, "the key \"?[2J\""));
+    problems_done(&problems);
+}
+
 static void test_duplicate_in_large_map(void **state)
 {
     (void)state;
@@ -209,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_limits_are_exact),
         cmocka_unit_test(test_alias_bomb),
         cmocka_unit_test(test_depth_bomb),
+        cmocka_unit_test(test_messages_have_no_control_bytes),
         cmocka_unit_test(test_duplicate_in_large_map),
         cmocka_unit_test(test_damage),
     };
