@@ -211,6 +211,19 @@ static char *on_line(char *ret, int size, void *user)
     return ret;
 }
 
+/* Behind a blank, and where the value would begin: "key =;x" is a value to inih, and "key = ;x" is none. */
+static bool has_comment(struct view text)
+{
+    size_t begin = 0;
+    while (begin < text.size && text.data[begin] != '=' && text.data[begin] != ':')
+        begin++;
+    for (size_t i = 1; i < text.size; i++)
+        if ((text.data[i] == '#' || text.data[i] == ';') &&
+            (text.data[i - 1] == ' ' || text.data[i - 1] == '\t' || i - 1 == begin))
+            return true;
+    return false;
+}
+
 /* What inih would take in silence: cut or continued lines, bytes that end a C string, comments behind values.
  */
 static const char *line_fault(struct view line)
@@ -224,11 +237,7 @@ static const char *line_fault(struct view line)
         return NULL;
     if (text.data != line.data)
         return "begins with a space; a value cannot go on over lines, and a key begins at the left";
-    for (size_t i = 1; i < text.size; i++)
-        if ((text.data[i] == '#' || text.data[i] == ';') &&
-            (text.data[i - 1] == ' ' || text.data[i - 1] == '\t'))
-            return "has a comment behind the value; put it on a line of its own";
-    return NULL;
+    return has_comment(text) ? "has a comment behind the value; put it on a line of its own" : NULL;
 }
 
 static int check_lines(const struct reading *reading)

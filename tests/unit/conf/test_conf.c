@@ -131,6 +131,7 @@ static void test_refusals(void **state)
         {VIEW("[farm]\ntoken = x\n  continued\n"), "farm.conf:3: the line begins with a space"},
         {VIEW("[farm]\n token = x\n"), "farm.conf:2: the line begins with a space"},
         {VIEW("[farm]\ntoken = x ; secret\n"), "farm.conf:2: the line has a comment behind the value"},
+        {VIEW("[farm]\ntoken =;x\n"), "farm.conf:2: the line has a comment behind the value"},
         {VIEW("[farm]\ntoken = x # secret\n"), "farm.conf:2: the line has a comment behind the value"},
         {VIEW("[farm]\ntoken = \xff\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = a\0b\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
