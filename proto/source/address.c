@@ -107,6 +107,8 @@ int address_split_url(const char *url, struct view *ret_scheme, struct view *ret
     size_t host = size > 0 && authority[0] == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":/?#");
     if (host > size)
         return bad_url(url, "an unfinished IPv6 address", diag);
+    if (host == 0 && !view_equal(view_of(url, (size_t)(colon - url)), VIEW("file")))
+        return bad_url(url, "no host", diag);
     *ret_scheme = view_of(url, (size_t)(colon - url));
     *ret_host = view_of(authority, host);
     return 0;
