@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* JSON: what is read is written canonically, and that is read to the same value and written to the same bytes. */
+#include "fuzz.h"
+
+#include "json.h"
+
+enum { LIMIT = 16 * 1024 };
+
+static void run(struct view input)
+{
+    CLEANUP_JSON json_t *value = NULL, *again = NULL;
+    CLEANUP_BUF struct buf once = BUF_INIT, twice = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    int result = json_read(input, "fuzz", LIMIT, &value, &diag);
+    if (result < 0) {
+        fuzz_check_refusal(result, &diag);
+        return;
+    }
+    json_write(value, &once);
+    /* ASCII takes up to six bytes for one, a number up to 24 for three. */
+    FUZZ_OK(json_read(buf_view(&once), "again", 16 * LIMIT, &again, &diag), &diag);
+    FUZZ_CHECK(json_equal(value, again));
+    json_write(again, &twice);
+    fuzz_check_same(&once, &twice);
+}
+
+const struct fuzz_target fuzz_target = {
+    .run = run, .input_max = 16 * 1024 + 16, .heap_base = 256 * 1024, .heap_factor = 512};
