@@ -1,152 +1,166 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Random plans: layered, with a few nodes that everything needs, some that truly fail, a few that are not reproducible. */
 #include "sim.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static void add_dependency(struct sim_node *node, size_t need)
+/* Nodes of a large graph need what is near them, so that closures stay small. */
+enum { NEAR = 12 };
+
+static uint64_t below(struct world *world, uint64_t n)
 {
-    for (size_t i = 0; i < node->ndependencies; i++)
-        if (node->dependencies[i] == need)
-            return;
+    return world_below(world, DICE_SHAPE, n);
+}
+
+static bool contains(const size_t *items, size_t n, size_t item)
+{
+    for (size_t i = 0; i < n; i++)
+        if (items[i] == item)
+            return true;
+    return false;
+}
+
+static int by_number(const void *left, const void *right)
+{
+    size_t a = *(const size_t *)left, b = *(const size_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* Adds it, and what it needs itself, unless that would be too much. */
+static void add_dependency(struct world *world, struct sim_node *node, size_t need)
+{
+    const struct sim_node *below_it = &world->plans.nodes[need];
+    size_t closure[2 * CLOSURE_MAX + 1], n = node->nclosure;
+    if (contains(node->dependencies, node->ndependencies, need))
+        return;
+    memcpy(closure, node->closure, n * sizeof *closure);
+    for (size_t i = 0; i < below_it->nclosure; i++)
+        if (!contains(node->closure, node->nclosure, below_it->closure[i]))
+            closure[n++] = below_it->closure[i];
+    if (!contains(node->closure, node->nclosure, need))
+        closure[n++] = need;
+    if (n > CLOSURE_MAX)
+        return;
+    qsort(closure, n, sizeof *closure, by_number);
+    memcpy(node->closure, closure, n * sizeof *closure);
+    node->nclosure = n;
     node->dependencies[node->ndependencies++] = need;
 }
 
-static void make_node(struct sim *sim, size_t i)
+/* Two in a hundred, but only a few in all: they hold up everything above them. */
+static bool is_odd_one(struct world *world)
 {
-    struct sim_node *node = &sim->nodes[i];
+    enum { FEW = 4 };
+    size_t n = world->plans.nnodes;
+    return below(world, n > 50 * FEW ? n : 50 * FEW) < FEW;
+}
+
+static void make_node(struct world *world, size_t i)
+{
+    struct sim_node *node = &world->plans.nodes[i];
+    size_t wanted = i > 0 ? below(world, i < DEPENDENCIES_MAX ? i + 1 : DEPENDENCIES_MAX) : 0;
+    size_t reach = i < NEAR || below(world, 10) == 0 ? i : NEAR;
     snprintf(node->id, sizeof node->id, "base/n%zu", i);
-    size_t wanted = i > 0 ? sim_below(sim, i < 5 ? i + 1 : 5) : 0;
     for (size_t k = 0; k < wanted; k++)
-        add_dependency(node, sim_chance(sim, 50) && i > 4 ? i - 1 - sim_below(sim, 4) : sim_below(sim, i));
+        add_dependency(world, node, i - 1 - below(world, reach));
     node->needs = (struct core_needs){
-        .cores = 1 + (uint32_t)sim_below(sim, 4),
-        .memory_bytes = (uint64_t)(1 + sim_below(sim, 3)) << 30,
+        .cores = 1 + (uint32_t)below(world, 4),
+        .memory_bytes = (1 + below(world, 3)) << 30,
         .disk_bytes = (uint64_t)1 << 30,
         .wall_seconds = 600,
-        .priority = (int32_t)sim_below(sim, 3),
-        .estimate_seconds = 5 + (uint32_t)sim_below(sim, 100),
+        .priority = (int32_t)below(world, 3),
+        .estimate_seconds = 5 + (uint32_t)below(world, 100),
     };
-    node->fails = sim_chance(sim, 2);
-    node->random = sim_chance(sim, 2);
+    node->fails = is_odd_one(world);
+    node->random = is_odd_one(world) && world_has(world, FAULT_LIARS);
 }
 
-static void close_node(struct sim *sim, size_t i, bool *reach)
+static struct rules draw_rules(struct world *world)
 {
-    struct sim_node *node = &sim->nodes[i];
-    memset(reach, 0, sim->nnodes * sizeof *reach);
-    for (size_t k = 0; k < node->ndependencies; k++) {
-        const struct sim_node *below = &sim->nodes[node->dependencies[k]];
-        reach[node->dependencies[k]] = true;
-        for (size_t j = 0; j < below->nclosure; j++)
-            reach[below->closure[j]] = true;
-    }
-    node->closure = mem_alloc(i * sizeof *node->closure);
-    for (size_t j = 0; j < i; j++)
-        if (reach[j])
-            node->closure[node->nclosure++] = j;
+    size_t most = world->noperators < 3 ? world->noperators : 3;
+    struct rules rules = {
+        .quorum = 1 + (uint32_t)below(world, most),
+        .margin = (uint32_t)below(world, 2),
+        .max_attempts = 2 + (uint32_t)below(world, 3),
+        .open_votes = below(world, 10) < 7,
+    };
+    rules.anchors = (uint32_t)below(world, rules.quorum + 1);
+    if (below(world, 10) < 2)
+        rules.distinct = 1 + (uint32_t)below(world, 3);
+    return rules;
 }
 
-static void make_plan(struct sim *sim, size_t p)
+static void make_plan(struct world *world, size_t p)
 {
-    struct sim_plan *plan = &sim->plans[p];
-    uint64_t name[2] = {sim->options.seed, p};
-    uint32_t most = (uint32_t)sim->noperators;
+    struct sim_plan *plan = &world->plans.items[p];
+    uint64_t name[2] = {world->options.seed, p};
     plan->id = digest_of(view_of(name, sizeof name));
-    plan->rules = (struct rules){
-        .quorum = 1 + (uint32_t)sim_below(sim, most < 3 ? most : 3),
-        .margin = (uint32_t)sim_below(sim, 2),
-        .max_attempts = 2 + (uint32_t)sim_below(sim, 3),
-        .open_votes = sim_chance(sim, 70),
-    };
-    plan->rules.anchors = (uint32_t)sim_below(sim, plan->rules.quorum + 1);
-    if (sim_chance(sim, 20))
-        plan->rules.distinct = DISTINCT_CPU_VENDOR;
-    plan->keys = mem_zero(sim->nnodes, sizeof *plan->keys);
-    plan->payloads = mem_zero(sim->nnodes, sizeof *plan->payloads);
-    plan->derived = mem_zero(sim->nnodes, sizeof *plan->derived);
-    plan->states = mem_zero(sim->nnodes, sizeof *plan->states);
-    plan->deriving = mem_zero(sim->nnodes, sizeof *plan->deriving);
-    plan->start_at = p == 0 || sim_chance(sim, 50)
-                         ? sim->now_ms + (int64_t)sim_below(sim, 300000) * (int64_t)p
-                         : INT64_MAX;
+    plan->rules = draw_rules(world);
+    plan->keys = mem_zero(world->plans.nnodes, sizeof *plan->keys);
+    plan->start_ms = INT64_MAX;
+    if (p == 0 || below(world, 2) == 0)
+        plan->start_ms = world->now_ms + (int64_t)(below(world, 300000) * p);
 }
 
-void plan_make(struct sim *sim)
+/* Most runs are small, where rare orders of events are common; a few have the size of a real farm. */
+static size_t draw_size(struct world *world)
 {
-    sim->nnodes = 3 + sim_below(sim, sim->options.jobs);
-    sim->nodes = mem_zero(sim->nnodes, sizeof *sim->nodes);
-    CLEANUP_FREE bool *reach = mem_alloc(sim->nnodes);
-    for (size_t i = 0; i < sim->nnodes; i++) {
-        make_node(sim, i);
-        close_node(sim, i, reach);
-    }
+    uint64_t x = below(world, 100);
+    return world->options.jobs > 0 ? world->options.jobs
+           : x == 0                ? 600 + below(world, 401)
+           : x < 10                ? 60 + below(world, 240)
+                                   : 3 + below(world, 30);
+}
+
+void plan_make(struct world *world)
+{
+    world->plans.nnodes = draw_size(world);
+    world->plans.nodes = mem_zero(world->plans.nnodes, sizeof *world->plans.nodes);
+    for (size_t i = 0; i < world->plans.nnodes; i++)
+        make_node(world, i);
     for (size_t p = 0; p < PLANS; p++)
-        make_plan(sim, p);
+        make_plan(world, p);
 }
 
-/* The core's copy. Under PLANT_EARLY_LEASE it never hears of some edges. */
-static void copy_node(struct sim *sim, const struct sim_plan *plan, size_t i, struct core_node *ret)
+void plan_done(struct world *world)
 {
-    const struct sim_node *node = &sim->nodes[i];
-    bool blind = sim->options.plant == PLANT_EARLY_LEASE && i % 3 == 2;
-    *ret = (struct core_node){
-        .id = node->id,
-        .dependencies = node->dependencies,
-        .ndependencies = blind ? 0 : node->ndependencies,
-        .closure = node->closure,
-        .nclosure = blind ? 0 : node->nclosure,
-        .needs = node->needs,
-        .rules = plan->rules,
-    };
+    for (size_t p = 0; p < PLANS; p++)
+        free(world->plans.items[p].keys);
+    free(world->plans.nodes);
 }
 
-void plan_start(struct sim *sim, size_t p, bool from_scratch)
+struct sim_plan *plan_find(struct world *world, const struct digest *id)
 {
-    struct sim_plan *plan = &sim->plans[p];
-    CLEANUP_FREE struct core_node *nodes = mem_zero(sim->nnodes, sizeof *nodes);
-    for (size_t i = 0; i < sim->nnodes; i++)
-        copy_node(sim, plan, i, &nodes[i]);
-    if (from_scratch && !plan->from_scratch)
-        plan->fresh_since = sim->now_ms;
-    plan->from_scratch |= from_scratch;
-    plan->wanted = true;
-    struct core_event event = {
-        .type = CORE_PLAN_START,
-        .plan = plan->id,
-        .nodes = nodes,
-        .nnodes = sim->nnodes,
-        .flag = plan->from_scratch,
-        .since_ms = plan->from_scratch ? plan->fresh_since : 0,
-    };
-    world_step(sim, &event);
+    for (size_t p = 0; p < PLANS; p++)
+        if (digest_equal(&world->plans.items[p].id, id))
+            return &world->plans.items[p];
+    return NULL;
 }
 
-struct digest plan_key(const struct sim *sim, size_t node, const struct digest *payloads, size_t n)
+struct digest plan_key(const struct world *world, size_t node, const struct digest *payloads)
 {
-    struct hasher *hasher = hasher_new();
-    hasher_add(hasher, &sim->options.seed, sizeof sim->options.seed);
-    hasher_add(hasher, &node, sizeof node);
-    hasher_add(hasher, payloads, n * sizeof *payloads);
-    struct digest key = hasher_finish(hasher);
-    hasher_free(hasher);
-    return key;
+    unsigned char text[sizeof world->options.seed + sizeof node + CLOSURE_MAX * DIGEST_SIZE];
+    size_t n = world->plans.nodes[node].nclosure * DIGEST_SIZE,
+           head = sizeof world->options.seed + sizeof node;
+    memcpy(text, &world->options.seed, sizeof world->options.seed);
+    memcpy(text + sizeof world->options.seed, &node, sizeof node);
+    if (n > 0)
+        memcpy(text + head, payloads, n);
+    return digest_of(view_of(text, head + n));
 }
 
-void plan_done(struct sim *sim)
+void plan_core_nodes(const struct world *world, const struct sim_plan *plan, struct core_node *ret)
 {
-    for (size_t i = 0; i < sim->nnodes; i++)
-        free(sim->nodes[i].closure);
-    for (size_t p = 0; p < PLANS; p++) {
-        struct sim_plan *plan = &sim->plans[p];
-        for (size_t i = 0; i < sim->nnodes; i++)
-            free(plan->payloads[i]);
-        free(plan->keys);
-        free(plan->payloads);
-        free(plan->derived);
-        free(plan->states);
-        free(plan->deriving);
+    for (size_t i = 0; i < world->plans.nnodes; i++) {
+        const struct sim_node *node = &world->plans.nodes[i];
+        ret[i] = (struct core_node){
+            .id = node->id,
+            .dependencies = node->dependencies,
+            .ndependencies = node->ndependencies,
+            .closure = node->closure,
+            .nclosure = node->nclosure,
+            .needs = node->needs,
+            .rules = plan->rules,
+        };
     }
-    free(sim->nodes);
 }
