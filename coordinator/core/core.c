@@ -252,8 +252,10 @@ static void repeat(struct core *core, struct plan *plan)
 static void set_from_scratch(struct core *core, struct plan *plan, const struct core_event *event)
 {
     plan->from_scratch = true;
-    plan->fresh_since_ms =
+    int64_t since_ms =
         event->since_ms != 0 ? event->since_ms : core->now_ms + 1; /* also what began just now */
+    /* The wall clock may have been set back since it was asked for: nobody asked in the future. */
+    plan->fresh_since_ms = since_ms < core->now_ms + 1 ? since_ms : core->now_ms + 1;
 }
 
 static void resume(struct core *core, struct plan *plan)

@@ -163,8 +163,9 @@ static void replay(struct core *core, struct job *job, const struct core_past_le
         job->round = past->round;
         job->round_started_ms = 0;
     }
-    if (past->round == job->round && (job->round_started_ms == 0 || past->granted_ms < job->round_started_ms))
-        job->round_started_ms = past->granted_ms;
+    if (past->round == job->round &&
+        (job->round_started_ms == 0 || lease->granted_ms < job->round_started_ms))
+        job->round_started_ms = lease->granted_ms;
 }
 
 int jobs_history(struct core *core, const struct core_event *event, struct diag *diag)

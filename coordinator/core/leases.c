@@ -315,6 +315,17 @@ static void restore_live(struct core *core, struct lease *lease, bool presented)
     }
 }
 
+/*
+ * The database has wall times, and the wall clock may have been set since. Nothing of the past lies in the future, and nobody waits longer
+ * for a lease than it was granted for.
+ */
+static void set_past_times(const struct core *core, struct lease *lease, const struct core_past_lease *past)
+{
+    lease->granted_ms = past->granted_ms < core->now_ms ? past->granted_ms : core->now_ms;
+    lease->deadline_ms = past->deadline_ms - past->granted_ms + lease->granted_ms;
+    lease->ended_ms = core->now_ms;
+}
+
 struct lease *leases_restore(struct core *core, struct job *job, const struct core_past_lease *past)
 {
     struct lease *lease = leases_find(core, &past->nonce);
@@ -324,9 +335,7 @@ struct lease *leases_restore(struct core *core, struct job *job, const struct co
     lease = lease_new(core, job, worker, &past->nonce);
     lease->round = past->round;
     lease->state = past->state;
-    lease->granted_ms = past->granted_ms;
-    lease->deadline_ms = past->deadline_ms;
-    lease->ended_ms = core->now_ms;
+    set_past_times(core, lease, past);
     bool presented = workers_forget_presented(core, worker, &past->nonce);
     if (past->state == LEASE_LIVE)
         restore_live(core, lease, presented);

@@ -234,6 +234,35 @@ static void not_presented_after_a_restart(void **state)
     rig_close(rig);
 }
 
+/* The rows have wall times; the clock was set back by a year since. */
+static void a_past_in_the_future(void **state)
+{
+    (void)state;
+    const int64_t year_ms = (int64_t)365 * 86400 * 1000, wall_ms = 3600 * 1000;
+    struct rig_lease live;
+    struct rig *before = open_with("ab", 2), *rig = rig_open();
+    live = *rig_lease(before, "base/zlib", "b1");
+    rig_close(before);
+    rig_add(rig, "base/zlib", NULL, NULL);
+    rig_worker(rig, "b1");
+    rig_online(rig, "b1", 4, &live.nonce, 1);
+    struct core_past_lease past = past_of(rig, &live, 0);
+    past.granted_ms += year_ms;
+    past.deadline_ms = past.granted_ms + wall_ms;
+    struct core_event event = {
+        .type = CORE_JOB_HISTORY, .key = digest_of(VIEW("base/zlib")), .past = &past, .npast = 1};
+    assert_int_equal(rig_step(rig, &event), 0);
+    assert_int_equal(rig_start(rig), 0);
+    struct core_lease found;
+    assert_true(core_lease_find(rig->core, &live.nonce, &found));
+    assert_int_equal(found.granted_ms, rig->now_ms);
+    assert_int_equal(found.deadline_ms, rig->now_ms + wall_ms);
+    rig_advance(rig, wall_ms);
+    assert_true(core_lease_find(rig->core, &live.nonce, &found));
+    assert_int_equal(found.state, LEASE_EXPIRED);
+    rig_close(rig);
+}
+
 static void w10_open_votes_stay_open_after_a_restart(void **state)
 {
     (void)state;
@@ -277,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_restart_keeps_votes_and_leases),
         cmocka_unit_test(presented_before_the_plan_is_back),
         cmocka_unit_test(not_presented_after_a_restart),
+        cmocka_unit_test(a_past_in_the_future),
         cmocka_unit_test(w10_open_votes_stay_open_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -335,6 +335,28 @@ static void from_scratch_confirms(void **state)
     rig_close(rig);
 }
 
+/* A restart gives the time of the request by the wall clock, which was set back since: the next request is a new one all the same. */
+static void from_scratch_since_the_future(void **state)
+{
+    (void)state;
+    struct rig *rig = open_with("ab", 2);
+    rig_start(rig);
+    rig_answer_all(rig, "base/zlib", 'x');
+    rig_answer_all(rig, "base/png", 'y');
+    struct core_event event = {
+        .type = CORE_PLAN_START, .plan = rig->plan, .flag = true, .since_ms = rig->now_ms + 3600 * 1000};
+    rig_advance(rig, 1000);
+    assert_int_equal(rig_step(rig, &event), 0);
+    rig_answer_all(rig, "base/zlib", 'x');
+    rig_answer_all(rig, "base/png", 'y');
+    assert_int_equal(rig_plan_state(rig), PLAN_DONE);
+    rig_advance(rig, 1000);
+    assert_int_equal(rig_start_again(rig, true), 0);
+    assert_int_equal(rig_plan_state(rig), PLAN_RUNNING);
+    assert_int_equal(rig_node(rig, "base/png").round, 3);
+    rig_close(rig);
+}
+
 static void from_scratch_contradicts(void **state)
 {
     (void)state;
@@ -458,6 +480,7 @@ int main(void)
         cmocka_unit_test(w9_equivocation_flags_the_operator),
         cmocka_unit_test(w17_outvoted_repeatedly_flags_the_operator),
         cmocka_unit_test(from_scratch_confirms),
+        cmocka_unit_test(from_scratch_since_the_future),
         cmocka_unit_test(from_scratch_contradicts),
         cmocka_unit_test(starting_again),
         cmocka_unit_test(w11_revoked_while_building),
