@@ -414,6 +414,16 @@ static bool said_too_much(struct farm *farm, const struct intake *intake)
     return true;
 }
 
+/* Its Hello may have named this lease, and the core keeps a slot for it: the work is over, whoever asked for it. */
+static void forget_presented(struct farm *farm, const struct intake *intake)
+{
+    struct core_event event = {.type = CORE_LEASE_REFUSED,
+                               .name = intake->worker,
+                               .text = "it answered a lease that it was not granted"};
+    memcpy(event.answer.nonce.bytes, intake->nonce.bytes, CORE_NONCE_SIZE);
+    (void)farm_feed(farm, &event, NULL);
+}
+
 /* Whether it is to be checked; if not, it has been acknowledged, or will be. */
 static bool is_wanted(struct farm *farm, struct intake *intake, const struct directory_entry *entry)
 {
@@ -425,6 +435,7 @@ static bool is_wanted(struct farm *farm, struct intake *intake, const struct dir
                       log_text(FIELD_REASON, "no such lease of its own"),
                       log_digest(FIELD_LEASE, &intake->nonce));
         acknowledge(farm, intake, WIRE_ACK_REFUSED, "no such lease of yours", 0);
+        forget_presented(farm, intake);
         return false;
     }
     if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL)

@@ -190,6 +190,38 @@ static void test_W7_a_nonce_that_was_never_given(void **state)
     expect_nothing(rig, RIG_ALPHA, &answer, "no such lease of yours");
 }
 
+/* From before a backup was restored, say: the worker named the lease when it said hello, and a slot was kept for it. */
+static void test_a_lease_that_nobody_knows_is_over_with_its_answer(void **state)
+{
+    struct rig *rig = *state;
+    struct digest unknown = digest_of(VIEW("never")), job = rig->packages[RIG_LIBA].job;
+    struct digest given = rig_lease(rig, RIG_BETA);
+    Wire__Running running = WIRE__RUNNING__INIT, *list[] = {&running};
+    Wire__Facts facts = WIRE__FACTS__INIT;
+    Wire__Hello hello = WIRE__HELLO__INIT;
+    Wire__LeaseRefuse refuse = WIRE__LEASE_REFUSE__INIT;
+    struct rig_answer answer = {.package = RIG_LIBA, .nonce = unknown};
+    running.nonce = wire_digest(&unknown);
+    running.job_key = wire_digest(&job);
+    facts.cores = 4;
+    facts.memory_bytes = facts.disk_bytes = (uint64_t)64 << 30;
+    hello.protocol_version = WIRE_PROTOCOL_VERSION;
+    hello.operator_name = wire_text("gamma");
+    hello.worker = wire_text("gamma-1");
+    hello.facts = &facts;
+    hello.slots = 1;
+    hello.running = list;
+    hello.n_running = 1;
+    rig_say(rig, RIG_GAMMA, WIRE_HELLO, &hello.base);
+    refuse.nonce = wire_digest(&given);
+    rig_say(rig, RIG_BETA, WIRE_LEASE_REFUSE, &refuse.base);
+    rig_turn(rig);
+    assert_null(rig_heard(rig, RIG_GAMMA, WIRE_LEASE)); /* its slot is taken */
+    expect_nothing(rig, RIG_GAMMA, &answer, "no such lease of yours");
+    rig_turn(rig);
+    (void)rig_lease(rig, RIG_GAMMA); /* and free again */
+}
+
 static void test_W8_another_job_is_refused_and_logged(void **state)
 {
     struct rig *rig = *state;
@@ -387,6 +419,7 @@ int main(void)
         TEST(test_N6_the_answer_of_another_worker),
         TEST(test_W6_to_the_lease_of_another_worker),
         TEST(test_W7_a_nonce_that_was_never_given),
+        TEST(test_a_lease_that_nobody_knows_is_over_with_its_answer),
         TEST(test_W8_another_job_is_refused_and_logged),
         TEST(test_W8_another_name_is_refused_and_logged),
         TEST(test_W14_other_bytes_than_it_attests),
