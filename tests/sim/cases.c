@@ -2,7 +2,13 @@
 #include "cases.h"
 
 static const struct sim_case cases[] = {
-    {"placeholder", 1, 0, 0, NULL, "x"},
+    {"clock_back_lease", 1, 0, 0, "crash,clock,people,delay",
+     "the wall clock was set back while a lease lived: after a restart its deadline was that much later"},
+    {"clock_back_round", 18, 0, 0, "crash,clock,people,delay",
+     "after a restart a round had begun in the future, and --from-scratch took it for a fresh one"},
+    {"clock_back_request", 234, 0, 0, "crash,clock,people,delay",
+     "after a restart --from-scratch had been asked for in the future: rounds that it began were newer than "
+     "the next request"},
 };
 
 const struct sim_case *case_at(size_t index)

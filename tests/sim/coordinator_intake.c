@@ -218,12 +218,23 @@ static bool was_refused(struct world *world, const struct intake *intake)
     return true;
 }
 
+/* Its Hello may have named this lease, and the core keeps a slot for it. */
+static void forget_presented(struct world *world, const struct intake *intake)
+{
+    struct core_event event = {.type = CORE_LEASE_REFUSED, .name = world->workers[intake->worker].name};
+    event.answer.nonce = intake->nonce;
+    acknowledge(world, intake, WIRE_ACK_REFUSED, 0);
+    (void)coordinator_feed(world, &event, NULL);
+}
+
 /* The lease is its own; else it hears so. Here the core is sometimes asked all the same: it keeps that rule by itself. */
 static bool find_lease(struct world *world, struct intake *intake)
 {
     const struct row_lease *lease = db_lease(&world->db, &intake->nonce);
-    if (lease == NULL)
+    if (lease == NULL) {
+        forget_presented(world, intake);
         return false;
+    }
     intake->job = lease->job->key;
     intake->granted_wall_ms = lease->granted_wall_ms;
     if (lease->worker == intake->worker)

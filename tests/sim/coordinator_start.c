@@ -83,9 +83,9 @@ void coordinator_change_anchor(struct world *world, size_t operator_index)
     world->operators[operator_index].anchor = !world->operators[operator_index].anchor;
     for (size_t cursor = 0; map_next(world->db.jobs, &cursor, &key, &job);)
         db_mark(&world->db, job);
-    for (size_t i = 0; i < world->nworkers; i++)
-        if (!world->workers[i].revoked)
-            admit(world, i);
+    for (size_t i = 0; i < world->nworkers;
+         i++) /* compromised ones too: what they said before counts, as an anchor's or not */
+        admit(world, i);
 }
 
 static void restore_flag(struct world *world, const struct sim_operator *operator_)

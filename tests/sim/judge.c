@@ -470,12 +470,22 @@ static bool could_satisfy(const struct world *world, const struct rules *rules)
     return operators >= rules->quorum && anchors >= rules->anchors && rules->distinct == 0;
 }
 
+/* There was time enough: whoever did its work was heard. */
+static void check_delivered(struct world *world, const struct sim_worker *worker)
+{
+    if ((worker->behaviour == HONEST || worker->behaviour == SLOW) && !worker->revoked && worker->nspool > 0)
+        world_fail(world, INVARIANT_ENDS, "%zu answers of %s never got through", worker->nspool,
+                   worker->name);
+}
+
 void judge_end(struct world *world)
 {
     enum { QUIET_MS = 1500 * 1000 };
     bool quiet = world->now_ms - world->effect_ms > QUIET_MS; /* else slow workers are still at it */
     check_durable(world);
     check_all(world, INVARIANT_QUORUM);
+    for (size_t i = 0; i < world->nworkers && quiet; i++)
+        check_delivered(world, &world->workers[i]);
     for (size_t p = 0; p < PLANS; p++) {
         const struct sim_plan *plan = &world->plans.items[p];
         if (!plan->started || plan->state == PLAN_CANCELLED)

@@ -45,9 +45,28 @@ static const struct row_answer *find_answer(struct world *world, const struct di
     return NULL;
 }
 
+static bool is_honest(const struct world *world, const struct sim_worker *worker)
+{
+    return (worker->behaviour == HONEST || worker->behaviour == SLOW) && !worker->revoked &&
+           (world->faults & FAULT_GARBLE) == 0; /* else somebody else's word may have come in its name */
+}
+
+/* An honest answer to a lease that was granted is never refused, however late it is. */
+static void check_refusal_sent(struct world *world, const struct frame *frame, const struct digest *nonce)
+{
+    struct core_nonce key;
+    memcpy(key.bytes, nonce->bytes, sizeof key.bytes);
+    const struct row_lease *lease = db_lease(&world->db, &key);
+    if (is_honest(world, &world->workers[frame->worker]) && lease != NULL && lease->worker == frame->worker)
+        world_fail(world, INVARIANT_DURABLE, "an honest answer of %s is refused",
+                   world->workers[frame->worker].name);
+}
+
 static void check_ack_sent(struct world *world, const struct frame *frame, const Wire__ResultAck *ack)
 {
     struct digest nonce = wire_get_digest(&ack->nonce);
+    if (ack->code == WIRE__ACK_CODE__ACK_REFUSED)
+        check_refusal_sent(world, frame, &nonce);
     if (ack->code != WIRE__ACK_CODE__ACK_ACCEPTED && ack->code != WIRE__ACK_CODE__ACK_EVIDENCE)
         return;
     const struct row_answer *answer =

@@ -236,7 +236,7 @@ static int64_t build_time(struct world *world, const struct sim_worker *worker, 
     if (worker->behaviour == STUCK && !world->calm && chance(world, 300))
         return INT64_MAX;
     if (worker->behaviour == SLOW || is_bad_day(world, FAULT_MACHINES, 30))
-        ms *= 1 + (int64_t)world_below(world, DICE_WORKERS, 20);
+        ms *= 1 + (int64_t)world_below(world, DICE_WORKERS, 8);
     return ms;
 }
 
