@@ -11,6 +11,7 @@
 #include "owner.h"
 #include "sandbox.h"
 #include "statedir.h"
+#include "worker_doctor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,7 @@ static const char help[] =
     "  stop      stop now, giving leases back                (or signal TERM, twice)\n"
     "  alarm show         why it stopped believing the farm; status 1 if it did\n"
     "  alarm clear        let it go on, once that is explained\n"
+    "  doctor             look at configuration, machine and sandbox, and say what to do; --json\n"
     "  cosigned           the newest checkpoint of the log that it cosigned, to give to a release manager\n"
     "\n"
     "Options of every command\n"
@@ -83,6 +85,9 @@ static const char help[] =
     "  --allow-base HEX    a base to build upon, by digest; may be repeated (any that the trust root "
     "allows)\n"
     "\n"
+    "Option of doctor\n"
+    "  --json              one JSON document\n"
+    "\n"
     "Option of alarm clear\n"
     "  --forget            also forget what it saw of log, trust root and directory; the worker must not "
     "run\n"
@@ -107,6 +112,7 @@ enum option_code {
     OPTION_UPSTREAM,
     OPTION_BASE,
     OPTION_FORGET,
+    OPTION_JSON,
     OPTION_VERBOSE,
     OPTION_LOG_FORMAT,
     OPTION_HELP,
@@ -130,6 +136,7 @@ static const struct option options[] = {
     {"verify-upstream", no_argument, NULL, OPTION_UPSTREAM},
     {"allow-base", required_argument, NULL, OPTION_BASE},
     {"forget", no_argument, NULL, OPTION_FORGET},
+    {"json", no_argument, NULL, OPTION_JSON},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -142,7 +149,7 @@ struct arguments {
     struct enrol enrol;
     struct buf trees, hosts, bases;
     bool for_init; /* an option that only init has was given */
-    bool forget;
+    bool forget, json;
     bool verbose;
     const char *log_format; /* NULL: as worker.conf says */
     const char *what;       /* the word behind the command; NULL: none */
@@ -178,7 +185,8 @@ static int take_item(const char *name, const char *text, struct buf *list, struc
 static int take_option(struct arguments *arguments, int code, const char *value, struct diag *diag)
 {
     struct worker_wish *wish = &arguments->enrol.wish;
-    if (code != OPTION_STATE && code != OPTION_VERBOSE && code != OPTION_LOG_FORMAT && code != OPTION_FORGET)
+    if (code != OPTION_STATE && code != OPTION_VERBOSE && code != OPTION_LOG_FORMAT &&
+        code != OPTION_FORGET && code != OPTION_JSON)
         arguments->for_init = true;
     switch (code) {
     case OPTION_STATE:
@@ -220,6 +228,9 @@ static int take_option(struct arguments *arguments, int code, const char *value,
         return take_item("allow-base", value, &arguments->bases, diag);
     case OPTION_FORGET:
         arguments->forget = true;
+        return 0;
+    case OPTION_JSON:
+        arguments->json = true;
         return 0;
     case OPTION_VERBOSE:
         arguments->verbose = true;
@@ -350,6 +361,11 @@ static int command_status(struct arguments *arguments, struct diag *diag)
     return owner_status(arguments->enrol.state, stdout, diag);
 }
 
+static int command_doctor(struct arguments *arguments, struct diag *diag)
+{
+    return worker_doctor(arguments->enrol.state, arguments->json, stdout, diag);
+}
+
 static int command_cosigned(struct arguments *arguments, struct diag *diag)
 {
     return owner_cosigned(arguments->enrol.state, stdout, diag);
@@ -405,9 +421,10 @@ static const struct {
     const char *name;
     int (*run)(struct arguments *arguments, struct diag *diag); /* an exit status, or an error */
 } commands[] = {
-    {"init", command_init},   {"run", command_run},       {"status", command_status},
-    {"pause", command_pause}, {"resume", command_resume}, {"drain", command_drain},
-    {"stop", command_stop},   {"alarm", command_alarm},   {"cosigned", command_cosigned},
+    {"init", command_init},     {"run", command_run},       {"status", command_status},
+    {"pause", command_pause},   {"resume", command_resume}, {"drain", command_drain},
+    {"stop", command_stop},     {"alarm", command_alarm},   {"cosigned", command_cosigned},
+    {"doctor", command_doctor},
 };
 
 static int run_command(const char *name, struct arguments *arguments, struct diag *diag)
@@ -426,6 +443,8 @@ static int run_command(const char *name, struct arguments *arguments, struct dia
                             arguments->what);
         if (arguments->forget && strcmp(name, "alarm") != 0)
             return diag_set(diag, FARM_E_USAGE, "--forget is alarm clear's");
+        if (arguments->json && strcmp(name, "doctor") != 0)
+            return diag_set(diag, FARM_E_USAGE, "--json is doctor's");
         return commands[i].run(arguments, diag);
     }
     return diag_set(diag, FARM_E_USAGE, "there is no command \"%.40s\"; see farm-worker --help", name);

@@ -24,6 +24,8 @@ static void print_json_error(const struct cli *cli, int status, const char *text
 
 int cli_error(const struct cli *cli, int status, const char *text)
 {
+    if (cli->silent)
+        return status;
     fprintf(stderr, "farmctl: %s\n", text);
     print_json_error(cli, status, text);
     return status;
