@@ -242,9 +242,35 @@ json_t *status_report(struct farm *farm)
                      farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null());
 }
 
+static json_t *link_json(const struct link_server_stats *stats)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "handshakes", (json_int_t)stats->handshakes,
+                     "refused", (json_int_t)stats->refused, "frames", (json_int_t)stats->frames,
+                     "dropped_shape", (json_int_t)stats->dropped_shape, "dropped_revoked",
+                     (json_int_t)stats->dropped_revoked, "dropped_stale", (json_int_t)stats->dropped_stale,
+                     "cut", (json_int_t)stats->cut);
+}
+
+/* What came over the sockets since the start. Not in the report that "watch" compares: it changes all the time. */
+static json_t *network_json(struct farm *farm)
+{
+    struct link_server_stats control = link_server_stats(farm->control);
+    struct bulk_server_stats bulk = bulk_server_stats(farm->bulk);
+    json_t *json = json_pack("{s:o, s:o}", "control", link_json(&control), "bulk", link_json(&bulk.link));
+    json_t *more =
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "sent_bytes", (json_int_t)bulk.sent_bytes, "received_bytes",
+                  (json_int_t)bulk.received_bytes, "stored", (json_int_t)bulk.stored, "uploads_refused",
+                  (json_int_t)bulk.refused, "bad_frames", (json_int_t)bulk.bad_frames);
+    json_object_update(json_object_get(json, "bulk"), more);
+    json_decref(more);
+    return json;
+}
+
 void verb_status(struct farm *farm, struct ctl_request *request)
 {
-    ctl_finish(request, FARM_EXIT_OK, status_report(farm));
+    json_t *report = status_report(farm);
+    json_object_set_new(report, "network", network_json(farm));
+    ctl_finish(request, FARM_EXIT_OK, report);
 }
 
 /* ---- watch: the status again whenever it changed ---- */

@@ -8,12 +8,18 @@
  * the other side has taken. The server counts what it took and gave (link_guard_heard, link_guard_sent); the difference waits in
  * this process.
  *
- * A thread looks at the process's memory ten times a second, which costs microseconds. Only when that has grown does it look at the
- * server's connections, and ends
+ * A thread looks at the process's memory and its free descriptors ten times a second, which costs microseconds. Only when those have
+ * changed for the worse does it look at the server's connections, and ends
  *
  *   one on which more came since its last message than full queues hold: that is no whole message;
+ *   one on which no message came yet, and more than a handshake and a first message need;
  *   when all together have more waiting than the budget: first those that never said anything, then the connections of
- *   the user who has most.
+ *   the user who has most;
+ *   when three quarters of the descriptors are used (a flood of idle connections; database and store need some, too): those that
+ *   never said anything, the oldest first. The honest speak at once.
+ *
+ * Against connections that say nothing at all there is the kernel: it keeps them to itself until the first byte comes (TCP_DEFER_ACCEPT),
+ * and ZMTP's clients speak first.
  *
  * An honest peer that is cut comes back by itself and goes on where it was. Ending is shutdown(2): libzmq sees a connection that its
  * peer closed. Descriptors are libzmq's and may be closed and given to others at any time; so each is looked at through a duplicate,
@@ -37,6 +43,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,7 +52,11 @@ enum {
     GROWTH = 4 * 1024 * 1024, /* memory that makes it look; less is noise */
     STATE_LISTEN =
         10, /* TCP_LISTEN, which <netinet/tcp.h> has; <linux/tcp.h> with the longer tcp_info excludes that */
-    LEISURE = 10,     /* rests so many times as long as a look took: with 10,000 connections that is 20 ms */
+    SPEAK_S = 30, /* a connection without a byte stays in the kernel for so long */
+    LEISURE = 10, /* rests so many times as long as a look took: with 10,000 connections that is 20 ms */
+    FIRST_MAX =
+        192 *
+        1024, /* a handshake takes less than one KiB, and everybody begins with a request and waits for its answer */
     SLACK = 64 * 1024 /* handshake, heartbeats and the decoder's buffer */
 };
 
@@ -60,12 +71,14 @@ struct known {
 /* By descriptor: what the guard saw last. */
 struct seen {
     uint64_t cookie, heard, base; /* base: bytes that had come when something was heard last */
+    int64_t since_ms;             /* steady clock: when it was seen first */
 };
 
 /* One connection, in one look. */
 struct look {
     int fd;
     uint64_t cookie, waiting;
+    int64_t since_ms;
     bool ours; /* somebody was heard on it */
     char user[LINK_USER_MAX + 1];
 };
@@ -83,8 +96,9 @@ struct link_guard {
     size_t nseen;
     struct look *looks;
     size_t nlooks, looks_capacity;
-    uint64_t calm; /* bytes of memory when it looked last */
-    bool trim;     /* something was cut: give memory back */
+    size_t ndescriptors; /* of the process, in the last look */
+    uint64_t calm;       /* bytes of memory when it looked last */
+    bool trim;           /* something was cut: give memory back */
     struct lograte noise;
     atomic_uint_fast64_t cut;
     atomic_bool crowded;
@@ -135,6 +149,23 @@ static uint64_t memory_of(int fd)
     if (pread(fd, text, sizeof text - 1, 0) <= 0 || sscanf(text, "%*u %llu", &pages) != 1)
         return 0;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Our listening socket is libzmq's, and found as the connections are. */
+static int defer_accept(struct link_guard *guard, struct diag *diag)
+{
+    int seconds = SPEAK_S, found = 0;
+    for (struct dirent *entry; (entry = readdir(guard->descriptors)) != NULL;) {
+        int fd = atoi(entry->d_name), listens = 0;
+        socklen_t size = sizeof listens;
+        if (entry->d_name[0] == '.' || !has_port(fd, guard->port) ||
+            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || listens == 0)
+            continue;
+        found++;
+        if (setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds) < 0)
+            return diag_errno(diag, "TCP_DEFER_ACCEPT");
+    }
+    return found > 0 ? 0 : diag_set(diag, FARM_E_STATE, "libzmq's listening socket is not to be found");
 }
 
 /* ---- what the server says ---- */
@@ -220,10 +251,14 @@ static uint64_t waiting_in(struct link_guard *guard, int fd, uint64_t cookie, co
                            uint64_t in)
 {
     struct seen *seen = seen_of(guard, fd);
-    if (seen->cookie != cookie)
-        *seen = (struct seen){cookie, known->heard, in < known->taken ? in : known->taken};
-    if (seen->heard != known->heard)
-        *seen = (struct seen){cookie, known->heard, in};
+    if (seen->cookie != cookie) {
+        uint64_t taken = in < known->taken ? in : known->taken;
+        *seen = (struct seen){cookie, known->heard, taken, moment_steady_ms()};
+    }
+    if (seen->heard != known->heard) {
+        seen->heard = known->heard;
+        seen->base = in;
+    }
     return in - seen->base;
 }
 
@@ -244,11 +279,12 @@ static bool look_at(struct link_guard *guard, int fd)
     struct look look = {.fd = fd, .cookie = cookie_of(guard->spare_fd)};
     struct known known = ask(guard, fd, look.cookie);
     uint64_t waits = waiting_in(guard, fd, look.cookie, &known, in);
-    if (waits > guard->limit)
+    if (waits > (known.cookie != 0 || guard->limit < FIRST_MAX ? guard->limit : FIRST_MAX))
         return shutdown(guard->spare_fd, SHUT_RDWR) == 0;
     look.waiting = waits + (known.given > out ? known.given - out : 0);
     look.ours = known.cookie != 0;
     memcpy(look.user, known.user, sizeof look.user);
+    look.since_ms = seen_of(guard, fd)->since_ms;
     add_look(guard, &look);
     return false;
 }
@@ -256,17 +292,18 @@ static bool look_at(struct link_guard *guard, int fd)
 static unsigned int look_at_all(struct link_guard *guard)
 {
     unsigned int cut = 0;
-    guard->nlooks = 0;
+    guard->nlooks = guard->ndescriptors = 0;
     rewinddir(guard->descriptors);
     for (struct dirent *entry; (entry = readdir(guard->descriptors)) != NULL;)
-        if (entry->d_name[0] != '.')
+        if (entry->d_name[0] != '.') {
+            guard->ndescriptors++;
             cut += look_at(guard, atoi(entry->d_name));
+        }
     return cut;
 }
 
 /* ---- over the budget ---- */
 
-/* Silent ones first, by what they hold; then by user. */
 static int by_user(const void *a, const void *b)
 {
     const struct look *one = a, *other = b;
@@ -331,6 +368,47 @@ static unsigned int keep_budget(struct link_guard *guard)
     return cut;
 }
 
+/* ---- short of descriptors ---- */
+
+/* How many may be in use. */
+static size_t descriptors_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX
+                                                                                   : limit.rlim_cur / 4 * 3;
+}
+
+/* The kernel gives the lowest free number, so a high one says that many are used. */
+static bool is_short_of_descriptors(const struct link_guard *guard)
+{
+    size_t most = descriptors_max();
+    int lowest = fcntl(guard->stop_fd, F_DUPFD_CLOEXEC, 0);
+    if (lowest >= 0)
+        close(lowest);
+    return lowest < 0 || (size_t)lowest > most;
+}
+
+static int silent_oldest_first(const void *a, const void *b)
+{
+    const struct look *one = a, *other = b;
+    if (one->ours != other->ours)
+        return one->ours ? 1 : -1;
+    return (one->since_ms > other->since_ms) - (one->since_ms < other->since_ms);
+}
+
+static unsigned int keep_descriptors(struct link_guard *guard)
+{
+    size_t most = descriptors_max(), silent = 0;
+    if (guard->ndescriptors <= most)
+        return 0;
+    qsort(guard->looks, guard->nlooks, sizeof *guard->looks, silent_oldest_first);
+    /* A third of them more than must be: else it would be as short at the next look. */
+    size_t excess = guard->ndescriptors - most + most / 3;
+    while (silent < guard->nlooks && silent < excess && !guard->looks[silent].ours)
+        silent++;
+    return end_run(guard, 0, silent);
+}
+
 /* ---- the thread ---- */
 
 static void tell(struct link_guard *guard, unsigned int cut)
@@ -340,8 +418,9 @@ static void tell(struct link_guard *guard, unsigned int cut)
     guard->trim = true;
     if (!lograte_pass(&guard->noise, moment_steady_ms(), &held))
         return;
-    log_warning("port %u: ended %u connections with more waiting in here than is allowed", ntohs(guard->port),
-                cut);
+    log_warning("port %u: ended %u connections: too much waits in here for them, or they say nothing while "
+                "descriptors run short",
+                ntohs(guard->port), cut);
     if (held > 0)
         log_warning("port %u: %llu more such lines were not written", ntohs(guard->port),
                     (unsigned long long)held);
@@ -349,7 +428,9 @@ static void tell(struct link_guard *guard, unsigned int cut)
 
 static void look(struct link_guard *guard)
 {
-    unsigned int cut = look_at_all(guard) + keep_budget(guard);
+    unsigned int cut = look_at_all(guard);
+    cut += keep_budget(guard);
+    cut += keep_descriptors(guard);
     (void)dup3(guard->stop_fd, guard->spare_fd, O_CLOEXEC); /* let the last one go */
     if (cut > 0)
         tell(guard, cut);
@@ -363,7 +444,8 @@ static bool has_reason(struct link_guard *guard)
     uint64_t memory = memory_of(guard->memory_fd);
     if (memory < guard->calm)
         guard->calm = memory;
-    return guard->trim || atomic_load(&guard->crowded) || memory > guard->calm + GROWTH;
+    return guard->trim || atomic_load(&guard->crowded) || memory > guard->calm + GROWTH ||
+           is_short_of_descriptors(guard);
 }
 
 static void *run(void *argument)
@@ -424,6 +506,8 @@ int link_guard_new(const char *endpoint, size_t frame_max, int queue, uint64_t b
     guard->budget = budget;
     pthread_mutex_init(&guard->mutex, NULL);
     int r = open_files(guard, diag);
+    if (r >= 0)
+        r = defer_accept(guard, diag);
     if (r >= 0 && (r = -pthread_create(&guard->thread, NULL, run, guard)) < 0)
         diag_set(diag, r, "cannot start a thread: %s", strerror(-r));
     if (r < 0) {

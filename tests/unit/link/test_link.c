@@ -823,6 +823,8 @@ static void many_messages_wait_and_are_not_cut(void **state)
     raw_curve(&raw, farm, &farm->alice);
     raw_connect(&raw, farm);
     memset(block, 1, FRAME_MAX);
+    assert_int_equal(zmq_send(raw.socket, "first", 5, 0), 5);
+    expect_frame(farm->server, "alice", "first");
     for (int i = 0; i < MESSAGES; i++)
         assert_int_equal(zmq_send(raw.socket, block, FRAME_MAX, 0), FRAME_MAX);
     usleep(500 * 1000); /* several looks of the guard */
