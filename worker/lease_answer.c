@@ -111,14 +111,9 @@ int lease_deliver(const struct spool_entry *entry, struct bulk_client *bulk, str
 {
     const struct digest *const all[] = {&entry->manifest, &entry->tar, &entry->log};
     struct digest objects[ARRAY_SIZE(all)];
-    bool missing[ARRAY_SIZE(all)];
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         if (!digest_is_zero(all[i]))
             objects[count++] = *all[i];
-    int error = bulk_missing(bulk, objects, count, missing, diag);
-    for (size_t i = 0; error >= 0 && i < count; i++)
-        if (missing[i])
-            error = bulk_put(bulk, store, &objects[i], diag);
-    return error;
+    return bulk_put_all(bulk, store, objects, count, diag);
 }

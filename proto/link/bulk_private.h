@@ -15,10 +15,11 @@
 enum {
     BULK_QUEUE = 4 * WIRE_CREDIT_MAX, /* libzmq's queue per connection, in chunks */
     BULK_GETS_MAX = 4,                /* objects that one connection may be fetching at a time */
-    BULK_WAITING_MAX = 16,            /* other connections of its sender that hear how an upload ended */
-    BULK_IDLE_MS = 60 * 1000,         /* a transfer that nobody continues is closed */
-    BULK_ABANDONED_MS = 3600 * 1000,  /* how long an unfinished upload counts against its user */
-    BULK_SIGN_OF_LIFE_MS = 5000       /* while a large upload is verified, its sender hears from us */
+    BULK_WHOLES_MAX = 128,    /* uploads of one user that came with their Put and are not stored yet: 8 MiB */
+    BULK_WAITING_MAX = 16,    /* other connections of its sender that hear how an upload ended */
+    BULK_IDLE_MS = 60 * 1000, /* a transfer that nobody continues is closed */
+    BULK_ABANDONED_MS = 3600 * 1000, /* how long an unfinished upload counts against its user */
+    BULK_SIGN_OF_LIFE_MS = 5000      /* while a large upload is verified, its sender hears from us */
 };
 
 /* ---- server ---- */
@@ -46,6 +47,7 @@ struct bulk_take {
     struct digest digest;
     uint64_t stored_size;
     enum bulk_take_state state;
+    bool whole;                    /* came with its Put; then it is being committed, or abandoned */
     struct store_partial *partial; /* NULL unless receiving */
     int64_t touched_ms;
 };
@@ -54,7 +56,10 @@ struct bulk_take {
 struct bulk_commit {
     struct bulk_commit *next;
     struct bulk_take *take;
-    struct store_partial *partial;
+    struct store_partial *partial; /* NULL: it came whole, and is written by the committing thread */
+    struct digest digest;
+    struct buf whole;
+    char *owner;
     int result;
     struct diag diag;
 };

@@ -58,9 +58,10 @@ static struct bulk_take *add_take(struct bulk_server *server, const struct link_
 
 /* Would this user's uploads stay within its quota with 'size' bytes more (beside 'except', which is replaced)? */
 static int check_quota(struct bulk_server *server, const char *user, const struct bulk_take *except,
-                       uint64_t size, struct diag *diag)
+                       uint64_t size, bool whole, struct diag *diag)
 {
     const struct bulk_server_options *o = &server->options;
+    uint32_t most = whole ? BULK_WHOLES_MAX : o->user_puts_max;
     uint64_t bytes = size;
     uint32_t count = 1;
     for (size_t i = 0; i < server->ntakes; i++) {
@@ -68,21 +69,20 @@ static int check_quota(struct bulk_server *server, const char *user, const struc
         if (take == except || strcmp(take->peer.user, user) != 0)
             continue;
         bytes += take->stored_size;
-        count += take->state != TAKE_ABANDONED;
+        count += take->state != TAKE_ABANDONED && take->whole == whole;
     }
     /* For ever, or for now? Who hears "limit" gives up; who hears "unavailable" comes again. */
     if (size > o->user_bytes_max || bytes > o->user_bytes_max)
         return diag_set(diag, size > o->user_bytes_max ? FARM_E_LIMIT : FARM_E_UNAVAILABLE,
                         "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
                         (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
-    if (count > o->user_puts_max)
-        return diag_set(diag, FARM_E_UNAVAILABLE, "%s has %u uploads under way already", user,
-                        o->user_puts_max);
+    if (count > most)
+        return diag_set(diag, FARM_E_UNAVAILABLE, "%s has %u uploads under way already", user, most);
     return 0;
 }
 
 static int admit(struct bulk_server *server, const char *user, const struct bulk_take *take,
-                 const struct digest *digest, uint64_t size, struct diag *diag)
+                 const struct digest *digest, uint64_t size, bool whole, struct diag *diag)
 {
     const struct bulk_server_options *o = &server->options;
     if (o->may_put != NULL && !o->may_put(o->context, user, digest, size))
@@ -92,7 +92,7 @@ static int admit(struct bulk_server *server, const char *user, const struct bulk
     if (size == 0 || size > o->object_max + o->object_max / 128 + 4096)
         return diag_set(diag, FARM_E_LIMIT, "object %s: %llu bytes; the limit for one upload is %llu",
                         digest_hex(digest).text, (unsigned long long)size, (unsigned long long)o->object_max);
-    return check_quota(server, user, take, size, diag);
+    return check_quota(server, user, take, size, whole, diag);
 }
 
 static void reply_ready(struct bulk_server *server, const struct bulk_take *take, uint64_t offset)
@@ -135,11 +135,68 @@ static int check_room(const struct bulk_server *server, struct diag *diag)
                : diag_set(diag, FARM_E_UNAVAILABLE, "the coordinator's disk has no room for uploads now");
 }
 
+static void push(struct bulk_queue *queue, struct bulk_commit *commit)
+{
+    commit->next = NULL;
+    *queue->last = commit;
+    queue->last = &commit->next;
+}
+
+static struct bulk_commit *pop(struct bulk_queue *queue)
+{
+    struct bulk_commit *commit = queue->first;
+    if (commit == NULL)
+        return NULL;
+    queue->first = commit->next;
+    if (queue->first == NULL)
+        queue->last = &queue->first;
+    return commit;
+}
+
+static void commit_free(struct bulk_commit *commit)
+{
+    store_partial_close(commit->partial);
+    buf_done(&commit->whole);
+    free(commit->owner);
+    free(commit);
+}
+
+/* 'whole': the bytes, if they came with Put. */
+static void submit(struct bulk_server *server, struct bulk_take *take, struct view whole)
+{
+    struct bulk_commit *commit = mem_zero(1, sizeof(*commit));
+    commit->take = take;
+    commit->partial = STEAL(take->partial);
+    commit->digest = take->digest;
+    commit->owner = mem_string(take->peer.user);
+    buf_add_view(&commit->whole, whole);
+    take->state = TAKE_COMMITTING;
+    pthread_mutex_lock(&server->mutex);
+    push(&server->to_commit, commit);
+    pthread_cond_broadcast(&server->wake);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+/* No answer before the end: there is nothing to wait for on the other side. */
+static void take_whole(struct bulk_server *server, struct bulk_take *take, struct view data)
+{
+    take->partial = store_partial_close(take->partial);
+    take->stored_size = data.size;
+    take->whole = true;
+    atomic_fetch_add(&server->received_bytes, data.size);
+    submit(server, take, data);
+}
+
 static int begin(struct bulk_server *server, const struct link_peer *peer, const struct digest *digest,
-                 uint64_t size, int64_t now_ms, struct diag *diag)
+                 const Wire__Put *put, int64_t now_ms, struct diag *diag)
 {
     struct bulk_take *take = find(server, peer->user, digest);
-    int r = admit(server, peer->user, take, digest, size, diag);
+    uint64_t size = put->stored_size;
+    bool whole = put->data.len > 0;
+    if (whole && put->data.len != size)
+        return diag_set(diag, FARM_E_SYNTAX, "Put says %llu bytes and carries %zu", (unsigned long long)size,
+                        put->data.len);
+    int r = admit(server, peer->user, take, digest, size, whole, diag);
     if (r >= 0)
         r = check_room(server, diag);
     if (r < 0)
@@ -154,6 +211,11 @@ static int begin(struct bulk_server *server, const struct link_peer *peer, const
         reply_ready(server, take, take->stored_size);
         return 0;
     }
+    if (whole) {
+        take_whole(server, take, wire_view(&put->data));
+        return 0;
+    }
+    take->whole = false;
     if ((r = open_take(server, take, size, diag)) < 0) {
         remove_take(server, take);
         return r;
@@ -171,7 +233,7 @@ void bulk_on_put(struct bulk_server *server, const struct link_peer *peer, const
         reply_stored(server, peer, &digest);
         return;
     }
-    int r = begin(server, peer, &digest, put->stored_size, now_ms, &diag);
+    int r = begin(server, peer, &digest, put, now_ms, &diag);
     if (r < 0) {
         atomic_fetch_add(&server->refused, 1);
         bulk_reply_error(server, peer, &digest, r, diag.text);
@@ -222,24 +284,6 @@ void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, 
     reply_ready(server, take, store_partial_offset(take->partial));
 }
 
-static void push(struct bulk_queue *queue, struct bulk_commit *commit)
-{
-    commit->next = NULL;
-    *queue->last = commit;
-    queue->last = &commit->next;
-}
-
-static struct bulk_commit *pop(struct bulk_queue *queue)
-{
-    struct bulk_commit *commit = queue->first;
-    if (commit == NULL)
-        return NULL;
-    queue->first = commit->next;
-    if (queue->first == NULL)
-        queue->last = &queue->first;
-    return commit;
-}
-
 void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, const Wire__PutDone *done,
                       int64_t now_ms)
 {
@@ -251,15 +295,8 @@ void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, 
         give_up(server, take, FARM_E_STATE, "PutDone before all bytes had arrived");
         return;
     }
-    struct bulk_commit *commit = mem_zero(1, sizeof(*commit));
-    commit->take = take;
-    commit->partial = STEAL(take->partial);
-    take->state = TAKE_COMMITTING;
     take->touched_ms = now_ms;
-    pthread_mutex_lock(&server->mutex);
-    push(&server->to_commit, commit);
-    pthread_cond_broadcast(&server->wake);
-    pthread_mutex_unlock(&server->mutex);
+    submit(server, take, VIEW_NONE);
 }
 
 /* ---- committing ---- */
@@ -275,13 +312,31 @@ static struct bulk_commit *next_commit(struct bulk_server *server)
     return commit;
 }
 
+/* As much of it as an earlier attempt did not leave there. */
+static int write_whole(struct bulk_server *server, struct bulk_commit *commit)
+{
+    int r = store_partial_begin(server->options.store, commit->owner, &commit->digest, commit->whole.size,
+                                &commit->partial, &commit->diag);
+    if (r < 0)
+        return r;
+    size_t have = (size_t)store_partial_offset(commit->partial);
+    return store_partial_add(commit->partial, have,
+                             view_of(commit->whole.data + have, commit->whole.size - have), &commit->diag);
+}
+
+static int run_commit(struct bulk_server *server, struct bulk_commit *commit)
+{
+    int r = commit->partial == NULL ? write_whole(server, commit) : 0;
+    return r < 0 ? r
+                 : store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
+}
+
 void *bulk_commit_run(void *argument)
 {
     struct bulk_server *server = argument;
     struct bulk_commit *commit;
     while ((commit = next_commit(server)) != NULL) {
-        commit->result =
-            store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
+        commit->result = run_commit(server, commit);
         pthread_mutex_lock(&server->mutex);
         push(&server->committed, commit);
         pthread_mutex_unlock(&server->mutex);
@@ -310,16 +365,16 @@ static void finish(struct bulk_server *server, struct bulk_commit *commit)
 void bulk_on_committed(struct bulk_server *server)
 {
     eventfd_t ignored;
-    struct bulk_commit *commit;
     (void)!eventfd_read(server->done_fd, &ignored);
-    do {
+    for (;;) {
         pthread_mutex_lock(&server->mutex);
-        commit = pop(&server->committed);
+        struct bulk_commit *commit = pop(&server->committed);
         pthread_mutex_unlock(&server->mutex);
-        if (commit != NULL)
-            finish(server, commit);
-        free(commit);
-    } while (commit != NULL);
+        if (commit == NULL)
+            return;
+        finish(server, commit);
+        commit_free(commit);
+    }
 }
 
 /* ---- sweeping ---- */
@@ -356,10 +411,8 @@ void bulk_take_expire(struct bulk_server *server, int64_t now_ms)
 static void drop_commits(struct bulk_queue *queue)
 {
     struct bulk_commit *commit;
-    while ((commit = pop(queue)) != NULL) {
-        store_partial_close(commit->partial);
-        free(commit);
-    }
+    while ((commit = pop(queue)) != NULL)
+        commit_free(commit);
 }
 
 void bulk_take_done(struct bulk_server *server)

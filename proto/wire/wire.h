@@ -125,6 +125,8 @@ enum {
     /* One MiB keeps CURVE near its top speed (a DESIGN.md measurement) and is the unit of credit. */
     WIRE_CHUNK_MAX = 1024 * 1024,
     WIRE_BULK_MAX = WIRE_CHUNK_MAX + 4096,
+    /* What is smaller goes with its Put, which saves two round trips: manifest, archive and log of a small package. */
+    WIRE_WHOLE_MAX = 64 * 1024,
     /* Most chunks that one Get may ask for, and that an uploader may have under way. */
     WIRE_CREDIT_MAX = 8,
     /* A Have or Missing list: 1024 digests are 34 KiB. */

@@ -167,6 +167,7 @@ static const struct wire_rule digests[] = {{"digests", WIRE_DIGEST, 0, WIRE_DIGE
 static const struct wire_rule put[] = {
     {"digest", WIRE_DIGEST, 0, 0},
     {"stored_size", WIRE_NUMBER, SIZE_LIMIT, 0},
+    {"data", WIRE_BYTES, WIRE_WHOLE_MAX, 0},
 };
 static const struct wire_rule put_data[] = {
     {"digest", WIRE_DIGEST, 0, 0},

@@ -215,6 +215,30 @@ static void small_objects_and_rests_between(void **state)
     }
 }
 
+/* Small ones go with their Put, larger ones in chunks; what is there already is not sent again. */
+static void several_objects_go_together(void **state)
+{
+    enum { COUNT = 9 };
+    static const size_t sizes[COUNT] = {1, 1000, 60 * 1024, 0, 3 * MEBI, 70 * 1024, 17, 40 * 1024, MEBI};
+    struct farm *farm = *state;
+    struct diag diag = DIAG_INIT;
+    struct digest digests[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        digests[i] = put_noise(farm->here, sizes[i], i + 1);
+    must(bulk_put_all(farm->client, farm->here, digests, COUNT, &diag), &diag);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_whole(farm->there, &digests[i]);
+    struct bulk_server_stats stats = bulk_server_stats(farm->server);
+    assert_int_equal(stats.stored, COUNT);
+    must(bulk_put_all(farm->client, farm->here, digests, COUNT, &diag), &diag);
+    assert_int_equal(bulk_server_stats(farm->server).stored, COUNT);
+    must(bulk_put_all(farm->client, farm->here, digests, 0, &diag), &diag);
+    /* One that is here nowhere says which. */
+    digests[2] = digest_of(VIEW("nowhere"));
+    assert_int_equal(bulk_put_all(farm->client, farm->here, digests, COUNT, &diag), FARM_E_MISSING);
+    assert_non_null(strstr(diag.text, digest_hex(&digests[2]).text));
+}
+
 static void missing_objects_are_listed(void **state)
 {
     enum { COUNT = 2500 }; /* more than one question */
@@ -261,6 +285,7 @@ static void callbacks_decide_and_hide(void **state)
     atomic_store(&farm->rules.deny_put, true);
     struct digest mine = put_noise(farm->here, 1000, 9);
     assert_int_equal(bulk_put(farm->client, farm->here, &mine, &diag), FARM_E_REFUSED);
+    assert_int_equal(bulk_put_all(farm->client, farm->here, &mine, 1, &diag), FARM_E_REFUSED);
     assert_false(store_has(farm->there, &mine));
 }
 
@@ -442,6 +467,16 @@ static void raw_put(struct link_client *raw, const struct digest *digest, struct
     raw_send(raw, WIRE_PUT_DONE, &done.base);
 }
 
+static void raw_put_whole(struct link_client *raw, const struct digest *digest, uint64_t size,
+                          struct view bytes)
+{
+    Wire__Put put = WIRE__PUT__INIT;
+    put.digest = wire_digest(digest);
+    put.stored_size = size;
+    put.data = wire_bytes(bytes);
+    raw_send(raw, WIRE_PUT, &put.base);
+}
+
 static int raw_error(struct link_client *raw)
 {
     struct wire_message *message = raw_expect(raw, WIRE_BULK_ERROR);
@@ -464,6 +499,13 @@ static void w14_other_bytes_than_named_are_refused(void **state)
     assert_int_equal(raw_error(raw), FARM_E_DIGEST);
     raw_put(raw, &named, VIEW("this is no zstd frame"));
     assert_int_equal(raw_error(raw), FARM_E_DIGEST);
+    /* The same with Put alone. */
+    raw_put_whole(raw, &named, content.size, buf_view(&content));
+    assert_int_equal(raw_error(raw), FARM_E_DIGEST);
+    raw_put_whole(raw, &named, 22, VIEW("this is no zstd frame."));
+    assert_int_equal(raw_error(raw), FARM_E_DIGEST);
+    raw_put_whole(raw, &named, content.size + 1, buf_view(&content));
+    assert_int_equal(raw_error(raw), FARM_E_SYNTAX);
     assert_false(store_has(farm->there, &named));
     assert_false(store_has(farm->there, &other));
     buf_done(&content);
@@ -850,6 +892,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(objects_go_down_and_up),
         TEST(small_objects_and_rests_between),
+        TEST(several_objects_go_together),
         TEST(missing_objects_are_listed),
         TEST(an_absent_object_is_missing),
         TEST(callbacks_decide_and_hide),
