@@ -5,14 +5,14 @@
 FARM_BUILD_PACKAGES=(
     cmake ninja-build pkg-config gcc libc6-dev libzmq3-dev libsodium-dev libgit2-dev libsqlite3-dev libarchive-dev
     libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler libssl-dev libzstd-dev libdeflate-dev zlib1g-dev libyaml-dev
-    libjansson-dev libinih-dev scdoc
+    libjansson-dev libinih-dev libmicrohttpd-dev scdoc
 )
 # To run a farm and to make the example's base.
 FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certificates curl dpkg-dev)
 # To test.
 FARM_TEST_PACKAGES=(
     libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
-    golang-go golang-golang-x-mod-dev jq clang-tidy cppcheck patch
+    golang-go golang-golang-x-mod-dev jq clang-tidy cppcheck patch prometheus systemd
 )
 # For one interoperability test; who has npm from elsewhere keeps it, since such packages of Node.js exclude Debian's.
 command -v npm >/dev/null || FARM_TEST_PACKAGES+=(nodejs npm)

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 static const struct cli_verb *const verbs[] = {
-    &cmd_status,  &cmd_watch,  &cmd_jobs,     &cmd_why,       &cmd_log,    &cmd_diff,
-    &cmd_tree,    &cmd_pin,    &cmd_plan,     &cmd_build,     &cmd_cancel, &cmd_source,
-    &cmd_base,    &cmd_worker, &cmd_operator, &cmd_join,      &cmd_root,   &cmd_release,
-    &cmd_handoff, &cmd_gc,     &cmd_blast,    &cmd_log_level, &cmd_backup, &cmd_doctor,
+    &cmd_status,    &cmd_watch,   &cmd_jobs,   &cmd_why,     &cmd_log,     &cmd_diff, &cmd_tree,
+    &cmd_pin,       &cmd_plan,    &cmd_build,  &cmd_cancel,  &cmd_source,  &cmd_base, &cmd_worker,
+    &cmd_operator,  &cmd_join,    &cmd_root,   &cmd_release, &cmd_handoff, &cmd_gc,   &cmd_blast,
+    &cmd_log_level, &cmd_metrics, &cmd_backup, &cmd_doctor,
 };
 
 static void print_help(void)

@@ -4,6 +4,7 @@
 #include "buf.h"
 #include "farmlog.h"
 #include "file.h"
+#include "web.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,10 +41,12 @@ const struct conf_key coordinator_keys[] = {
     KEY(reserve, CONF_BYTES, "1G", 0, (uint64_t)1 << 40),
     KEY(allow_http, CONF_FLAG, "no", 0, 0),
     KEY(allow_private_addresses, CONF_FLAG, "no", 0, 0),
+    {"web", "listen", CONF_TEXT, offsetof(struct coordinator_config, web_listen), "", 0, 0},
 };
 const size_t coordinator_nkeys = ARRAY_SIZE(coordinator_keys);
 
-static int check_log(const struct coordinator_config *config, const char *path, struct diag *diag)
+/* What a table of types and ranges cannot say. */
+static int check_values(const struct coordinator_config *config, const char *path, struct diag *diag)
 {
     if (log_level_parse(config->log_level) < 0)
         return diag_set(diag, FARM_E_CONFIG,
@@ -52,7 +55,7 @@ static int check_log(const struct coordinator_config *config, const char *path, 
     if (log_format_parse(config->log_format) < 0)
         return diag_set(diag, FARM_E_CONFIG, "%s: log_format \"%.40s\": expected text or json", path,
                         config->log_format);
-    return 0;
+    return config->web_listen[0] == '\0' ? 0 : web_listen_check(config->web_listen, diag);
 }
 
 int config_read(const char *path, struct coordinator_config *ret, struct diag *diag)
@@ -66,7 +69,7 @@ int config_read(const char *path, struct coordinator_config *ret, struct diag *d
     result = conf_read(buf_view(&text), path, coordinator_keys, coordinator_nkeys, foreign, &config, diag);
     if (result < 0)
         return result;
-    result = check_log(&config, path, diag);
+    result = check_values(&config, path, diag);
     if (result < 0) {
         config_done(&config);
         return result;

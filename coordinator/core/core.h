@@ -295,6 +295,15 @@ struct core_worker_view {
 };
 void core_each_worker(const struct core *core,
                       void (*visit)(void *context, const struct core_worker_view *view), void *context);
+/* How many there are, in O(plans + workers + operators). */
+struct core_counts {
+    size_t plans[PLAN_CANCELLED + 1], nodes[NODE_BLOCKED + 1]; /* by state */
+    size_t workers, online, paused, resting,
+        revoked; /* workers: those that are not revoked; revoked ones are in none of the others */
+    size_t operators, flagged, live_leases;
+    uint64_t illegal_events;
+};
+void core_count(const struct core *core, struct core_counts *ret);
 /* Checks every invariant named above in O(everything); for tests and the simulator. 0 or FARM_E_CORRUPT with the reason. */
 int core_check(const struct core *core, struct diag *diag);
 

@@ -200,3 +200,34 @@ void core_each_worker(const struct core *core,
         visit(context, &view);
     }
 }
+
+static void count_worker(const struct core *core, const struct worker *worker, struct core_counts *counts)
+{
+    struct core_worker_view view = status_worker(core, worker);
+    if (!worker->admitted && !worker->revoked) /* the past names it */
+        return;
+    counts->live_leases += worker->live_leases;
+    counts->revoked += view.revoked;
+    if (view.revoked)
+        return;
+    counts->workers++;
+    counts->online += view.online;
+    counts->paused += view.paused;
+    counts->resting += view.resting;
+}
+
+void core_count(const struct core *core, struct core_counts *ret)
+{
+    struct core_counts counts = {.operators = core->noperators, .illegal_events = core->illegal_events};
+    for (size_t i = 0; i < core->nplans; i++) {
+        const struct plan *plan = core->plan_list[i];
+        counts.plans[plan->state]++;
+        for (size_t state = 0; state <= NODE_BLOCKED; state++)
+            counts.nodes[state] += plan->count[state];
+    }
+    for (size_t i = 0; i < core->nworkers; i++)
+        count_worker(core, core->workers[i], &counts);
+    for (size_t i = 0; i < core->noperators; i++)
+        counts.flagged += core->operators[i]->flagged;
+    *ret = counts;
+}

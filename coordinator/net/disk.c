@@ -51,7 +51,7 @@ void disk_turn(struct farm *farm)
 {
     struct statvfs found;
     int64_t now_ms = moment_steady_ms();
-    if (now_ms < farm->disk.due_ms)
+    if (now_ms < farm->disk.due_ms || farm->leaving) /* then work is held already */
         return;
     farm->disk.due_ms = now_ms + LOOK_MS;
     if (fstatvfs(farm->state_dirfd, &found) < 0)

@@ -267,6 +267,7 @@ static void on_granted(struct farm *farm, const struct core_effect *effect)
     record_lease(farm, &effect->lease);
     struct live_lease *live = note_live(farm, &effect->lease, node);
     offer_lease(farm, plan, &effect->lease, live, true);
+    farm->stats.leases_granted++;
     log_event(LOG_LEVEL_INFO, "lease granted", log_text(FIELD_NODE, node),
               log_text(FIELD_WORKER, effect->lease.worker),
               log_text(FIELD_OPERATOR, effect->lease.operator_name),
@@ -296,6 +297,7 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
         .kind = LOG_LEASE_END, .nonce = lease_nonce(&effect->lease.nonce), .state = state};
     journal_add(farm, &entry); /* without the reason: those may be a worker's words, and the log is public */
     forget_live(farm, &nonce);
+    farm->stats.leases_ended[effect->lease.state]++;
     if (effect->lease.state == LEASE_ANSWERED)
         return;
     log_event(LOG_LEVEL_WARNING, "lease ended", log_text(FIELD_WORKER, effect->lease.worker),
@@ -341,6 +343,7 @@ static void on_vote(struct farm *farm, const struct core_effect *effect)
 static void on_answered(struct farm *farm, const struct core_effect *effect)
 {
     enum answer_fate fate = effect->fate;
+    farm->stats.answers[fate]++;
     struct digest nonce = nonce_digest(&effect->answer.nonce);
     uint64_t log_entry = 0;
     if (fates[fate].recorded) {
@@ -403,6 +406,7 @@ static void on_verdict(struct farm *farm, const struct core_effect *effect)
                              .verdict = verdict->state};
     journal_add(farm, &entry);
     db_put_verdict(farm_write(farm), &row);
+    farm->stats.verdicts[verdict->state]++;
     if (verdict->state == VERDICT_DISPUTED)
         log_event(LOG_LEVEL_WARNING, "dispute", log_digest(FIELD_JOB, &effect->key),
                   log_number(FIELD_ROUND, effect->round));

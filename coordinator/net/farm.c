@@ -9,6 +9,7 @@
 #include "join.h"
 #include "journal.h"
 #include "json.h"
+#include "web.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,6 +153,16 @@ static int open_sockets(struct farm *farm, struct diag *diag)
     return result < 0 ? result : bulk_server_new(&bulk_options, &farm->bulk, diag);
 }
 
+static int open_web(struct farm *farm, struct diag *diag)
+{
+    if (farm->config.web_listen[0] == '\0')
+        return 0;
+    int result = web_new(farm->config.web_listen, &farm->web, diag);
+    if (result >= 0)
+        log_event(LOG_LEVEL_INFO, "metrics are served", log_text(FIELD_ADDRESS, web_address(farm->web)));
+    return result;
+}
+
 int farm_open(struct coordinator_config *config, struct farm **ret, struct diag *diag)
 {
     struct farm *farm = mem_zero(1, sizeof *farm);
@@ -184,6 +195,8 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
         result = startup_restore(farm, diag);
     if (result >= 0)
         result = open_sockets(farm, diag);
+    if (result >= 0)
+        result = open_web(farm, diag);
     if (result < 0) {
         farm_close(farm);
         return result;
@@ -256,6 +269,8 @@ struct farm *farm_close(struct farm *farm)
     if (farm == NULL)
         return NULL;
     farm->stopping = true;
+    web_free(farm->web);
+    stats_close(farm);
     pool_free(farm->pool);
     journal_close(farm);
     ctl_free(farm->ctl);
@@ -333,7 +348,10 @@ static void send_one(struct farm *farm, struct outgoing *message)
 
 int farm_flush(struct farm *farm, struct diag *diag)
 {
+    double began = stats_clock();
     int result = farm->writing ? db_commit(farm->db, diag) : 0;
+    if (farm->writing)
+        metrics_observe(&farm->stats.commit, stats_clock() - began);
     farm->writing = false;
     if (result < 0)
         return result;

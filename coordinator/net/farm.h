@@ -24,6 +24,7 @@
 #include "pool.h"
 #include "restored.h"
 #include "root.h"
+#include "stats.h"
 #include "store.h"
 #include "wire.h"
 
@@ -74,6 +75,7 @@ struct outgoing {
 struct ctl;
 struct journal;
 struct past;
+struct web;
 
 struct farm {
     struct coordinator_config config;
@@ -89,6 +91,8 @@ struct farm {
     struct bulk_server *bulk;
     struct pool *pool;
     struct ctl *ctl;
+    struct web *web; /* NULL: [web] listen is empty */
+    struct farm_stats stats;
     struct journal *journal;     /* the transparency log */
     struct root *root;           /* NULL until one is installed */
     struct directory *directory; /* of the admitted workers */
@@ -112,8 +116,11 @@ struct farm {
     bool writing;                   /* a transaction is open */
     struct disk disk;
     struct restored restored;
-    bool backing_up;   /* one at a time */
-    bool handing_over; /* one at a time: gate.state is read, and written by what was read */
+    bool backing_up;     /* one at a time */
+    bool handing_over;   /* one at a time: gate.state is read, and written by what was read */
+    bool leaving;        /* told to stop: nothing new begins, what was begun ends */
+    bool log_flushed;    /* and the log's files show every entry */
+    int64_t leave_by_ms; /* steady; then it stops as it is */
     bool stopping;
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */
     int64_t started_ms;    /* wall */

@@ -253,6 +253,7 @@ static void refuse(struct farm *farm, const struct intake *intake)
     CLEANUP_FREE char *reason = mem_format("its answer was refused: %s", text);
     struct core_event event = {.type = CORE_LEASE_REFUSED, .name = intake->worker, .text = reason};
     memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
+    farm->stats.answers_refused++;
     sessions_warn(farm, intake->worker, "answer refused", log_text(FIELD_REASON, text),
                   log_digest(FIELD_LEASE, &intake->nonce));
     acknowledge(farm, intake, WIRE_ACK_REFUSED, text, record_refusal(farm, intake, text));

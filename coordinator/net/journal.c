@@ -326,6 +326,11 @@ void journal_note(const struct farm *farm, struct buf *ret)
         journal_write_shown(newest, ret);
 }
 
+int64_t journal_cosigned_ms(const struct farm *farm)
+{
+    return farm->journal->cosigned != NULL ? farm->journal->cosigned->shown_ms : 0;
+}
+
 bool journal_cosigned(const struct farm *farm, struct checkpoint *ret, struct view *ret_note)
 {
     const struct journal_shown *cosigned = farm->journal->cosigned;

@@ -46,6 +46,8 @@ void journal_publish(struct farm *farm, void (*done)(struct farm *farm, void *co
 bool journal_checkpoint(const struct farm *farm, struct checkpoint *ret);
 /* The newest with enough cosignatures under the installed root; false: none. The note's bytes are borrowed. */
 bool journal_cosigned(const struct farm *farm, struct checkpoint *ret, struct view *ret_note);
+/* When that one was shown, wall clock; 0: not since this start. */
+int64_t journal_cosigned_ms(const struct farm *farm);
 /* The newest note with the cosignatures that came so far. Appends. */
 void journal_note(const struct farm *farm, struct buf *ret);
 /* The vkey that a trust root names. */

@@ -64,6 +64,8 @@ static int timeout_of(struct farm *farm)
     int64_t wait = first - farm_core_now();
     if (farm->nunsent > 0)
         wait = 0;
+    if (farm->leaving && farm->leave_by_ms - moment_steady_ms() < wait)
+        wait = farm->leave_by_ms - moment_steady_ms();
     if (wait > LONGEST_MS)
         wait = LONGEST_MS;
     return wait < 0 ? 0 : (int)wait;
@@ -91,14 +93,37 @@ static void tick(struct farm *farm)
     disk_turn(farm);
 }
 
-/* A second signal kills, as it would any program: what runs in the pool may take long to end, and may be killed. */
+static void on_flushed(struct farm *farm, void *context, int result)
+{
+    (void)context;
+    (void)result; /* if its files are behind, the next start brings them up */
+    farm->log_flushed = true;
+}
+
+/*
+ * No lease is granted from now on; answers are still taken, tasks of the pool end, the log is published. LEAVE_MS bounds that: whatever is
+ * not done then is asked again after the next start. A second signal kills, as it would any program: what runs in the pool may take
+ * long to end, and may be killed.
+ */
 static void stop(struct farm *farm)
 {
+    enum { LEAVE_MS = 10 * 1000 };
+    struct core_event hold = {.type = CORE_HOLD, .flag = true, .text = "the coordinator is being stopped"};
     sigset_t set = stop_signals();
+    farm->leaving = true;
+    farm->leave_by_ms = moment_steady_ms() + LEAVE_MS;
+    (void)farm_feed(farm, &hold, NULL);
+    journal_publish(farm, on_flushed, NULL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     log_event(LOG_LEVEL_INFO, "stopping", log_number(FIELD_COUNT, (int64_t)pool_pending(farm->pool)));
     sdnotify_send("STOPPING=1\nSTATUS=stopping");
-    farm->stopping = true;
+}
+
+static void leave_if_done(struct farm *farm)
+{
+    bool done = pool_pending(farm->pool) == 0 && farm->log_flushed;
+    if (farm->leaving && (done || moment_steady_ms() >= farm->leave_by_ms))
+        farm->stopping = true;
 }
 
 /* SIGHUP: what of the configuration can change under way. A file that is wrong changes nothing. */
@@ -124,7 +149,7 @@ static void take_signals(struct farm *farm, int signal_fd)
     while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
             reread(farm);
-        else if (!farm->stopping)
+        else if (!farm->leaving)
             stop(farm);
     }
 }
@@ -140,6 +165,7 @@ static int turn(struct farm *farm, int signal_fd, int wait_ms, struct diag *diag
     int result = link_poll(items, FIXED + clients, wait_ms, diag);
     if (result < 0)
         return result;
+    double began = stats_clock();
     if (items[2].readable)
         take_signals(farm, signal_fd);
     result = take_messages(farm, diag);
@@ -151,7 +177,12 @@ static int turn(struct farm *farm, int signal_fd, int wait_ms, struct diag *diag
     ctl_handle(farm, farm->ctl, items + FIXED, clients);
     watch_poll_all(farm);
     result = farm_flush(farm, diag);
-    return result < 0 ? result : journal_turn(farm, diag);
+    if (result >= 0)
+        result = journal_turn(farm, diag);
+    metrics_observe(&farm->stats.turn, stats_clock() - began);
+    stats_turn(farm);
+    leave_if_done(farm);
+    return result;
 }
 
 int farm_run(struct farm *farm, struct diag *diag)
@@ -161,6 +192,7 @@ int farm_run(struct farm *farm, struct diag *diag)
         return signal_fd;
     struct sdnotify_watchdog watchdog = sdnotify_watchdog_init(moment_steady_ms());
     int result = 0;
+    stats_turn(farm); /* so that there is something from the first moment on */
     while (result >= 0 && !farm->stopping) {
         int64_t now = moment_steady_ms();
         sdnotify_watchdog_turn(&watchdog, now);

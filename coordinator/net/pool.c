@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 struct task_queue {
@@ -15,6 +16,7 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct task_queue waiting, finished; /* both under the lock */
+    struct pool_stats stats;             /* likewise */
     bool stopping;
     int event_fd;
     size_t pending; /* the loop's thread only */
@@ -22,6 +24,13 @@ struct pool {
     pthread_t *threads;
     unsigned int nthreads;
 };
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 static void queue_init(struct task_queue *queue)
 {
@@ -62,6 +71,11 @@ static struct pool_task *wait_for_task(struct pool *pool)
     while (pool->waiting.first == NULL && !pool->stopping)
         pthread_cond_wait(&pool->work, &pool->lock);
     struct pool_task *task = pool->stopping ? NULL : queue_take(&pool->waiting);
+    if (task != NULL) {
+        pool->stats.waiting--;
+        pool->stats.started++;
+        pool->stats.waited_us += (uint64_t)(now_us() - task->submitted_us);
+    }
     pthread_mutex_unlock(&pool->lock);
     return task;
 }
@@ -131,8 +145,10 @@ struct pool *pool_free(struct pool *pool)
 void pool_submit(struct pool *pool, struct pool_task *task)
 {
     pool->pending++;
+    task->submitted_us = now_us();
     pthread_mutex_lock(&pool->lock);
     queue_add(&pool->waiting, task);
+    pool->stats.waiting++;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -140,8 +156,10 @@ void pool_submit(struct pool *pool, struct pool_task *task)
 void pool_submit_first(struct pool *pool, struct pool_task *task)
 {
     pool->pending++;
+    task->submitted_us = now_us();
     pthread_mutex_lock(&pool->lock);
     queue_add_first(&pool->waiting, task);
+    pool->stats.waiting++;
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -173,4 +191,12 @@ size_t pool_finish(struct pool *pool)
 size_t pool_pending(const struct pool *pool)
 {
     return pool->pending;
+}
+
+struct pool_stats pool_stats(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct pool_stats stats = pool->stats;
+    pthread_mutex_unlock(&pool->lock);
+    return stats;
 }

@@ -11,6 +11,7 @@
 #include "diag.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Embedded as the first member of whatever the task needs; owned by the submitter until done() has been called.
@@ -20,6 +21,7 @@ struct pool_task {
     void (*run)(struct pool_task *task);                 /* on a pool thread */
     void (*done)(struct pool_task *task, void *context); /* on the loop's thread; frees the task */
     struct pool_task *next;                              /* the pool's */
+    int64_t submitted_us;                                /* the pool's; monotonic clock */
 };
 
 struct pool;
@@ -34,6 +36,12 @@ void pool_submit_first(struct pool *pool, struct pool_task *task);
 int pool_fd(const struct pool *pool);
 /* Calls done() for all finished tasks; returns how many. */
 size_t pool_finish(struct pool *pool);
+struct pool_stats {
+    size_t waiting;     /* no thread has taken them yet */
+    uint64_t started;   /* since the pool was made */
+    uint64_t waited_us; /* all of those together, before they were taken */
+};
+struct pool_stats pool_stats(struct pool *pool);
 /* Tasks submitted and not yet done. */
 size_t pool_pending(const struct pool *pool);
 

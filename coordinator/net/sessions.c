@@ -22,8 +22,10 @@ bool sessions_may_log(struct farm *farm, const char *worker)
     uint64_t held;
     if (rate == NULL)
         map_set(farm->noise, view_text(worker), rate = mem_zero(1, sizeof *rate));
-    if (!lograte_pass(rate, moment_steady_ms(), &held))
+    if (!lograte_pass(rate, moment_steady_ms(), &held)) {
+        farm->stats.log_lines_held++;
         return false;
+    }
     if (held > 0)
         log_event(LOG_LEVEL_WARNING, "more lines about what the worker sent were not written",
                   log_text(FIELD_WORKER, worker), log_number(FIELD_COUNT, (int64_t)held));
@@ -245,11 +247,13 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
     struct wire_message *message = NULL;
     int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
     if (result < 0) {
+        farm->stats.frames_undecodable++;
         sessions_warn(farm, peer->user, "message dropped", log_text(FIELD_REASON, diag_text(&diag, result)));
         return;
     }
     const char *silenced = why_silenced(farm, peer->user);
     if (silenced != NULL) {
+        farm->stats.frames_silenced++;
         sessions_warn(farm, peer->user, "message dropped", log_text(FIELD_REASON, silenced));
         refuse(farm, peer->user, FARM_E_REFUSED, silenced);
         sessions_suspend(farm, peer->user);

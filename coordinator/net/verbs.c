@@ -40,5 +40,6 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"release.review", verb_release_review},
     {"blast-radius", verb_blast},
     {"log.level", verb_log_level},
+    {"metrics", verb_metrics},
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);

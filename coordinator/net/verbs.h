@@ -40,6 +40,6 @@ ctl_verb verb_release_draft, verb_release_show, verb_release_submit, verb_releas
 ctl_verb verb_release_review, verb_blast;
 
 /* verbs_ops.c */
-ctl_verb verb_log_level;
+ctl_verb verb_log_level, verb_metrics;
 
 #endif

@@ -25,3 +25,10 @@ void verb_log_level(struct farm *farm, struct ctl_request *request)
                json_pack("{s:s, s:s, s:s}", "level", log_level_name((enum log_level)level), "before", before,
                          "configured", farm->config.log_level));
 }
+
+void verb_metrics(struct farm *farm, struct ctl_request *request)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    stats_text(farm, &text);
+    ctl_finish(request, FARM_EXIT_OK, json_pack("{s:s}", "metrics", text.data));
+}

@@ -14,14 +14,15 @@
 
 #define EXAMPLE FARM_SOURCE_DIR "/farm.conf.example"
 
-/* The value that the example gives a key in [coordinator]; false if the key does not stand there. */
-static bool example_value(struct view text, const char *name, struct view *ret)
+/* The value that the example gives a key; false if the key does not stand in that section. */
+static bool example_value(struct view text, const char *section, const char *name, struct view *ret)
 {
+    CLEANUP_FREE char *heading = mem_format("[%s]", section);
     struct view line;
     bool inside = false;
     while (view_split(&text, '\n', &line)) {
         if (line.size > 0 && line.data[0] == '[')
-            inside = view_equal(line, VIEW("[coordinator]"));
+            inside = view_equal(line, view_text(heading));
         size_t length = strlen(name);
         if (!inside || line.size < length + 2 || memcmp(line.data, name, length) != 0 ||
             line.data[length] != ' ')
@@ -41,7 +42,7 @@ static void test_the_example_names_every_key_with_its_default(void **state)
     assert_int_equal(file_read(AT_FDCWD, EXAMPLE, 1 << 20, &text, NULL), 0);
     for (size_t i = 0; i < coordinator_nkeys; i++) {
         struct view value;
-        if (!example_value(buf_view(&text), coordinator_keys[i].name, &value))
+        if (!example_value(buf_view(&text), coordinator_keys[i].section, coordinator_keys[i].name, &value))
             fail_msg("farm.conf.example does not name \"%s\"", coordinator_keys[i].name);
         if (coordinator_keys[i].fallback != NULL &&
             !view_equal(value, view_text(coordinator_keys[i].fallback)))
