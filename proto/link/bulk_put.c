@@ -3,6 +3,7 @@
  * Sending one object, and asking which ones the server lacks.
  */
 #include "bulk_private.h"
+#include "farmlog.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -106,8 +107,12 @@ static int on_ready(struct bulk_call *call, const Wire__PutReady *ready, struct 
                         "the coordinator claims to have more of the object than was sent");
     put->kept = ready->offset;
     put->credit = ready->credit;
-    if (!put->ready)
+    if (!put->ready) {
         put->sent = ready->offset;
+        if (ready->offset > 0)
+            log_event(LOG_LEVEL_INFO, "upload goes on", log_digest(FIELD_OBJECT, put->digest),
+                      log_number(FIELD_BYTES, (int64_t)ready->offset));
+    }
     put->ready = true;
     bulk_progress(call->client, put->digest, put->kept, put->size);
     return 0;

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * bench_transfer [--bytes N] [--rounds N]: one object from a worker's store into a coordinator's, over CURVE on loopback, as an artifact
+ * goes up: sent in chunks, kept durably, unpacked and hashed before it is called stored. Against scp of the same bytes over loopback
+ * (OpenSSH's own defaults; a server on a port of its own for as long as this runs), which neither syncs nor hashes. The two alternate;
+ * the median of each is printed. Where there is no sshd the ratio is left out, and it says so.
+ */
+#include "bench.h"
+
+#include "bulk.h"
+#include "file.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ROUNDS_MAX = 99, PATIENCE_MS = 120000 };
+
+struct place {
+    char *directory, *endpoint;
+    struct store *worker;
+    unsigned char server_open[LINK_KEY_SIZE], server_secret[LINK_KEY_SIZE], open[LINK_KEY_SIZE],
+        secret[LINK_KEY_SIZE];
+    pid_t server, sshd;
+    int ssh_port;
+};
+
+static void must(int result, const struct diag *diag)
+{
+    if (result >= 0)
+        return;
+    fprintf(stderr, "bench_transfer: %s\n", diag_text(diag, result));
+    exit(1);
+}
+
+/* ---- the coordinator's side, a process of its own ---- */
+
+/* Tells its endpoint through 'out' and serves until it is killed. */
+static void serve(const struct place *place, int out)
+{
+    struct diag diag = DIAG_INIT;
+    struct store *store = NULL;
+    struct bulk_server *server = NULL;
+    CLEANUP_FREE char *path = mem_format("%s/coordinator", place->directory);
+    must(store_open(AT_FDCWD, path, 1, &store, &diag), &diag);
+    struct link_gate *gate = link_gate_new();
+    must(link_gate_admit(gate, place->open, "alder-1", &diag), &diag);
+    const struct bulk_server_options options = {
+        .link = {.endpoint = "tcp://127.0.0.1:*", .secret_key = place->server_secret, .gate = gate},
+        .store = store};
+    must(bulk_server_new(&options, &server, &diag), &diag);
+    dprintf(out, "%s", bulk_server_endpoint(server));
+    close(out);
+    for (;;)
+        pause();
+}
+
+static void start_server(struct place *place)
+{
+    int pipes[2];
+    char endpoint[200] = "";
+    if (pipe2(pipes, O_CLOEXEC) < 0 || (place->server = fork()) < 0)
+        abort();
+    if (place->server == 0) {
+        close(pipes[0]);
+        serve(place, pipes[1]);
+    }
+    close(pipes[1]);
+    ssize_t got = read(pipes[0], endpoint, sizeof endpoint - 1);
+    close(pipes[0]);
+    if (got <= 0)
+        must(FARM_E_FAILED, NULL);
+    place->endpoint = mem_string(endpoint);
+}
+
+/* ---- one transfer each ---- */
+
+/* An object that zstd cannot shorten, so that as many bytes travel as scp moves. */
+static struct digest make_object(struct place *place, uint64_t bytes, uint64_t seed)
+{
+    enum { CHUNK = 1 << 20 };
+    struct diag diag = DIAG_INIT;
+    struct store_writer *writer = NULL;
+    CLEANUP_FREE uint64_t *chunk = mem_alloc(CHUNK);
+    struct digest name;
+    must(store_write_begin(place->worker, bytes, &writer, &diag), &diag);
+    for (uint64_t done = 0; done < bytes; done += CHUNK) {
+        for (size_t i = 0; i < CHUNK / sizeof *chunk; i++)
+            chunk[i] = bench_random(&seed);
+        must(store_write(writer, chunk, bytes - done < CHUNK ? (size_t)(bytes - done) : CHUNK, &diag), &diag);
+    }
+    must(store_write_commit(writer, NULL, false, &name, NULL, &diag), &diag);
+    return name;
+}
+
+static double transfer(struct place *place, const struct digest *object)
+{
+    struct diag diag = DIAG_INIT;
+    struct bulk_client *client = NULL;
+    const struct bulk_client_options options = {.endpoint = place->endpoint,
+                                                .server_key = place->server_open,
+                                                .secret_key = place->secret,
+                                                .timeout_ms = PATIENCE_MS};
+    must(bulk_client_new(&options, &client, &diag), &diag);
+    double started = bench_wall();
+    must(bulk_put(client, place->worker, object, &diag), &diag);
+    double spent = bench_wall() - started;
+    bulk_client_free(client);
+    return spent;
+}
+
+static double copy(const struct place *place)
+{
+    CLEANUP_FREE char *command =
+        mem_format("cd '%s/ssh' && scp -q -F client.conf -P %d sent 127.0.0.1:'%s/ssh/got'", place->directory,
+                   place->ssh_port, place->directory);
+    double started = bench_wall();
+    if (system(command) != 0) /* NOLINT(cert-env33-c): a program of figures; the shell is what it measures */
+        must(FARM_E_FAILED, NULL);
+    return bench_wall() - started;
+}
+
+/* ---- scp's side ---- */
+
+static bool ssh_prepare(struct place *place, uint64_t bytes)
+{
+    place->ssh_port = 20000 + (int)getpid() % 20000;
+    CLEANUP_FREE char *script = mem_format(
+        "set -e; command -v sshd >/dev/null || test -x /usr/sbin/sshd; mkdir -p /run/sshd '%s/ssh'; cd "
+        "'%s/ssh';"
+        "ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f me; cp me.pub allowed;"
+        "printf 'Port %d\\nListenAddress 127.0.0.1\\nHostKey %%s/host\\nAuthorizedKeysFile "
+        "%%s/allowed\\nStrictModes no\\n"
+        "UsePAM no\\nPidFile none\\nSubsystem sftp internal-sftp\\n' \"$PWD\" \"$PWD\" >server.conf;"
+        "printf 'IdentityFile %%s/me\\nUserKnownHostsFile /dev/null\\nStrictHostKeyChecking no\\nLogLevel "
+        "ERROR\\n' \"$PWD\" "
+        ">client.conf; head -c %llu /dev/urandom >sent",
+        place->directory, place->directory, place->ssh_port, (unsigned long long)bytes);
+    if (system(script) != 0) /* NOLINT(cert-env33-c) */
+        return false;
+    place->sshd = fork();
+    if (place->sshd == 0) {
+        CLEANUP_FREE char *conf = mem_format("%s/ssh/server.conf", place->directory);
+        execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-q", "-D", "-f", conf, (char *)NULL);
+        _exit(127);
+    }
+    CLEANUP_FREE char *probe = mem_format("for i in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/%d) "
+                                          "2>/dev/null && exit 0; sleep 0.05; done; exit 1",
+                                          place->ssh_port);
+    CLEANUP_FREE char *waiting = mem_format("bash -c '%s'", probe);
+    return system(waiting) == 0; /* NOLINT(cert-env33-c) */
+}
+
+/* ---- the whole ---- */
+
+static void end(pid_t pid)
+{
+    if (pid <= 0)
+        return;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void measure(struct place *place, uint64_t bytes, int rounds)
+{
+    double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
+    bool has_scp = ssh_prepare(place, bytes);
+    for (int i = 0; i < rounds; i++) {
+        struct digest object = make_object(place, bytes, (uint64_t)i + 1);
+        if (has_scp)
+            theirs[i] = copy(place);
+        ours[i] = transfer(place, &object);
+    }
+    double megabytes = (double)bytes / 1e6, rate = megabytes / bench_percentile(ours, rounds, 50);
+    double reference = has_scp ? megabytes / bench_percentile(theirs, rounds, 50) : 0;
+    bench_print("transfer_up", rate, "MB/s", has_scp ? rate / reference : 0,
+                has_scp ? "scp over loopback" : NULL);
+    if (has_scp)
+        bench_print("transfer_scp", reference, "MB/s", 0, NULL);
+    else
+        fprintf(stderr, "bench_transfer: no ratio: there is no sshd here, or it did not start\n");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"bytes", 1, NULL, 'b'}, {"rounds", 1, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    uint64_t bytes = 1000000000, rounds = 5;
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
+        if (option == '?' || !view_decimal(view_text(optarg), option == 'b' ? &bytes : &rounds))
+            return 2;
+    if (rounds < 1 || rounds > ROUNDS_MAX || bytes < 1)
+        return 2;
+    char template[] = "/var/tmp/farm-bench-transfer.XXXXXX";
+    struct diag diag = DIAG_INIT;
+    struct place place = {.directory = mkdtemp(template)};
+    must(place.directory != NULL ? 0 : FARM_E_FAILED, NULL);
+    CLEANUP_FREE char *path = mem_format("%s/worker", place.directory);
+    must(store_open(AT_FDCWD, path, 1, &place.worker, &diag), &diag);
+    must(link_keypair(place.server_open, place.server_secret, &diag), &diag);
+    must(link_keypair(place.open, place.secret, &diag), &diag);
+    start_server(&place);
+    measure(&place, bytes, (int)rounds);
+    end(place.server);
+    end(place.sshd);
+    store_close(place.worker);
+    free(place.endpoint);
+    must(file_remove_tree(AT_FDCWD, place.directory, &diag), &diag);
+    return 0;
+}
