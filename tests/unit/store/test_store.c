@@ -511,6 +511,11 @@ static void test_A8_frames_that_are_not_alone(void **state)
     buf_add_view(&bytes, buf_view(&transfer.bytes));
     assert_error(receive(transfer.receiver, &transfer.name, buf_view(&bytes), NO_LIMIT, &diag), FARM_E_DIGEST,
                  &diag, "not a zstd frame");
+    /* One empty block, and a header that says 4 MiB: libzstd 1.5.4 is content. Found by fuzzing. */
+    static const char empty[] = "\x28\xb5\x2f\xfd\xa0\x00\x00\x40\x00\x01\x00\x00";
+    assert_error(
+        receive(transfer.receiver, &transfer.name, view_of(empty, sizeof empty - 1), NO_LIMIT, &diag),
+        FARM_E_DIGEST, &diag, "says it has 4194304");
     assert_error(receive(transfer.receiver, &transfer.name, VIEW("junk"), NO_LIMIT, &diag), FARM_E_DIGEST,
                  &diag, "not a zstd");
     assert_error(
