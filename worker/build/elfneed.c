@@ -150,10 +150,12 @@ static int find_strings(struct view file, const Elf64_Ehdr *header, const struct
 
 static int text(struct view strings, uint64_t offset, struct view *ret, struct diag *diag)
 {
-    const char *start = strings.data + offset;
-    const char *end = offset < strings.size ? memchr(start, '\0', strings.size - (size_t)offset) : NULL;
-    if (end == NULL)
+    if (offset >= strings.size)
         return bad(diag, "a name lies beyond the string table");
+    const char *start = strings.data + offset;
+    const char *end = memchr(start, '\0', strings.size - (size_t)offset);
+    if (end == NULL)
+        return bad(diag, "a name goes on beyond the string table");
     *ret = view_of(start, (size_t)(end - start));
     return 0;
 }
