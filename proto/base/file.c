@@ -197,6 +197,7 @@ static int open_to_clear(int dirfd, const char *name)
 static int move_up(struct removal *removal, int dirfd, const char *name, struct diag *diag)
 {
     CLEANUP_CLOSE int fd = open_to_clear(dirfd, name); /* moving a directory needs write permission on it */
+    (void)fd;                                          /* only closed */
     for (;;) {
         CLEANUP_FREE char *fresh = mem_format(".removed-%llu", (unsigned long long)removal->next++);
         if (renameat2(dirfd, name, removal->top, fresh, RENAME_NOREPLACE) == 0)
