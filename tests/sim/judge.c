@@ -93,8 +93,6 @@ static bool may_be_refused(enum core_event_type type)
 static void check_core(struct world *world)
 {
     struct diag diag = DIAG_INIT;
-    world->judge.checked_step = world->steps;
-    world->totals->checks++;
     if (core_check(world->coordinator.core, &diag) < 0)
         world_fail(world, INVARIANT_CORE, "%s", diag.text);
 }
@@ -106,115 +104,6 @@ void judge_step(struct world *world, const struct core_event *event, int result,
     if (world->options.verbose && event->type != CORE_WORKER_HEARD)
         world_trace(world, "event %d %s %s", (int)event->type, event->name != NULL ? event->name : "",
                     result < 0 ? diag->text : "");
-}
-
-/* --- leases --- */
-
-static void check_operator(struct world *world, const struct row_job *job, const struct core_lease *lease,
-                           size_t worker)
-{
-    const struct row_answer *said[1];
-    size_t operator_index = world->workers[worker].operator_index;
-    const char *name = world->operators[operator_index].name;
-    for (size_t i = 0; i < job->leases.count; i++) {
-        const struct row_lease *other = job->leases.items[i];
-        if (other->state == LEASE_LIVE && other->round == lease->round &&
-            world->workers[other->worker].operator_index == operator_index)
-            world_fail(world, INVARIANT_LEASES, "operator %s gets a second live lease on one job", name);
-    }
-    if (count_said(world, job, lease->round, operator_index, said, 1) > 0)
-        world_fail(world, INVARIANT_LEASES, "operator %s has voted and is asked again", name);
-}
-
-static void check_eligible(struct world *world, size_t index)
-{
-    const struct sim_worker *worker = &world->workers[index];
-    const struct rows *leases = &world->db.of_worker[index];
-    const char *what = worker->revoked                                    ? "is revoked"
-                       : world->coordinator.paused[index]                 ? "is paused"
-                       : world->operators[worker->operator_index].flagged ? "is of a flagged operator"
-                                                                          : NULL;
-    uint32_t live = 0;
-    for (size_t i = 0; i < leases->count; i++) {
-        const struct row_lease *lease = leases->items[i];
-        live += lease->state == LEASE_LIVE && lease->life == world->coordinator.life;
-    }
-    if (what != NULL)
-        world_fail(world, INVARIANT_ELIGIBLE, "worker %s %s and gets a lease", worker->name, what);
-    if (live >= world->coordinator.slots[index])
-        world_fail(world, INVARIANT_ELIGIBLE, "worker %s has %u slots and gets a lease more", worker->name,
-                   live);
-    if (world->coordinator.held)
-        world_fail(world, INVARIANT_ELIGIBLE, "worker %s gets a lease while the farm is held", worker->name);
-}
-
-/* What the closure is agreed on, by the count; fails where it is not. */
-static void agreed_payloads(struct world *world, size_t p, size_t node, size_t about, struct digest *ret)
-{
-    const struct sim_plan *plan = &world->plans.items[p];
-    const struct sim_node *n = &world->plans.nodes[node];
-    for (size_t i = 0; i < n->nclosure; i++) {
-        struct row_job *job = db_job(&world->db, &plan->keys[n->closure[i]]);
-        if (job == NULL || !count_agreed(world, job, p, &ret[i]))
-            world_fail(world, INVARIANT_INPUTS, "%s is leased, and its input %s is not agreed",
-                       world->plans.nodes[about].id, world->plans.nodes[n->closure[i]].id);
-    }
-}
-
-static void check_inputs(struct world *world, const struct core_lease *lease)
-{
-    struct digest payloads[CLOSURE_MAX];
-    const struct sim_plan *plan = plan_find(world, &lease->plan);
-    size_t p = (size_t)(plan - world->plans.items);
-    const struct sim_node *node = &world->plans.nodes[lease->node];
-    agreed_payloads(world, p, lease->node, lease->node, payloads);
-    struct digest key = plan_key(world, lease->node, payloads);
-    if (!digest_equal(&key, &lease->key))
-        world_fail(world, INVARIANT_INPUTS,
-                   "%s is leased under a key that is not derived from its agreed inputs", node->id);
-    for (size_t i = 0; i < node->nclosure && world->steps % 8 == 0; i++) {
-        size_t below = node->closure[i];
-        agreed_payloads(world, p, below, lease->node, payloads);
-        key = plan_key(world, below, payloads);
-        if (!digest_equal(&key, &plan->keys[below]))
-            world_fail(world, INVARIANT_INPUTS,
-                       "%s is leased, and its input %s was built from what is not agreed any more", node->id,
-                       world->plans.nodes[below].id);
-    }
-}
-
-static void check_round(struct world *world, const struct row_job *job, uint32_t round)
-{
-    bool wanted = round == 1 || world->judge.asked[0] || world->judge.asked[1];
-    for (size_t i = 0; i < job->leases.count; i++)
-        wanted |= ((const struct row_lease *)job->leases.items[i])->round == round;
-    for (size_t i = 0; i < job->answers.count; i++) {
-        const struct row_answer *answer = job->answers.items[i];
-        wanted |= answer->is_void && answer->lease->round + 1 == round;
-    }
-    if (!wanted)
-        world_fail(world, INVARIANT_ROUNDS, "round %u of %s began by itself", round,
-                   world->plans.nodes[job->node].id);
-}
-
-static void check_granted(struct world *world, const struct core_lease *lease)
-{
-    const struct row_job *job = db_job(&world->db, &lease->key);
-    size_t worker = coordinator_worker(world, lease->worker);
-    if (job == NULL || db_lease(&world->db, &lease->nonce) != NULL)
-        world_fail(world, INVARIANT_LEASES, "a lease of an unknown job, or a nonce used twice");
-    check_eligible(world, worker);
-    check_operator(world, job, lease, worker);
-    check_round(world, job, lease->round);
-    check_inputs(world, lease);
-}
-
-static void check_ended(struct world *world, const struct core_lease *lease)
-{
-    const struct row_lease *row = db_lease(&world->db, &lease->nonce);
-    bool answered = row != NULL && row->state == LEASE_ANSWERED && lease->state == LEASE_ANSWERED;
-    if (row == NULL || lease->state == LEASE_LIVE || (row->state != LEASE_LIVE && !answered))
-        world_fail(world, INVARIANT_LEASES, "a lease ends that is not live");
 }
 
 /* --- answers --- */
@@ -366,10 +255,10 @@ void judge_effect(struct world *world, const struct core_effect *effect)
     world->effect_ms = world->now_ms;
     switch (effect->type) {
     case CORE_LEASE_GRANTED:
-        check_granted(world, &effect->lease);
+        judge_granted(world, &effect->lease);
         break;
     case CORE_LEASE_ENDED:
-        check_ended(world, &effect->lease);
+        judge_ended(world, &effect->lease);
         break;
     case CORE_ANSWERED:
         check_answered(world, effect);
@@ -391,6 +280,18 @@ void judge_effect(struct world *world, const struct core_effect *effect)
 
 /* --- turns --- */
 
+static void check_all(struct world *world, enum invariant invariant)
+{
+    struct view key;
+    void *job;
+    world->judge.checked_step = world->steps;
+    world->totals->checks++;
+    for (size_t cursor = 0; map_next(world->db.jobs, &cursor, &key, &job);)
+        judge_job(world, job, invariant);
+    check_core(world);
+}
+
+/* What one turn touched is recounted; all of it after as many steps as it is large, so that the cost stays with the steps. */
 void judge_turn(struct world *world)
 {
     struct rows *touched = &world->db.touched;
@@ -401,16 +302,7 @@ void judge_turn(struct world *world)
     }
     touched->count = 0;
     if (world->steps - world->judge.checked_step > 2 * world->plans.nnodes)
-        check_core(world);
-}
-
-static void check_all(struct world *world, enum invariant invariant)
-{
-    struct view key;
-    void *job;
-    for (size_t cursor = 0; map_next(world->db.jobs, &cursor, &key, &job);)
-        judge_job(world, job, invariant);
-    check_core(world);
+        check_all(world, INVARIANT_QUORUM);
 }
 
 static void check_durable(struct world *world)

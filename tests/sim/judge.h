@@ -65,6 +65,9 @@ void judge_restart(struct world *world);
 /* The run is over. */
 void judge_end(struct world *world);
 
+/* judge_leases.c */
+void judge_granted(struct world *world, const struct core_lease *lease);
+void judge_ended(struct world *world, const struct core_lease *lease);
 /* judge_rows.c: one job, recounted: votes, verdicts, what the core makes of it. */
 void judge_job(struct world *world, struct row_job *job, enum invariant invariant);
 

@@ -7,7 +7,9 @@
  */
 #include "cases.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct arguments {
     struct sim_options options;
@@ -86,10 +88,45 @@ static void print_totals(const struct sim_totals *t)
 #undef N
 }
 
+/* --- a seed that ends in a crash is found like any other --- */
+
+/* Of the seed that runs: written when the process dies, where nothing can be put together any more. */
+static char last_words[512];
+
+static void say_last_words(void)
+{
+    (void)!write(STDERR_FILENO, last_words, strlen(last_words));
+}
+
+static void on_abort(int number)
+{
+    say_last_words();
+    (void)raise(number); /* SA_RESETHAND: now it ends the process */
+}
+
+/* Of the sanitizers' runtime, where there is one. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void prepare_last_words(const struct sim_options *options)
+{
+    CLEANUP_BUF struct buf replay = BUF_INIT;
+    world_replay(options, &replay);
+    snprintf(last_words, sizeof last_words, "it crashed; %s", replay.data);
+}
+
+static void catch_crashes(void)
+{
+    struct sigaction action = {.sa_handler = on_abort, .sa_flags = SA_RESETHAND | SA_NODEFER};
+    sigaction(SIGABRT, &action, NULL);
+    if (__sanitizer_set_death_callback != NULL)
+        __sanitizer_set_death_callback(say_last_words);
+}
+
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.seeds = 100, .from = 1};
+    struct arguments arguments = {.seeds = 100, .from = 1, .options.program = argv[0]};
     struct sim_totals totals = {0};
+    catch_crashes();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--cases") == 0)
             return list_cases();
@@ -102,6 +139,7 @@ int main(int argc, char **argv)
     }
     for (uint64_t i = 0; i < arguments.seeds; i++) {
         arguments.options.seed = arguments.from + i;
+        prepare_last_words(&arguments.options);
         world_run(&arguments.options, &totals);
     }
     print_totals(&totals);

@@ -49,6 +49,7 @@ enum fault {
 enum dice { DICE_SHAPE, DICE_WORKERS, DICE_NETWORK, DICE_COORDINATOR, DICE_PEOPLE, DICE_CORE, DICE_COUNT };
 
 struct sim_options {
+    const char *program; /* how this was called */
     uint64_t seed;
     uint32_t jobs, workers; /* 0: drawn */
     uint32_t faults;
@@ -92,6 +93,8 @@ struct world {
     struct judge judge;
 };
 
+/* The command that runs this seed again. Appends. */
+void world_replay(const struct sim_options *options, struct buf *ret);
 /* One seed, from beginning to end. */
 void world_run(const struct sim_options *options, struct sim_totals *totals);
 

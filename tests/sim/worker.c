@@ -154,92 +154,6 @@ void worker_send_result(struct world *world, size_t index, const struct core_non
     say(world, index, WIRE_RESULT, &result.base);
 }
 
-/* --- building --- */
-
-static struct digest mix(const struct digest *digest, uint64_t salt)
-{
-    unsigned char text[DIGEST_SIZE + sizeof salt];
-    memcpy(text, digest, DIGEST_SIZE);
-    memcpy(text + DIGEST_SIZE, &salt, sizeof salt);
-    return digest_of(view_of(text, sizeof text));
-}
-
-/* What comes out is a function of the job, where machine and people are honest. */
-static uint64_t salt_of(struct world *world, const struct sim_worker *worker, size_t node)
-{
-    if (world->operators[worker->operator_index].colludes || worker->behaviour == LYING)
-        return 1 + worker->operator_index;
-    if (world->plans.nodes[node].random || (worker->behaviour == FLAKY && chance(world, 400)))
-        return 1000 + world_below(world, DICE_WORKERS, 3);
-    return 0;
-}
-
-static enum failure_kind failure_of(struct world *world, const struct sim_worker *worker, size_t node)
-{
-    if ((worker->behaviour == BROKEN && chance(world, 700)) || is_bad_day(world, FAULT_MACHINES, 30))
-        return FAILURE_INFRASTRUCTURE;
-    if (worker->behaviour == FAILING)
-        return FAILURE_BUILD;
-    return world->plans.nodes[node].fails ? FAILURE_ASSERTION : FAILURE_NONE;
-}
-
-struct statement worker_state(struct world *world, size_t index, const struct sim_build *build)
-{
-    const struct sim_worker *worker = &world->workers[index];
-    struct statement statement = {.worker = index, .nonce = build->nonce, .key = build->key};
-    statement.salt = world_random(world, DICE_WORKERS);
-    statement.failure = failure_of(world, worker, build->node);
-    statement.log = mix(&build->key, statement.salt);
-    if (statement.failure == FAILURE_NONE) {
-        statement.payload = mix(&build->key, salt_of(world, worker, build->node));
-        statement.tar = mix(&statement.payload, 1);
-    }
-    return statement;
-}
-
-void worker_sign(struct world *world, size_t index, const struct statement *statement, struct buf *ret)
-{
-    statement_sign(statement, &world->workers[index].secret, ret);
-    judge_signed(world, statement, buf_view(ret));
-}
-
-/* Durable before anything is sent. */
-static void spool(struct world *world, size_t index, const struct sim_build *build)
-{
-    struct sim_worker *worker = &world->workers[index];
-    worker->spool =
-        mem_reserve(worker->spool, &worker->spool_capacity, worker->nspool + 1, sizeof *worker->spool);
-    struct sim_answer *answer = &worker->spool[worker->nspool++];
-    *answer = (struct sim_answer){.statement = worker_state(world, index, build), .due_ms = soon(world, 500)};
-    answer->uploaded = worker->behaviour == LAZY; /* so it says */
-    worker_sign(world, index, &answer->statement, &answer->envelope);
-}
-
-static void drop_build(struct sim_worker *worker, size_t i)
-{
-    worker->builds[i] = worker->builds[--worker->nbuilds];
-}
-
-static void drop_answer(struct sim_worker *worker, size_t i)
-{
-    buf_clear(&worker->last_envelope);
-    buf_add_view(&worker->last_envelope, buf_view(&worker->spool[i].envelope));
-    worker->last_nonce = worker->spool[i].statement.nonce;
-    buf_done(&worker->spool[i].envelope);
-    worker->spool[i] = worker->spool[--worker->nspool];
-}
-
-static int64_t build_time(struct world *world, const struct sim_worker *worker, size_t node)
-{
-    int64_t ms = (int64_t)world->plans.nodes[node].needs.estimate_seconds * 1000;
-    ms = ms / 2 + (int64_t)world_below(world, DICE_WORKERS, (uint64_t)ms);
-    if (worker->behaviour == STUCK && !world->calm && chance(world, 300))
-        return INT64_MAX;
-    if (worker->behaviour == SLOW || is_bad_day(world, FAULT_MACHINES, 30))
-        ms *= 1 + (int64_t)world_below(world, DICE_WORKERS, 8);
-    return ms;
-}
-
 /* --- what it is told --- */
 
 static bool is_known(struct world *world, struct sim_worker *worker, const struct core_nonce *nonce)
@@ -292,7 +206,7 @@ static void on_lease(struct world *world, size_t index, const Wire__Lease *lease
     worker->builds =
         mem_reserve(worker->builds, &worker->builds_capacity, worker->nbuilds + 1, sizeof *worker->builds);
     struct sim_build *build = &worker->builds[worker->nbuilds++];
-    int64_t ms = build_time(world, worker, node);
+    int64_t ms = worker_build_time(world, worker, node);
     *build = (struct sim_build){
         .nonce = nonce, .node = node, .finish_ms = ms == INT64_MAX ? ms : world->now_ms + ms};
     build->key = wire_get_digest(&lease->job_key);
@@ -304,23 +218,9 @@ static void on_cancel(struct world *world, struct sim_worker *worker, const Wire
     struct core_nonce nonce = nonce_of(&cancel->nonce);
     for (size_t i = 0; i < worker->nbuilds; i++)
         if (same_nonce(&worker->builds[i].nonce, &nonce) && (world->calm || chance(world, 600))) {
-            drop_build(worker, i);
+            worker_drop_build(worker, i);
             return;
         }
-}
-
-/* Second thoughts: the same lease, another answer. */
-static void answer_otherwise(struct world *world, size_t index, struct sim_answer *answer)
-{
-    struct statement *statement = &answer->statement;
-    statement->salt = world_random(world, DICE_WORKERS);
-    statement->failure = FAILURE_NONE;
-    statement->payload = mix(&statement->key, 2000 + world_below(world, DICE_WORKERS, 2));
-    statement->tar = mix(&statement->payload, 1);
-    buf_clear(&answer->envelope);
-    worker_sign(world, index, statement, &answer->envelope);
-    answer->uploaded = false;
-    answer->due_ms = soon(world, 5000);
 }
 
 static void on_ack(struct world *world, size_t index, const Wire__ResultAck *ack)
@@ -337,9 +237,9 @@ static void on_ack(struct world *world, size_t index, const Wire__ResultAck *ack
         answer->uploaded = worker->behaviour == LAZY && !world->calm;
         answer->due_ms = soon(world, UPLOAD_AGAIN_MS);
     } else if (worker->behaviour == EQUIVOCATING && !world->calm && chance(world, 400)) {
-        answer_otherwise(world, index, answer);
+        worker_answer_otherwise(world, index, answer);
     } else {
-        drop_answer(worker, i);
+        worker_drop_answer(worker, i);
     }
 }
 
@@ -451,7 +351,7 @@ static void crash(struct world *world, size_t index)
     worker->link_ms = soon(world, 240000);
     for (size_t i = 0; i < worker->nspool && worker->behaviour == BROKEN; i++)
         if (chance(world, 300))
-            drop_answer(worker, i); /* with its disk */
+            worker_drop_answer(worker, i); /* with its disk */
 }
 
 void worker_pause(struct world *world, size_t index, bool paused)
@@ -495,8 +395,8 @@ static void finish_builds(struct world *world, size_t index)
     for (size_t i = worker->nbuilds; i > 0; i--)
         if (worker->builds[i - 1].finish_ms <= world->now_ms) {
             struct sim_build build = worker->builds[i - 1];
-            drop_build(worker, i - 1);
-            spool(world, index, &build);
+            worker_drop_build(worker, i - 1);
+            worker_spool(world, index, &build);
         }
 }
 

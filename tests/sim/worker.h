@@ -3,6 +3,7 @@
  * Workers: the agent's protocol, and machines and people behind it that cannot be relied on.
  *
  *   worker.c       the agent: connects, says hello, takes leases, builds, spools, uploads, answers until it is acknowledged
+ *   worker_build.c what comes out, and the spool
  *   worker_make.c  the crowd
  *   worker_lie.c   what nobody ever should send
  *
@@ -63,7 +64,6 @@ struct sim_worker {
     struct sim_answer *spool;
     size_t nspool, spool_capacity;
     struct buf last_envelope; /* what it may play again */
-    struct core_nonce last_nonce;
 };
 
 void workers_make(struct world *world);
@@ -78,9 +78,18 @@ void workers_disconnect_all(struct world *world);
 /* The owner says so. */
 void worker_pause(struct world *world, size_t index, bool paused);
 
-/* worker.c, for worker_lie.c */
+/* --- between its files --- */
+
 void worker_send_result(struct world *world, size_t index, const struct core_nonce *nonce,
                         const struct statement *said, struct view envelope);
+/* A build has come to its end: its answer is made and durable. */
+void worker_spool(struct world *world, size_t index, const struct sim_build *build);
+void worker_drop_build(struct sim_worker *worker, size_t i);
+void worker_drop_answer(struct sim_worker *worker, size_t i);
+/* INT64_MAX: it never ends. */
+int64_t worker_build_time(struct world *world, const struct sim_worker *worker, size_t node);
+/* The same lease, another answer. */
+void worker_answer_otherwise(struct world *world, size_t index, struct sim_answer *answer);
 struct statement worker_state(struct world *world, size_t index, const struct sim_build *build);
 void worker_sign(struct world *world, size_t index, const struct statement *statement, struct buf *ret);
 /* worker_lie.c: one of a forger's tricks. */

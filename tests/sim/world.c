@@ -11,7 +11,8 @@ enum {
     TROUBLE_MS = 25 * 60 * 1000, /* how long things go wrong; a large plan takes longer */
     HORIZON_MS = 8 * 3600 * 1000,
     QUIET_MS = 30 * 60 * 1000, /* nothing happened for so long: nothing will */
-    LARGE = 200
+    LARGE = 200,
+    AT_ONCE_MAX = 100000
 };
 
 /* --- dice --- */
@@ -93,27 +94,27 @@ void world_trace(const struct world *world, const char *format, ...)
     fputc('\n', stderr);
 }
 
-static void print_replay(const struct world *world)
+void world_replay(const struct sim_options *options, struct buf *ret)
 {
-    const struct sim_options *options = &world->options;
     const char *separator = " --faults ";
-    fprintf(stderr, "replay: sim --seed %llu", (unsigned long long)options->seed);
+    buf_add_format(ret, "replay: %s --seed %llu", options->program, (unsigned long long)options->seed);
     if (options->jobs > 0)
-        fprintf(stderr, " --jobs %u", options->jobs);
+        buf_add_format(ret, " --jobs %u", options->jobs);
     if (options->workers > 0)
-        fprintf(stderr, " --workers %u", options->workers);
+        buf_add_format(ret, " --workers %u", options->workers);
+    if (options->has_faults && options->faults == 0)
+        buf_add_text(ret, " --faults none");
     for (size_t bit = 0; options->has_faults && bit < ARRAY_SIZE(fault_names); bit++)
         if ((options->faults >> bit & 1) != 0) {
-            fprintf(stderr, "%s%s", separator, fault_names[bit]);
+            buf_add_format(ret, "%s%s", separator, fault_names[bit]);
             separator = ",";
         }
-    if (options->has_faults && options->faults == 0)
-        fputs(" --faults none", stderr);
-    fputs(" --verbose\n", stderr);
+    buf_add_text(ret, " --verbose\n");
 }
 
 void world_fail(struct world *world, enum invariant invariant, const char *format, ...)
 {
+    CLEANUP_BUF struct buf replay = BUF_INIT;
     va_list args;
     fprintf(stderr,
             "seed %llu, step %llu, %.3f s: invariant %s is broken: ", (unsigned long long)world->options.seed,
@@ -121,8 +122,8 @@ void world_fail(struct world *world, enum invariant invariant, const char *forma
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fputc('\n', stderr);
-    print_replay(world);
+    world_replay(&world->options, &replay);
+    fprintf(stderr, "\n%s", replay.data);
     exit(FARM_EXIT_VIOLATION);
 }
 
@@ -239,9 +240,13 @@ void world_run(const struct sim_options *options, struct sim_totals *totals)
 {
     struct world world = {.options = *options, .totals = totals};
     struct happening next;
+    uint64_t at_once = 0;
     open_world(&world);
     while (!is_over(&world) && schedule_take(&world.schedule, &next)) {
+        at_once = next.at_ms > world.now_ms ? 0 : at_once + 1;
         world.now_ms = next.at_ms > world.now_ms ? next.at_ms : world.now_ms;
+        if (at_once > AT_ONCE_MAX)
+            world_fail(&world, INVARIANT_ENDS, "things happen without end, and no time passes");
         happen(&world, &next);
         look_at_clock(&world);
     }
