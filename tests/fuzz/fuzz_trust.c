@@ -90,4 +90,4 @@ static void run(struct view input)
 }
 
 const struct fuzz_target fuzz_target = {
-    .run = run, .setup = setup, .input_max = 12 * 1024, .heap_base = 1 << 20, .heap_factor = 512};
+    .run = run, .setup = setup, .input_max = 24 * 1024, .heap_base = 1 << 20, .heap_factor = 512};

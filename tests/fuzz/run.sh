@@ -60,7 +60,7 @@ fuzz_one() { # TARGET
     local grown=$found/corpus/$1 log=$found/$1.log status=0 options=()
     mkdir -p "$grown"
     [ ! -f "$here/$1.dict" ] || options+=("-dict=$here/$1.dict")
-    nice -n 19 "$programs/fuzz_$1" -max_total_time="$seconds" -rss_limit_mb=$RSS_MB -malloc_limit_mb=$MALLOC_MB -timeout=$TIMEOUT_S \
+    nice -n 19 "$programs/fuzz_$1" -max_total_time="$seconds" -rss_limit_mb="$RSS_MB" -malloc_limit_mb="$MALLOC_MB" -timeout="$TIMEOUT_S" \
         -max_len="$(longest "$1")" -print_final_stats=1 -artifact_prefix="$found/crashes/$1-" "${options[@]}" "$grown" "$here/corpus/$1" \
         >"$log" 2>&1 || status=$?
     figures "$1" "$log" "$status" || {
@@ -80,7 +80,7 @@ longest() { # TARGET
 keep_some() { # FROM TO
     local files=0 bytes=0 name size
     find "$1" -type f -printf '%s %f\n' | sort -n | while read -r size name; do
-        ((++files <= CORPUS_FILES && (bytes += size) <= CORPUS_BYTES)) || break
+        ((++files <= CORPUS_FILES && (bytes += size) <= CORPUS_BYTES)) || continue
         cp "$1/$name" "$2/$name"
     done
 }
@@ -89,7 +89,7 @@ minimise_one() { # TARGET
     local merged=$found/merged/$1 grown=$found/corpus/$1
     rm -rf "$merged"
     mkdir -p "$merged" "$grown" "$here/corpus/$1"
-    nice -n 19 "$programs/fuzz_$1" -merge=1 -use_counters=0 -rss_limit_mb=$RSS_MB -timeout=$TIMEOUT_S -max_len="$(longest "$1")" \
+    nice -n 19 "$programs/fuzz_$1" -merge=1 -use_counters=0 -rss_limit_mb="$RSS_MB" -timeout="$TIMEOUT_S" -max_len="$(longest "$1")" \
         "$merged" "$here/corpus/$1" "$grown" >"$found/$1.merge.log" 2>&1
     find "$here/corpus/$1" -type f ! -name 'crash-*' ! -name 'seed-*' -delete
     keep_some "$merged" "$here/corpus/$1"

@@ -40,6 +40,25 @@ static void put_directory(const struct release_fixture *fixture, const char *tar
     closedir(directory);
 }
 
+/* For fuzz_trust.c: a worker that believes this root is shown it again, and the directory. */
+static void put_trust(const struct release_fixture *fixture)
+{
+    CLEANUP_BUF struct buf root = BUF_INIT, workers = BUF_INIT, file = BUF_INIT, seed = BUF_INIT;
+    struct digest pinned = {{1, 2, 3}};
+    struct diag diag = DIAG_INIT;
+    if (file_read(fixture->release_dirfd, "root/1.root.json", 1 << 16, &root, &diag) < 0 ||
+        file_read(fixture->release_dirfd, RELEASE_WORKERS, 1 << 16, &workers, &diag) < 0)
+        fail_msg("%s", diag.text);
+    CLEANUP_JSON json_t *json =
+        json_pack("{s:n, s:s, s:o, s:o, s:s}", "directory", "format", "intergenos-worker-trust/1", "pinned",
+                  json_digest(&pinned), "root", json_view(buf_view(&root)), "seen", "2026-11-22T00:00:00Z");
+    json_write(json, &file);
+    seed_add_chunk(&seed, buf_view(&file));
+    seed_add_chunk(&seed, buf_view(&root));
+    buf_add_view(&seed, buf_view(&workers));
+    seed_put("trust", "root", buf_view(&seed));
+}
+
 void seeds_release(void)
 {
     struct release_fixture *fixture = release_fixture_new(NULL);
@@ -54,5 +73,6 @@ void seeds_release(void)
     put_directory(fixture, "receipt", RELEASE_RECEIPTS);
     put_directory(fixture, "dsse", RELEASE_SUMMARIES);
     put_directory(fixture, "sshkey", RELEASE_KEYS);
+    put_trust(fixture);
     release_fixture_free(fixture);
 }
