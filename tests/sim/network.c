@@ -31,11 +31,13 @@ static void garble(struct world *world, struct frame *frame)
     struct buf *bytes = &frame->bytes;
     uint64_t kind = below(world, 10);
     frame->garbled = true;
+    if (bytes->size == 0) /* a forger's: nothing to change in it */
+        return;
     if (kind == 0)
         bytes->size = below(world, bytes->size);
     else if (kind == 1)
         buf_add(bytes, "\x12\x00", 2);
-    for (uint64_t changes = kind > 1 && bytes->size > 0 ? 1 + below(world, 3) : 0; changes > 0; changes--)
+    for (uint64_t changes = kind > 1 ? 1 + below(world, 3) : 0; changes > 0; changes--)
         bytes->data[below(world, bytes->size)] = (char)below(world, 256);
 }
 

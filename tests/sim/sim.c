@@ -98,7 +98,7 @@ static void say_last_words(void)
     (void)!write(STDERR_FILENO, last_words, strlen(last_words));
 }
 
-static void on_abort(int number)
+static void on_crash(int number)
 {
     say_last_words();
     (void)raise(number); /* SA_RESETHAND: now it ends the process */
@@ -116,10 +116,15 @@ static void prepare_last_words(const struct sim_options *options)
 
 static void catch_crashes(void)
 {
-    struct sigaction action = {.sa_handler = on_abort, .sa_flags = SA_RESETHAND | SA_NODEFER};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER};
     sigaction(SIGABRT, &action, NULL);
-    if (__sanitizer_set_death_callback != NULL)
-        __sanitizer_set_death_callback(say_last_words);
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(say_last_words); /* it has its own handlers for the others */
+        return;
+    }
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGFPE, &action, NULL);
 }
 
 int main(int argc, char **argv)
