@@ -32,7 +32,8 @@ struct cli_verb {
 /* cmd_*.c: one per verb. */
 extern const struct cli_verb cmd_backup, cmd_base, cmd_blast, cmd_build, cmd_cancel, cmd_diff, cmd_doctor,
     cmd_gc, cmd_handoff, cmd_jobs, cmd_join, cmd_log, cmd_log_level, cmd_metrics, cmd_operator, cmd_pin,
-    cmd_plan, cmd_release, cmd_root, cmd_source, cmd_status, cmd_tree, cmd_watch, cmd_why, cmd_worker;
+    cmd_plan, cmd_release, cmd_root, cmd_scrub, cmd_source, cmd_status, cmd_tree, cmd_watch, cmd_why,
+    cmd_worker;
 
 /* cmd_review.c: "release show NAME" and "release diff NAME", for those who are about to sign. argv[0] is "diff". */
 int review_show(struct cli *cli, const char *name);

@@ -285,11 +285,15 @@ static void check_store(void *context, struct health_note *note)
     for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
         damaged += entry->d_name[0] != '.';
     closedir(stream);
+    if (cli_number(doctor->status, "lost_objects") > 0)
+        health_say(note, HEALTH_FAIL, "\"farmctl scrub\" says what brings each back",
+                   "%lld objects are damaged or missing",
+                   (long long)cli_number(doctor->status, "lost_objects"));
     if (damaged > 0)
         health_say(note, HEALTH_WARN,
                    "look at the disk (smartctl, dmesg); \"farmctl scrub\" says what is lost",
                    "%zu objects were found damaged in the last weeks and moved to store/damaged", damaged);
-    else
+    else if (note->level == HEALTH_OK)
         health_say(note, HEALTH_OK, NULL, "nothing damaged was found");
 }
 

@@ -11,7 +11,7 @@ static const struct cli_verb *const verbs[] = {
     &cmd_status,    &cmd_watch,   &cmd_jobs,   &cmd_why,     &cmd_log,     &cmd_diff, &cmd_tree,
     &cmd_pin,       &cmd_plan,    &cmd_build,  &cmd_cancel,  &cmd_source,  &cmd_base, &cmd_worker,
     &cmd_operator,  &cmd_join,    &cmd_root,   &cmd_release, &cmd_handoff, &cmd_gc,   &cmd_blast,
-    &cmd_log_level, &cmd_metrics, &cmd_backup, &cmd_doctor,
+    &cmd_log_level, &cmd_metrics, &cmd_backup, &cmd_doctor,  &cmd_scrub,
 };
 
 static void print_help(void)

@@ -154,6 +154,9 @@ void status_view_print(struct cli *cli, const json_t *body)
         printf(", %lld of operators that somebody should look at (farmctl worker list)",
                (long long)cli_number(workers, "flagged"));
     puts(json_is_true(json_object_get(body, "trust_root")) ? "" : "; no trust root is installed");
+    if (cli_number(body, "lost_objects") > 0)
+        printf("%lld objects are damaged or missing (farmctl scrub)\n",
+               (long long)cli_number(body, "lost_objects"));
     if (cli_text(body, "held")[0] != '\0')
         printf("No new work is taken: %s\n", cli_text(body, "held"));
 }

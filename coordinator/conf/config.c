@@ -39,6 +39,7 @@ const struct conf_key coordinator_keys[] = {
     KEY(upload_limit, CONF_BYTES, "8G", 1024, (uint64_t)1 << 40),
     KEY(collect_grace, CONF_SECONDS, "24h", 0, 0),
     KEY(reserve, CONF_BYTES, "1G", 0, (uint64_t)1 << 40),
+    KEY(scrub_interval, CONF_SECONDS, "7d", 0, 0),
     KEY(allow_http, CONF_FLAG, "no", 0, 0),
     KEY(allow_private_addresses, CONF_FLAG, "no", 0, 0),
     {"web", "listen", CONF_TEXT, offsetof(struct coordinator_config, web_listen), "", 0, 0},

@@ -24,6 +24,7 @@ struct coordinator_config {
     uint64_t upload_limit;   /* bytes of one object from a worker, uncompressed */
     uint64_t collect_grace;  /* seconds an unreferenced object is kept */
     uint64_t reserve;        /* bytes of free disk below which no new work is taken */
+    uint64_t scrub_interval; /* seconds in which every object is read once; 0: never by itself */
     char *web_listen;        /* [web] listen; "": no web server */
     bool allow_http, allow_private_addresses;
 };

@@ -27,7 +27,8 @@ void farm_tell_hold(struct farm *farm)
 {
     const char *text = farm_held(farm);
     struct core_event event = {.type = CORE_HOLD, .flag = text != NULL, .text = text};
-    (void)farm_feed(farm, &event, NULL);
+    if (!farm->leaving) /* then it is held for good */
+        (void)farm_feed(farm, &event, NULL);
 }
 
 static void tell(struct farm *farm, uint64_t free_bytes)

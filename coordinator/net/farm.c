@@ -9,6 +9,7 @@
 #include "join.h"
 #include "journal.h"
 #include "json.h"
+#include "scrub.h"
 #include "web.h"
 
 #include <errno.h>
@@ -290,6 +291,7 @@ struct farm *farm_close(struct farm *farm)
     past_free(farm->past);
     access_free(farm->access);
     restored_done(&farm->restored);
+    scrub_free(farm->scrub);
     drop_outbox(farm);
     free(farm->outbox);
     free(farm->unsent);

@@ -73,6 +73,7 @@ struct outgoing {
 };
 
 struct ctl;
+struct scrub;
 struct journal;
 struct past;
 struct web;
@@ -116,6 +117,7 @@ struct farm {
     bool writing;                   /* a transaction is open */
     struct disk disk;
     struct restored restored;
+    struct scrub *scrub;
     bool backing_up;     /* one at a time */
     bool handing_over;   /* one at a time: gate.state is read, and written by what was read */
     bool leaving;        /* told to stop: nothing new begins, what was begun ends */

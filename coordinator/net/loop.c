@@ -6,6 +6,7 @@
 #include "farm.h"
 #include "farmlog.h"
 #include "journal.h"
+#include "scrub.h"
 #include "sdnotify.h"
 
 #include <poll.h>
@@ -91,6 +92,7 @@ static void tick(struct farm *farm)
         (void)farm_feed(farm, &event, NULL);
     sessions_expire(farm);
     disk_turn(farm);
+    scrub_turn(farm);
 }
 
 static void on_flushed(struct farm *farm, void *context, int result)

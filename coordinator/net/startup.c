@@ -8,6 +8,7 @@
 
 #include "farmlog.h"
 #include "journal.h"
+#include "scrub.h"
 
 struct restore {
     struct farm *farm;
@@ -74,6 +75,8 @@ int startup_restore(struct farm *farm, struct diag *diag)
         result = db_each_flag(farm->db, restore_flag, &restore, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
+    if (result >= 0)
+        result = scrub_open(farm, diag);
     if (result >= 0)
         result = restored_begin(farm, diag);
     return result < 0 ? result : farm_flush(farm, diag);

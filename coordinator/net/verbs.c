@@ -28,6 +28,7 @@ const struct ctl_verb_row ctl_verbs[] = {
     {"tree.list", verb_tree_list},
     {"collect", verb_collect},
     {"backup", verb_backup},
+    {"scrub", verb_scrub},
     {"plan", verb_plan},
     {"build", verb_build},
     {"cancel", verb_cancel},

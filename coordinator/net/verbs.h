@@ -26,6 +26,9 @@ ctl_verb verb_worker_list, verb_worker_admit, verb_worker_revoke, verb_worker_ex
 /* verbs_store.c */
 ctl_verb verb_base_import, verb_base_list, verb_source_add, verb_source_list, verb_tree_list, verb_collect;
 
+/* verbs_scrub.c */
+ctl_verb verb_scrub;
+
 /* verbs_backup.c */
 ctl_verb verb_backup;
 

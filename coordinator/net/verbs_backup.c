@@ -133,7 +133,8 @@ static void step_done(struct pool_task *task, void *context)
     if (work->result >= 0 && work->step == BACKUP_SMALL &&
         (work->result = read_trust(farm, work, &work->diag)) < 0)
         (void)!file_remove_tree(AT_FDCWD, work->temp, NULL); /* the database and nothing else, so far */
-    if (work->result >= 0 && farm->stopping && work->step != BACKUP_DONE)
+    if (work->result >= 0 && work->step != BACKUP_DONE &&
+        (farm->stopping || (farm->leaving && work->step < BACKUP_APPEAR)))
         work->result = diag_set(&work->diag, -ECANCELED, "the coordinator stops; no backup was made");
     if (work->result < 0 || work->step == BACKUP_DONE) {
         finish(farm, work);

@@ -7,11 +7,10 @@
 #include "verbs.h"
 
 #include "buf.h"
-#include "download.h"
 #include "farmlog.h"
-#include "repository.h"
+#include "source_fetch.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One build request: waits for its sources, then for the plan if it was asked to. */
@@ -24,65 +23,11 @@ struct build {
 };
 
 struct fetch {
-    struct pool_task task;
+    struct source_fetch source;
     struct build *build;
-    struct store *store;
-    const char *state_path;
-    int state_dirfd;
-    const char *local_repositories; /* borrowed from the configuration */
-    struct pin pin;                 /* its strings are borrowed from the tree, which outlives the build */
-    const char *package;
-    bool allow_http, allow_private;
-    uint64_t limit;
-    struct digest object;
-    uint64_t size;
-    int result;
-    struct diag diag;
+    const char *package; /* borrowed from the tree, which outlives the build */
+    int line;            /* of the pin in the lock */
 };
-
-static int fetch_archive(struct fetch *fetch, struct diag *diag)
-{
-    struct download what = {.url = fetch->pin.url,
-                            .sha256 = &fetch->pin.digest,
-                            .size_limit = fetch->pin.size > 0 ? fetch->pin.size : fetch->limit,
-                            .allow_http = fetch->allow_http,
-                            .allow_private = fetch->allow_private,
-                            .timeout_ms = 20000};
-    fetch->object = fetch->pin.digest;
-    fetch->size = fetch->pin.size;
-    if (store_has(fetch->store, &fetch->pin.digest))
-        return 0;
-    return download_archive(fetch->store, &what, diag);
-}
-
-static int fetch_git(struct fetch *fetch, struct diag *diag)
-{
-    struct gitrepo *repo = NULL;
-    struct gitpin_info info;
-    int result = repository_open(fetch->state_path, fetch->pin.url, fetch->pin.commit,
-                                 fetch->local_repositories, &repo, diag);
-    if (result >= 0)
-        result = gitrepo_inspect(repo, fetch->pin.commit, GITPIN_LIMITS, &info, diag);
-    if (result >= 0 && !digest_equal(&info.tree_sha256, &fetch->pin.digest))
-        result = diag_set(
-            diag, FARM_E_DIGEST,
-            "commit %.12s has tree_sha256 %s, the pin says %s: one of the two witnesses is wrong",
-            fetch->pin.commit, digest_hex(&info.tree_sha256).text, digest_hex(&fetch->pin.digest).text);
-    if (result >= 0)
-        result =
-            repository_pack(repo, fetch->pin.commit, fetch->state_dirfd, fetch->store, &fetch->object, diag);
-    if (result >= 0)
-        result = store_size(fetch->store, &fetch->object, &fetch->size, diag);
-    gitrepo_close(repo);
-    return result;
-}
-
-static void fetch_run(struct pool_task *task)
-{
-    struct fetch *fetch = (struct fetch *)task;
-    fetch->result =
-        fetch->pin.kind == PIN_GIT ? fetch_git(fetch, &fetch->diag) : fetch_archive(fetch, &fetch->diag);
-}
 
 /* ---- waiting for the plan ---- */
 
@@ -184,35 +129,24 @@ static void sources_settled(struct farm *farm, struct build *build)
     build_free(build);
 }
 
-static void record_source(struct farm *farm, const struct fetch *fetch)
-{
-    CLEANUP_FREE char *holder = mem_format("source:%s", digest_hex(&fetch->pin.digest).text);
-    struct db_source row = {.pin = fetch->pin.digest,
-                            .object = fetch->object,
-                            .commit = fetch->pin.commit,
-                            .size = fetch->size,
-                            .origin = fetch->pin.url,
-                            .added_ms = moment_wall_ms()};
-    db_put_source(farm_write(farm), &row);
-    db_put_reference(farm->db, &row.object, holder);
-}
-
 static void fetch_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
     struct fetch *fetch = (struct fetch *)task;
     struct build *build = fetch->build;
-    if (fetch->result < 0) {
-        bool differs = fetch->result == FARM_E_DIGEST || fetch->result == FARM_E_LIMIT;
-        problems_add(&build->problems, "farm/farm.lock", fetch->pin.line,
+    int result = fetch->source.result;
+    if (result < 0) {
+        bool differs = result == FARM_E_DIGEST || result == FARM_E_LIMIT;
+        problems_add(&build->problems, "farm/farm.lock", fetch->line,
                      differs ? "source-digest" : "source-missing", "%s: %s%s", fetch->package,
-                     diag_text(&fetch->diag, fetch->result),
+                     diag_text(&fetch->source.diag, result),
                      differs ? "" : "; \"farmctl source add FILE\" takes the bytes from anywhere");
     } else {
-        record_source(farm, fetch);
+        source_fetch_record(farm, &fetch->source);
         ctl_progress(build->request,
-                     json_pack("{s:s, s:s}", "source", fetch->package, "from", fetch->pin.url));
+                     json_pack("{s:s, s:s}", "source", fetch->package, "from", fetch->source.url));
     }
+    source_fetch_done(&fetch->source);
     free(fetch);
     if (--build->missing == 0)
         sources_settled(farm, build);
@@ -235,21 +169,20 @@ static void fetch_one(struct farm *farm, struct build *build, const struct packa
                       const struct pin *pin)
 {
     struct fetch *fetch = mem_zero(1, sizeof *fetch);
-    fetch->task.run = fetch_run;
-    fetch->task.done = fetch_done;
-    fetch->result = -ECANCELED;
+    struct source_fetch *source = &fetch->source;
+    source_fetch_init(farm, source);
+    source->task.done = fetch_done;
+    source->is_git = pin->kind == PIN_GIT;
+    source->url = mem_string(pin->url);
+    snprintf(source->commit, sizeof source->commit, "%s", pin->commit);
+    source->pin = pin->digest;
+    source->size = pin->size;
+    source->limit = pin->size > 0 ? pin->size : source->limit;
     fetch->build = build;
-    fetch->store = farm->store;
-    fetch->state_path = farm->state_path;
-    fetch->state_dirfd = farm->state_dirfd;
-    fetch->local_repositories = farm->config.local_repositories;
-    fetch->pin = *pin;
     fetch->package = package->recipe->name;
-    fetch->allow_http = farm->config.allow_http;
-    fetch->allow_private = farm->config.allow_private_addresses;
-    fetch->limit = farm->config.download_limit;
+    fetch->line = pin->line;
     build->missing++;
-    pool_submit(farm->pool, &fetch->task);
+    pool_submit(farm->pool, &source->task);
 }
 
 /* Several packages may have one source: it is fetched once. */

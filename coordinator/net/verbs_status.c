@@ -3,6 +3,7 @@
 #include "verbs.h"
 
 #include "buf.h"
+#include "scrub.h"
 
 #include <stdlib.h>
 
@@ -234,12 +235,13 @@ json_t *status_report(struct farm *farm)
     while (map_next(farm->plans, &cursor, &key, &value))
         json_array_append_new(plans, plan_json(farm, value, disputes, failures));
     core_each_worker(farm->core, count_worker, &workers);
-    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o}", "version", FARM_VERSION,
-                     "started", moment_format(farm->started_ms).text, "plans", plans, "workers", "known",
-                     workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
+    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I}", "version",
+                     FARM_VERSION, "started", moment_format(farm->started_ms).text, "plans", plans, "workers",
+                     "known", workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
                      leases_json(farm), "disputes", disputes, "failures", failures, "trust_root",
                      (int)(farm->root != NULL), "held",
-                     farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null());
+                     farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(), "lost_objects",
+                     (json_int_t)scrub_lost(farm));
 }
 
 static json_t *link_json(const struct link_server_stats *stats)

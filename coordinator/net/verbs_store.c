@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "file.h"
 #include "payload.h"
+#include "scrub.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -258,11 +259,12 @@ void verb_collect(struct farm *farm, struct ctl_request *request)
     size_t removed = 0;
     uint64_t bytes = 0;
     access_unpin(farm->access, moment_steady_ms() - PRESENT_KEEP_MS);
-    if (pool_pending(farm->pool) > 0) { /* what a running task stores is named by no row before it is done */
+    size_t tasks = pool_pending(farm->pool) - (scrub_is_working(farm) ? 1 : 0);
+    if (tasks > 0) { /* what a running task stores is named by no row before it is done */
         ctl_fail(request,
                  diag_set(&diag, FARM_E_STATE,
                           "%zu tasks (imports, fetches, exports) are running; collect when they are done",
-                          pool_pending(farm->pool)),
+                          tasks),
                  &diag);
         return;
     }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* scrub: how far it is and what is lost; with "now", after a whole pass that does not wait. */
+#include "verbs.h"
+
+#include "scrub.h"
+
+#include <stdlib.h>
+
+struct scrub_watch {
+    uint64_t passes; /* the pass that is waited for is the one after these */
+};
+
+static void finish(struct farm *farm, struct ctl_request *request)
+{
+    ctl_finish(request, scrub_lost(farm) > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK, scrub_report(farm));
+}
+
+static bool poll_pass(struct farm *farm, struct ctl_request *request, void *context)
+{
+    const struct scrub_watch *watch = context;
+    if (scrub_passes(farm) == watch->passes) {
+        json_t *report = scrub_report(farm);
+        ctl_progress(request, json_incref(json_object_get(report, "pass")));
+        json_decref(report);
+        return true;
+    }
+    finish(farm, request);
+    return false;
+}
+
+void verb_scrub(struct farm *farm, struct ctl_request *request)
+{
+    if (!ctl_flag(request, "now")) {
+        finish(farm, request);
+        return;
+    }
+    struct scrub_watch *watch = mem_zero(1, sizeof *watch);
+    watch->passes = scrub_passes(farm);
+    scrub_hurry(farm);
+    watch_add(farm, request, poll_pass, watch, free);
+}
