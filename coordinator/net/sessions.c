@@ -309,11 +309,10 @@ int sessions_admit(struct farm *farm, const struct directory_entry *entry, const
                                           .site = entry->site}};
     int result = farm_feed(farm, &event, diag);
     if (result >= 0 && is_expired(entry))
-        log_event(
-            LOG_LEVEL_WARNING,
-            "the worker's entry expired, so it cannot connect; \"farmctl worker admit\" takes a new one",
-            log_text(FIELD_WORKER, entry->worker),
-            log_text(FIELD_UNTIL, moment_format(entry->expires_ms).text));
+        log_event(LOG_LEVEL_WARNING,
+                  "its entry expired, so it cannot connect; \"farmctl worker admit\" takes a new one",
+                  log_text(FIELD_WORKER, entry->worker),
+                  log_text(FIELD_UNTIL, moment_format(entry->expires_ms).text));
     else if (result >= 0 && entry->compromised_from < 0 && journal_check_root(farm, farm->root, NULL) >= 0)
         result = link_gate_admit(farm->gate, entry->curve, entry->worker, diag);
     if (result >= 0 && strcmp(state, "paused") == 0)

@@ -143,7 +143,7 @@ coordinator_is_honest_again
 worker_stop alder-1
 : >"$work/log/worker-alder-1.log"
 worker_run alder-1
-wait_for 20 "it connects" worker_log alder-1 "connected to"
+wait_for 20 "it connects" worker_log alder-1 "connected; waiting for work"
 expect "the alarm is told at start" worker_log alder-1 "ALARM since "
 alarm_is alder-1 "the log does not hold an answer of this worker"
 farm_plan three 2>/dev/null
