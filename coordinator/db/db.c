@@ -3,6 +3,8 @@
 #include "schema.h"
 #include "statement.h"
 
+#include "file.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +133,8 @@ int db_open(const char *path, struct db **ret, struct diag *diag)
     int result = sqlite3_open_v2(path, &db->handle, flags, NULL) == SQLITE_OK ? 0 : report(db, diag, path);
     if (result >= 0)
         result = configure(db, path, diag);
+    if (result >= 0) /* the names of what it made: SQLite syncs them too, but takes no notice if that fails */
+        result = file_sync_parent(AT_FDCWD, path, diag);
     if (result < 0) {
         db_close(db);
         return result;

@@ -132,6 +132,25 @@ static void check_db(const struct fault_trial *trial)
     expect_integrity("test.db");
 }
 
+/* ---- a database that is just being made ---- */
+
+static void prepare_nothing(void)
+{
+}
+
+static int run_make(struct fault_trial *trial, struct diag *diag)
+{
+    CLEANUP_FREE char *path = mem_format("%s/test.db", fault_directory);
+    struct db *db = NULL;
+    fault_arm(trial);
+    int result = db_open(path, &db, diag);
+    if (result >= 0)
+        result = commit_rows(db, 0, diag);
+    if (result >= 0)
+        atomic_store(&trial->acknowledged, ROWS);
+    return result;
+}
+
 /* ---- plan: farmctl build, leases granted ---- */
 
 static void prepare_plan(void)
@@ -446,12 +465,14 @@ int main(int argc, char **argv)
 {
     enum { REST = 1 << FAULT_ALLOC | 1 << FAULT_STEP };
     static const struct fault_operation operations[] = {
-        {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db, true},
+        {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db},
+        {"db-make", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_NAME | REST, prepare_nothing, run_make,
+         check_db},
         {"plan", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_plan, run_plan,
-         check_plan, true},
-        {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake, true},
-        {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish, true},
-        {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export, true},
+         check_plan},
+        {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake},
+        {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish},
+        {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export},
     };
     return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
 }

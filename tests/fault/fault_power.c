@@ -44,9 +44,9 @@ struct change {
     enum change_kind kind;
     struct power_place place; /* of a rename: where it went */
     struct power_place from;
-    ino_t inode;         /* of what got or lost the name */
-    int victim;          /* what was removed or replaced: its number in the attic; -1: nothing */
-    bool poisoned, gone; /* gone: synced since */
+    ino_t inode; /* of what got or lost the name */
+    int victim;  /* what was removed or replaced: its number in the attic; -1: nothing */
+    bool gone;   /* synced since */
 };
 
 /* The disk of this process: a test program runs one plan. */
@@ -244,15 +244,13 @@ void power_renamed(struct power_place from, struct power_place to, bool happened
 
 /* ---- synced ---- */
 
-static void sync_names(const struct stat *status, bool all, bool poisoned)
+/* NULL: everywhere. A sync that fails loses no names: they are in the file system's journal, and the next one has them still. */
+static void sync_names(const struct stat *status)
 {
     for (size_t i = 0; i < disk.nchanges; i++) {
         struct change *change = &disk.changes[i];
-        if (!all && (change->place.directory != status->st_ino || change->place.device != status->st_dev))
-            continue;
-        if (poisoned)
-            change->poisoned = true;
-        else if (!change->poisoned)
+        if (status == NULL ||
+            (change->place.directory == status->st_ino && change->place.device == status->st_dev))
             change->gone = true;
     }
 }
@@ -262,8 +260,8 @@ void power_synced(int fd, bool poisoned)
     struct stat status;
     if (fstat(fd, &status) < 0)
         return;
-    if (S_ISDIR(status.st_mode))
-        sync_names(&status, false, poisoned);
+    if (S_ISDIR(status.st_mode) && !poisoned)
+        sync_names(&status);
     for (size_t i = 0; i < disk.nfiles; i++) {
         struct dirty *file = disk.files[i];
         if (file->inode != status.st_ino || file->device != status.st_dev)
@@ -275,7 +273,8 @@ void power_synced(int fd, bool poisoned)
 
 void power_synced_all(bool poisoned)
 {
-    sync_names(NULL, true, poisoned);
+    if (!poisoned)
+        sync_names(NULL);
     for (size_t i = disk.nfiles; i-- > 0;)
         poisoned ? poison_file(disk.files[i]) : sync_file(i);
 }
@@ -425,8 +424,7 @@ static bool is_needed(size_t at)
         if (same_name(&later->place, &change->place) || same_name(&later->from, &change->place) ||
             same_name(&later->place, &change->from) || same_name(&later->from, &change->from) ||
             (later->inode != 0 && later->inode == change->inode) ||
-            (change->kind == CHANGE_MADE_DIRECTORY && !change->poisoned &&
-             later->place.directory == change->inode))
+            (change->kind == CHANGE_MADE_DIRECTORY && later->place.directory == change->inode))
             return true;
     }
     return false;
@@ -446,8 +444,6 @@ static void lose_names(int mode, uint32_t *random)
         bool keep = mode == LOSE_PAGES || (mode == ANY && next_number(random) % 2 == 0);
         if (mode == IN_ORDER)
             keep = lost == 0 || lost-- == 0;
-        if (change->poisoned)
-            keep = false;
         if (is_needed(i))
             keep = true;
         if (keep)

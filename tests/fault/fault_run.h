@@ -38,7 +38,6 @@ struct fault_operation {
     int (*run)(struct fault_trial *trial, struct diag *diag);
     /* In a clean process after it: FAULT_EXPECT what must hold, whatever happened. Then does it again, which must succeed. */
     void (*check)(const struct fault_trial *trial);
-    bool found_by_lie; /* it acknowledges something that syncs are for */
 };
 
 /* The directory where operations keep their state; it stays the same one. */
