@@ -41,6 +41,8 @@ int statedir_create(const char *path, int *ret_fd, struct diag *diag)
     if (fd < 0)
         return fd;
     int error = check_closed(fd, path, diag);
+    if (error >= 0) /* also of one that an interrupted init made: the keys go with its name */
+        error = file_sync_parent(AT_FDCWD, path, diag);
     if (error < 0)
         return error;
     *ret_fd = STEAL_FD(fd);
@@ -190,5 +192,5 @@ int statedir_fill(int fd, struct diag *diag)
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (mkdirat(fd, names[i], 0700) < 0 && errno != EEXIST)
             return diag_errno(diag, "%s: create directory", names[i]);
-    return 0;
+    return file_sync(fd, diag);
 }

@@ -74,7 +74,9 @@ static int open_state(struct farm *farm, struct diag *diag)
         result = file_remove_tree(farm->state_dirfd, "scratch", diag); /* leftovers of a crash */
     for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(parts); i++)
         result = file_make_dirs(farm->state_dirfd, parts[i], 0700, diag);
-    return result;
+    if (result >= 0) /* its own name: the keys go with it, which workers pin from the first start on */
+        result = file_sync_parent(AT_FDCWD, farm->state_path, diag);
+    return result < 0 ? result : file_sync(farm->state_dirfd, diag);
 }
 
 static int open_identity(struct farm *farm, struct diag *diag)

@@ -151,6 +151,52 @@ static int run_make(struct fault_trial *trial, struct diag *diag)
     return result;
 }
 
+/* ---- a coordinator's first start: its keys, by which everybody knows it from then on ---- */
+
+static void prepare_first(void)
+{
+    struct diag diag = DIAG_INIT;
+    CLEANUP_FREE char *text = mem_format(
+        "[coordinator]\nstate_dir = %s/state\ncontrol_listen = 127.0.0.1:*\nbulk_listen = 127.0.0.1:*\n"
+        "advertise = 127.0.0.1\nreserve = 0\n",
+        fault_directory);
+    FAULT_MUST(file_write(fault_dirfd, "farm.conf", view_text(text), 0644, &diag), &diag);
+}
+
+static int open_first(struct farm **ret, struct diag *diag)
+{
+    CLEANUP_FREE char *path = mem_format("%s/farm.conf", fault_directory);
+    struct coordinator_config config = {0};
+    int result = config_read(path, &config, diag);
+    return result < 0 ? result : farm_open(&config, ret, diag);
+}
+
+static int run_first(struct fault_trial *trial, struct diag *diag)
+{
+    struct farm *first = NULL;
+    fault_arm(trial);
+    int result = open_first(&first, diag);
+    if (result < 0)
+        return result;
+    struct note_key key = journal_key(first);
+    memcpy(trial->notes, &key.key, sizeof key.key);
+    atomic_store(&trial->acknowledged, 1);
+    return 0;
+}
+
+static void check_first(const struct fault_trial *trial)
+{
+    struct diag diag = DIAG_INIT;
+    struct farm *first = NULL;
+    FAULT_MUST(open_first(&first, &diag), &diag);
+    struct note_key key = journal_key(first);
+    FAULT_EXPECT(atomic_load(&trial->acknowledged) == 0 ||
+                     memcmp(trial->notes, &key.key, sizeof key.key) == 0,
+                 "it has other keys than those that it showed");
+    farm_close(first);
+    expect_integrity("state/farm.db");
+}
+
 /* ---- plan: farmctl build, leases granted ---- */
 
 static void prepare_plan(void)
@@ -468,6 +514,7 @@ int main(int argc, char **argv)
         {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db},
         {"db-make", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_NAME | REST, prepare_nothing, run_make,
          check_db},
+        {"first-start", FAULT_DISK | REST, prepare_first, run_first, check_first},
         {"plan", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_plan, run_plan,
          check_plan},
         {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake},

@@ -46,7 +46,8 @@ struct change {
     struct power_place from;
     ino_t inode; /* of what got or lost the name */
     int victim;  /* what was removed or replaced: its number in the attic; -1: nothing */
-    bool gone;   /* synced since */
+    bool gone;   /* synced since, or kept by the cut */
+    bool kept;   /* by the cut */
 };
 
 /* The disk of this process: a test program runs one plan. */
@@ -413,7 +414,7 @@ static bool same_name(const struct power_place *a, const struct power_place *b)
            strcmp(a->name, b->name) == 0;
 }
 
-/* Does a later change that stays, or was synced, stand on this one? */
+/* Does a later change that stays, or was synced, stand on this one? (A directory that loses its name takes what was synced in it along.) */
 static bool is_needed(size_t at)
 {
     const struct change *change = &disk.changes[at];
@@ -424,7 +425,7 @@ static bool is_needed(size_t at)
         if (same_name(&later->place, &change->place) || same_name(&later->from, &change->place) ||
             same_name(&later->place, &change->from) || same_name(&later->from, &change->from) ||
             (later->inode != 0 && later->inode == change->inode) ||
-            (change->kind == CHANGE_MADE_DIRECTORY && later->place.directory == change->inode))
+            (change->kind == CHANGE_MADE_DIRECTORY && later->kept && later->place.directory == change->inode))
             return true;
     }
     return false;
@@ -447,7 +448,7 @@ static void lose_names(int mode, uint32_t *random)
         if (is_needed(i))
             keep = true;
         if (keep)
-            change->gone = true;
+            change->gone = change->kept = true;
         else
             undo(change);
     }
