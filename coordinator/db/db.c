@@ -3,8 +3,6 @@
 #include "schema.h"
 #include "statement.h"
 
-#include "file.h"
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
