@@ -25,6 +25,9 @@ declare -A pids=()
 quorum=2
 anchors=1
 margin=0
+# What each worker gives, and how much is logged.
+worker_gives=(--slots 1 --cores 1 --memory 1G --disk 2G --cache 1G)
+: "${log_level:=debug}"
 # no: the trust root names no log, and nothing is witnessed.
 : "${FARM_TEST_LOG:=yes}"
 # Times are short here, so that a lost worker is missed within a test.
@@ -188,7 +191,7 @@ control_listen = 127.0.0.1:${control_port:=$((20000 + RANDOM % 20000))}
 bulk_listen = 127.0.0.1:$((control_port + 1))
 advertise = 127.0.0.1
 local_repositories = $work
-log_level = debug
+log_level = $log_level
 $conf_extra
 CONF
     fi
@@ -233,7 +236,7 @@ root_install() { # OPERATOR...: all of them anchors; the first two witness the l
 worker_enrol() { # OPERATOR [WORKER]: keys, request, signed entry, admitted; not started
     local name=$1 worker=${2:-$1-1}
     farm-worker init --join "$(farmctl join)" --operator "$name" --worker "$worker" --state "$work/worker-$worker" \
-        --root "$work/root.json" --slots 1 --cores 1 --memory 1G --disk 2G --cache 1G --allow-tree "file://$work" >/dev/null
+        --root "$work/root.json" "${worker_gives[@]}" --allow-tree "file://$work" >/dev/null
     farm-sign entry init --request "$work/worker-$worker/request.json" --operator-key "$(key_of "$name").pub" \
         --expires "$soon" --out "$work/entry-$worker.json"
     farm-sign entry "$work/entry-$worker.json" --key "$(key_of "$name")" >/dev/null
