@@ -97,6 +97,15 @@ int diag_wrap(struct diag *diag, int error, const char *format, ...)
     return diag_set(diag, error, "%s: %s", text, diag->error != 0 ? diag->text : farm_error_text(error));
 }
 
+void diag_plain(struct diag *diag)
+{
+    if (diag == NULL)
+        return;
+    for (char *c = diag->text; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+            *c = '?';
+}
+
 const char *diag_text(const struct diag *diag, int error)
 {
     return diag != NULL && diag->error != 0 ? diag->text : farm_error_text(error);

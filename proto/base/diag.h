@@ -60,6 +60,8 @@ int diag_set(struct diag *diag, int error, const char *format, ...) __attribute_
 int diag_errno(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Puts "context: " in front while unwinding; keeps the code; returns it (diag->error, or 'error' if diag is NULL). */
 int diag_wrap(struct diag *diag, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* For a message with a stranger's words, which may be shown on a terminal: whatever is not printable ASCII becomes '?'. */
+void diag_plain(struct diag *diag);
 /* The message, or the text of the code if nobody set one. Borrowed. */
 const char *diag_text(const struct diag *diag, int error);
 

@@ -104,9 +104,11 @@ static int curl_failed(CURLcode code, const struct transfer *transfer, struct di
                         diag_text(&transfer->peer.diag, transfer->peer.error));
     if (code == CURLE_FILESIZE_EXCEEDED)
         return diag_set(diag, FARM_E_LIMIT, "longer than the expected %" PRIu64 " bytes", transfer->limit);
-    if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_TOO_MANY_REDIRECTS || code == CURLE_URL_MALFORMAT)
-        return diag_set(diag, FARM_E_REFUSED, "%s", text);
-    return diag_set(diag, FARM_E_UNAVAILABLE, "%s", text);
+    bool is_refused =
+        code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_TOO_MANY_REDIRECTS || code == CURLE_URL_MALFORMAT;
+    int result = diag_set(diag, is_refused ? FARM_E_REFUSED : FARM_E_UNAVAILABLE, "%s", text);
+    diag_plain(diag); /* where a server redirects to may be in there */
+    return result;
 }
 
 static int perform(struct transfer *transfer, struct diag *diag)

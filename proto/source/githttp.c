@@ -36,6 +36,7 @@ static int fail(struct githttp *http, int error, const char *text)
 {
     if (http->peer.error >= 0)
         http->peer.error = diag_set(&http->peer.diag, error, "%s", text);
+    diag_plain(&http->peer.diag); /* headers of the server are in there */
     git_error_set_str(GIT_ERROR_NET, http->peer.diag.text);
     return -1;
 }

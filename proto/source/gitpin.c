@@ -19,8 +19,10 @@
 int gitpin_error(struct diag *diag, int error, const char *what)
 {
     const git_error *last = git_error_last();
-    return diag_set(diag, error, "%s: %s", what,
-                    last != NULL ? last->message : "libgit2 failed without a message");
+    int result = diag_set(diag, error, "%s: %s", what,
+                          last != NULL ? last->message : "libgit2 failed without a message");
+    diag_plain(diag); /* a server's "ERR" is in there, as it came */
+    return result;
 }
 
 int gitpin_error_of(struct diag *diag, int git_result, int error, const char *what)

@@ -73,11 +73,24 @@ static void test_problems(void **state)
     problems_done(&problems);
 }
 
+static void test_strangers_words_are_made_plain(void **state)
+{
+    (void)state;
+    struct diag diag = DIAG_INIT;
+    diag_set(&diag, FARM_E_REFUSED, "it sent \x1b[2J\x9b\x7f!");
+    diag_plain(&diag);
+    assert_string_equal(diag.text, "it sent ?[2J?"
+                                   "?!");
+    assert_int_equal(diag.error, FARM_E_REFUSED);
+    diag_plain(NULL);
+}
+
 int base_diag_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_every_code_has_a_name_and_an_exit_status),
+        cmocka_unit_test(test_strangers_words_are_made_plain),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests_name("diag", tests, NULL, NULL);
