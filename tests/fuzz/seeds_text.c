@@ -164,6 +164,13 @@ void seeds_text(void)
     put_source("conf", "example", "farm.conf.example");
     seed_put("conf", "least", VIEW("[coordinator]\nstate_dir = /s\nadvertise=h\n[worker]\nx = y\n"));
     seed_put("json", "all", VIEW("{\"a\":[1,-2.5e3,true,false,null,\"\\u00e4\\ud83d\\ude00\\n\"],\"b\":{}}"));
+    seed_put("githttp", "refs",
+             VIEW("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: "
+                  "application/x-git-upload-pack-advertisement\r\n\r\n001e# service=git-upload-pack\n0000"
+                  "003f1111111111111111111111111111111111111111 refs/heads/master\n0000"));
+    seed_put("githttp", "moved", VIEW("HTTP/1.1 302 Found\r\nLocation: http://a.org/\r\n\r\nx"));
+    seed_put("githttp", "page",
+             VIEW("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1\r\n\r\nx"));
     seed_put("url", "host", VIEW("https://a.org/x"));
     seed_put("url", "port", VIEW("http://[::1]:80/x@y"));
     put_worker_conf();
