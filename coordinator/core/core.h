@@ -108,6 +108,7 @@ struct core_past_lease {
     const char *worker, *operator_name;
     uint32_t round;
     enum lease_state state;
+    /* A grant in the future (the wall clock was set back since) is taken for one of now. */
     int64_t granted_ms, deadline_ms;
     bool has_answer; /* then: */
     struct core_answer answer;

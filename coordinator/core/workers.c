@@ -179,6 +179,16 @@ static void reconsider_exhausted(struct core *core)
         jobs_touch(core, job_of_link(link));
 }
 
+/* There are fewer to ask: who waits may wait for nobody. As rare. */
+static void reconsider_waiting(struct core *core)
+{
+    size_t cursor = 0;
+    for (struct table_link *link = table_next(&core->jobs, &cursor, NULL); link != NULL;
+         link = table_next(&core->jobs, &cursor, link))
+        if (job_of_link(link)->group != NULL)
+            jobs_touch(core, job_of_link(link));
+}
+
 static void count_able(struct core *core, const struct operator* operator, bool was_able, bool was_anchor)
 {
     bool able = is_able(operator);
@@ -186,6 +196,8 @@ static void count_able(struct core *core, const struct operator* operator, bool 
     core->able_anchors += (uint32_t)(able && operator->anchor) - (uint32_t)(was_able && was_anchor);
     if (able && (!was_able || (operator->anchor && !was_anchor)))
         reconsider_exhausted(core);
+    if ((was_able && !able) || (able && was_anchor && !operator->anchor))
+        reconsider_waiting(core);
 }
 
 static void each_worker_of(struct core *core, const struct operator* operator,
