@@ -9,6 +9,9 @@ static const struct sim_case cases[] = {
     {"clock_back_request", 234, 0, 0, "crash,clock,people,delay",
      "after a restart --from-scratch had been asked for in the future: rounds that it began were newer than "
      "the next request"},
+    {"nobody_left_to_ask", 202755, 0, 0, NULL,
+     "the last operator that a job could ask was revoked while the job waited for it: the job stayed ready "
+     "instead of halting"},
 };
 
 const struct sim_case *case_at(size_t index)
