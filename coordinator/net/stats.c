@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -276,15 +275,26 @@ static double count_fds(void)
     return count;
 }
 
+/* The first two numbers of /proc/self/statm, in pages (proc(5)). */
+static bool read_statm(uint64_t *ret_pages, uint64_t *ret_resident)
+{
+    char text[256];
+    struct view rest, first, second;
+    CLEANUP_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    if (got <= 0)
+        return false;
+    rest = view_of(text, (size_t)got);
+    return view_split(&rest, ' ', &first) && view_split(&rest, ' ', &second) &&
+           view_decimal(first, ret_pages) && view_decimal(second, ret_resident);
+}
+
 static void take_process(struct farm *farm, struct snapshot *now)
 {
     struct rusage usage;
     struct rlimit limit;
-    unsigned long long pages = 0, resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    bool known = statm != NULL && fscanf(statm, "%llu %llu", &pages, &resident) == 2;
-    if (statm != NULL)
-        fclose(statm);
+    uint64_t pages, resident;
+    bool known = read_statm(&pages, &resident);
     double page = (double)sysconf(_SC_PAGESIZE);
     now->virtual_memory = known ? (double)pages * page : NAN;
     now->resident = known ? (double)resident * page : NAN;

@@ -43,7 +43,8 @@ static void publish(struct web *web)
 static int dial_with(const struct web *web, int flags)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(strrchr(web_address(web), ':') + 1)),
+                                  .sin_port =
+                                      htons((uint16_t)strtoul(strrchr(web_address(web), ':') + 1, NULL, 10)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     assert_true(fd >= 0);
@@ -78,12 +79,13 @@ static void read_all(int fd, struct buf *ret)
 /* The status; -1: closed without an answer. */
 static int ask(const struct web *web, struct view request, struct buf *ret)
 {
-    int status = -1, fd = dial(web);
+    static const char start[] = "HTTP/1.1 ";
+    int fd = dial(web);
     buf_clear(ret);
     (void)!send(fd, request.data, request.size, MSG_NOSIGNAL); /* a server that closed already is an answer */
     read_all(fd, ret);
-    (void)!sscanf(ret->data, "HTTP/1.1 %d", &status);
-    return status;
+    bool answered = strncmp(ret->data, start, strlen(start)) == 0;
+    return answered ? (int)strtol(ret->data + strlen(start), NULL, 10) : -1;
 }
 
 static int ask_text(const struct web *web, const char *request, struct buf *ret)
