@@ -127,14 +127,18 @@ int sandbox_start(const struct sandbox_job *job, struct sandbox **ret, struct di
         return diag_set(diag, FARM_E_LIMIT, "environment and steps take %zu bytes, %d are possible",
                         script.size, SANDBOX_SCRIPT_MAX);
     struct sandbox_kit *own = NULL;
-    error = job->kit == NULL ? sandbox_kit_open(&own, diag) : 0;
-    if (error < 0)
-        return error;
+    const struct sandbox_kit *kit = job->kit;
+    if (kit == NULL) {
+        error = sandbox_kit_open(&own, diag);
+        if (error < 0)
+            return error;
+        kit = own;
+    }
     int job_fd CLEANUP_CLOSE = text_file("farm-job", &bytes);
     int script_fd CLEANUP_CLOSE = text_file("farm-script", &script);
     struct sandbox *sandbox = mem_zero(1, sizeof *sandbox);
     *sandbox = (struct sandbox){.pid = -1, .pidfd = -1, .lifeline = -1, .result_fd = -1, .reaped = true};
-    error = start(job, own != NULL ? own : job->kit, job_fd, script_fd, sandbox, diag);
+    error = start(job, kit, job_fd, script_fd, sandbox, diag);
     sandbox_kit_close(own);
     if (error < 0) {
         sandbox_free(sandbox);
