@@ -217,11 +217,11 @@ static void check_database(void *context, struct health_note *note)
 static bool read_size(const struct doctor *doctor, const char *path, uint64_t *ret)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
-    struct view rest, line;
+    struct view rest, origin, line;
     if (file_read(doctor->state_dirfd, path, NOTE_SIZE_MAX, &text, NULL) < 0)
         return false;
     rest = buf_view(&text);
-    return view_split(&rest, '\n', &line) && view_split(&rest, '\n', &line) && view_decimal(line, ret);
+    return view_split(&rest, '\n', &origin) && view_split(&rest, '\n', &line) && view_decimal(line, ret);
 }
 
 static void check_log(void *context, struct health_note *note)

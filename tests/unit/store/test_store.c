@@ -269,6 +269,30 @@ static void test_D8_any_damaged_byte_is_found(void **state)
     store_close(store);
 }
 
+/* For a backup: what leaves is verified, is the same file where that can be, and an earlier copy is taken if it is the same one. */
+static void test_D8_a_copy_elsewhere_is_verified(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct store *store = open_store(scratch);
+    struct diag diag = DIAG_INIT;
+    struct digest name = put(store, VIEW("to be kept elsewhere, and elsewhere again")),
+                  other = digest_of(VIEW("x"));
+    CLEANUP_FREE char *path = object_file(&name);
+    uint64_t bytes = 1;
+    assert_int_equal(store_copy_stored(store, &name, -1, scratch->fd, "copy", &bytes, &diag), 0);
+    assert_int_equal(bytes, 0); /* a link */
+    CLEANUP_CLOSE int fd = openat(scratch->fd, "copy", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(store_check_stored(fd, &name, &diag), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(store_check_stored(fd, &other, &diag), FARM_E_DIGEST);
+    assert_int_equal(store_copy_stored(store, &other, -1, scratch->fd, "none", &bytes, &diag),
+                     FARM_E_MISSING);
+    damage(scratch, path, 20);
+    assert_int_equal(store_copy_stored(store, &name, -1, scratch->fd, "bad", &bytes, &diag), FARM_E_CORRUPT);
+    assert_int_equal(faccessat(scratch->fd, "bad", F_OK, 0), -1);
+    store_close(store);
+}
+
 static void test_damage_found_late_spares_the_new_copy(void **state)
 {
     const struct scratch *scratch = *state;
@@ -810,6 +834,7 @@ int main(void)
         SCRATCH(test_put_and_get_by_descriptor),
         SCRATCH(test_D8_bit_rot_is_found_by_every_way_of_reading),
         SCRATCH(test_D8_any_damaged_byte_is_found),
+        SCRATCH(test_D8_a_copy_elsewhere_is_verified),
         SCRATCH(test_damage_found_late_spares_the_new_copy),
         SCRATCH(test_D6_a_partial_left_read_only_is_taken_up),
         SCRATCH(test_N9_transfer_resumes_after_a_restart),
