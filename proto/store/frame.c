@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@ enum {
     WRITEBACK = 8 * 1024 *
                 1024, /* the disk starts on this much while we go on, so that the fsync at the end is short */
     WINDOW_LOG_MAX =
-        23,           /* 8 MiB, what level 19 uses: bounds the memory that a stranger's frame can ask for */
-    PLAIN_HEADER = 6, /* magic, descriptor, window: what zstd writes when it does not know the size */
+        23,         /* 8 MiB, what level 19 uses: bounds the memory that a stranger's frame can ask for */
+    SPARES_MAX = 8, /* decoders: as many threads read at a time */
+    SPARE_MAX = 1024 * 1024, /* bytes; one that has decoded a large window is not kept */
+    PLAIN_HEADER = 6,        /* magic, descriptor, window: what zstd writes when it does not know the size */
     SIZED_HEADER = PLAIN_HEADER + 8 /* what we write instead */
 };
 
@@ -194,6 +197,7 @@ int frame_encode_end(struct frame_encoder *encoder, struct diag *diag)
 }
 
 struct frame_decoder {
+    struct frame_spares *spares;
     int fd;
     uint64_t offset; /* of the next read */
     ZSTD_DCtx *context;
@@ -204,10 +208,62 @@ struct frame_decoder {
     uint64_t total; /* bytes decoded */
 };
 
-struct frame_decoder *frame_decoder_new(int fd)
+struct frame_spares {
+    pthread_mutex_t lock;
+    struct frame_decoder *decoders[SPARES_MAX];
+    size_t count;
+};
+
+struct frame_spares *frame_spares_new(void)
+{
+    struct frame_spares *spares = mem_zero(1, sizeof *spares);
+    pthread_mutex_init(&spares->lock, NULL);
+    return spares;
+}
+
+static void discard(struct frame_decoder *decoder)
+{
+    ZSTD_freeDCtx(decoder->context);
+    free(decoder->in);
+    free(decoder);
+}
+
+struct frame_spares *frame_spares_free(struct frame_spares *spares)
+{
+    if (spares == NULL)
+        return NULL;
+    while (spares->count > 0)
+        discard(spares->decoders[--spares->count]);
+    pthread_mutex_destroy(&spares->lock);
+    free(spares);
+    return NULL;
+}
+
+static struct frame_decoder *take_spare(struct frame_spares *spares)
+{
+    pthread_mutex_lock(&spares->lock);
+    struct frame_decoder *decoder = spares->count > 0 ? spares->decoders[--spares->count] : NULL;
+    pthread_mutex_unlock(&spares->lock);
+    return decoder;
+}
+
+static bool keep_spare(struct frame_decoder *decoder)
+{
+    struct frame_spares *spares = decoder->spares;
+    if (spares == NULL || ZSTD_sizeof_DCtx(decoder->context) > SPARE_MAX)
+        return false;
+    ZSTD_DCtx_reset(decoder->context, ZSTD_reset_session_only);
+    pthread_mutex_lock(&spares->lock);
+    bool kept = spares->count < SPARES_MAX;
+    if (kept)
+        spares->decoders[spares->count++] = decoder;
+    pthread_mutex_unlock(&spares->lock);
+    return kept;
+}
+
+static struct frame_decoder *make_decoder(void)
 {
     struct frame_decoder *decoder = mem_zero(1, sizeof *decoder);
-    decoder->fd = fd;
     decoder->context = ZSTD_createDCtx();
     if (decoder->context == NULL)
         abort(); /* exhaustion */
@@ -217,13 +273,24 @@ struct frame_decoder *frame_decoder_new(int fd)
     return decoder;
 }
 
+struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd)
+{
+    struct frame_decoder *decoder = spares != NULL ? take_spare(spares) : NULL;
+    if (decoder == NULL)
+        decoder = make_decoder();
+    decoder->spares = spares;
+    decoder->fd = fd;
+    decoder->offset = 0;
+    decoder->have = (ZSTD_inBuffer){0};
+    decoder->ended = false;
+    decoder->total = 0;
+    return decoder;
+}
+
 struct frame_decoder *frame_decoder_free(struct frame_decoder *decoder)
 {
-    if (decoder == NULL)
-        return NULL;
-    ZSTD_freeDCtx(decoder->context);
-    free(decoder->in);
-    free(decoder);
+    if (decoder != NULL && !keep_spare(decoder))
+        discard(decoder);
     return NULL;
 }
 

@@ -21,9 +21,14 @@ int frame_encode(struct frame_encoder *encoder, const void *data, size_t size, s
 /* Completes the frame. The caller syncs. */
 int frame_encode_end(struct frame_encoder *encoder, struct diag *diag) MUST_USE;
 
+/* Decoders that were used and wait for the next: making one costs more than decoding a small object. Thread-safe. */
+struct frame_spares;
+struct frame_spares *frame_spares_new(void);
+struct frame_spares *frame_spares_free(struct frame_spares *spares); /* accepts NULL, returns NULL */
+
 struct frame_decoder;
-/* Reads 'fd' (borrowed) from its start. */
-struct frame_decoder *frame_decoder_new(int fd);
+/* Reads 'fd' (borrowed) from its start. Taken from the spares, and given back to them; NULL: there are none. */
+struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd);
 struct frame_decoder *frame_decoder_free(struct frame_decoder *decoder); /* accepts NULL, returns NULL */
 /* Bytes decoded; 0 where frame and file end together; FARM_E_SYNTAX if the file is anything but one whole frame. */
 ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size, struct diag *diag) MUST_USE;

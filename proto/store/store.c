@@ -23,6 +23,7 @@
  * collected again) and partial transfers (their tail may be zeros after a crash; then the digest is wrong and the
  * transfer starts over).
  */
+#include "frame.h"
 #include "store_private.h"
 
 #include "file.h"
@@ -179,6 +180,7 @@ int store_open(int dirfd, const char *path, int level, struct store **ret, struc
     store->pins = map_new();
     store->arriving = map_new();
     store->verified = map_new();
+    store->spares = frame_spares_new();
     pthread_mutex_init(&store->lock, NULL);
     int result = open_all(store, dirfd, path, diag);
     if (result < 0) {
@@ -201,6 +203,7 @@ struct store *store_close(struct store *store)
     free_values(store->pins);
     free_values(store->arriving);
     free_values(store->verified);
+    frame_spares_free(store->spares);
     pthread_mutex_destroy(&store->lock);
     free(store);
     return NULL;

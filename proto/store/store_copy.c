@@ -13,7 +13,7 @@ int store_check_stored(int fd, const struct digest *name, struct diag *diag)
 {
     enum { CHUNK = 256 * 1024 };
     CLEANUP_FREE char *chunk = mem_alloc(CHUNK);
-    struct frame_decoder *decoder = frame_decoder_new(fd);
+    struct frame_decoder *decoder = frame_decoder_new(NULL, fd);
     struct hasher *hasher = hasher_new();
     struct diag why = DIAG_INIT;
     ssize_t got;

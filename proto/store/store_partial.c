@@ -137,7 +137,8 @@ struct store_partial *store_partial_close(struct store_partial *partial)
     return NULL;
 }
 
-static int hash_frame(int fd, uint64_t limit, struct hasher *hasher, struct diag *diag)
+static int hash_frame(struct frame_spares *spares, int fd, uint64_t limit, struct hasher *hasher,
+                      struct diag *diag)
 {
     enum { CHUNK = 256 * 1024 }; /* two zstd blocks; stays in the L2 cache */
     uint64_t size, done = 0;
@@ -148,7 +149,7 @@ static int hash_frame(int fd, uint64_t limit, struct hasher *hasher, struct diag
         return diag_set(diag, FARM_E_LIMIT, "unpacks to %" PRIu64 " bytes, the limit is %" PRIu64, size,
                         limit);
     CLEANUP_FREE char *chunk = mem_alloc(CHUNK);
-    struct frame_decoder *decoder = frame_decoder_new(fd);
+    struct frame_decoder *decoder = frame_decoder_new(spares, fd);
     ssize_t got;
     while ((got = frame_decode(decoder, chunk, CHUNK, diag)) > 0) {
         hasher_add(hasher, chunk, (size_t)got);
@@ -167,7 +168,7 @@ static int verify(struct store_partial *partial, uint64_t limit, struct diag *di
 {
     struct hasher *hasher = hasher_new();
     struct diag why = DIAG_INIT;
-    int result = hash_frame(partial->fd, limit, hasher, &why);
+    int result = hash_frame(partial->store->spares, partial->fd, limit, hasher, &why);
     struct digest found = hasher_finish(hasher);
     hasher_free(hasher);
     struct digest_hex hex = digest_hex(&partial->name);

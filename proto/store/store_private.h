@@ -13,10 +13,11 @@ struct store {
     int root, objects, incoming, damaged; /* directories */
     int lock_file;
     int level;
-    pthread_mutex_t lock; /* guards what follows, and every rename into and unlink from objects/ */
-    struct map *pins;     /* digest -> struct count */
-    struct map *arriving; /* digest -> struct count: linked in, but the directory is not synced yet */
-    struct map *verified; /* digest -> struct verified: read whole and found right by this process */
+    pthread_mutex_t lock;        /* guards what follows, and every rename into and unlink from objects/ */
+    struct map *pins;            /* digest -> struct count */
+    struct map *arriving;        /* digest -> struct count: linked in, but the directory is not synced yet */
+    struct map *verified;        /* digest -> struct verified: read whole and found right by this process */
+    struct frame_spares *spares; /* has a lock of its own */
 };
 
 struct count {

@@ -28,8 +28,11 @@ int store_read_begin(struct store *store, const struct digest *name, struct stor
     if (fd < 0)
         return fd;
     struct store_reader *reader = mem_zero(1, sizeof *reader);
-    *reader = (struct store_reader){
-        .store = store, .name = *name, .fd = fd, .decoder = frame_decoder_new(fd), .hasher = hasher_new()};
+    *reader = (struct store_reader){.store = store,
+                                    .name = *name,
+                                    .fd = fd,
+                                    .decoder = frame_decoder_new(store->spares, fd),
+                                    .hasher = hasher_new()};
     *ret = reader;
     return 0;
 }
@@ -98,10 +101,13 @@ ssize_t store_read(struct store_reader *reader, void *ret_data, size_t size, str
 
 enum { CHUNK = 256 * 1024 }; /* two zstd blocks; stays in the L2 cache */
 
-static int read_whole(struct store_reader *reader, size_t limit, struct buf *content, struct diag *diag)
+/* 'size' is what the header says, and no more than the limit: with a byte to spare the first read gets all of a small object. */
+static int read_whole(struct store_reader *reader, uint64_t size, size_t limit, struct buf *content,
+                      struct diag *diag)
 {
+    size_t chunk = size < CHUNK ? (size_t)size + 1 : CHUNK;
     for (;;) {
-        ssize_t got = store_read(reader, buf_room(content, CHUNK), CHUNK, diag);
+        ssize_t got = store_read(reader, buf_room(content, chunk), chunk, diag);
         if (got <= 0)
             return (int)got;
         content->size += (size_t)got;
@@ -118,13 +124,13 @@ int store_get(struct store *store, const struct digest *name, size_t limit, stru
     int result = store_read_begin(store, name, &reader, diag);
     if (result < 0)
         return result;
-    uint64_t size;
+    uint64_t size = CHUNK;
     CLEANUP_BUF struct buf content = BUF_INIT;
     if (frame_content_size(reader->fd, &size, NULL) >= 0 && size > limit)
         result = diag_set(diag, FARM_E_LIMIT, "object %s: %" PRIu64 " bytes, the limit is %zu",
                           digest_hex(name).text, size, limit);
     else
-        result = read_whole(reader, limit, &content, diag);
+        result = read_whole(reader, size, limit, &content, diag);
     store_read_end(reader);
     if (result >= 0)
         buf_add(ret, content.data, content.size);

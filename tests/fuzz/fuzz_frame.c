@@ -29,7 +29,7 @@ static void run(struct view input)
     int result = frame_content_size(fd, &stated, &diag);
     if (result < 0)
         fuzz_check_refusal(result, &diag);
-    struct frame_decoder *decoder = frame_decoder_new(fd);
+    struct frame_decoder *decoder = frame_decoder_new(NULL, fd);
     if (decode(decoder, stated, &total) == 0)
         FUZZ_CHECK(result >= 0 && total == stated);
     frame_decoder_free(decoder);
