@@ -14,7 +14,7 @@
 void base64_encode(struct view data, struct buf *ret);
 /* Appends the bytes; false, and nothing appended, if the text is not base64. */
 bool base64_decode(struct view text, struct buf *ret);
-/* The same, of the standard alphabet with padding only. */
+/* The same, of the standard alphabet with padding only. For what is public: its time depends on what it reads. */
 bool base64_decode_standard(struct view text, struct buf *ret);
 
 #endif

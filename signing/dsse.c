@@ -173,8 +173,37 @@ static void write_one(const struct parts *parts, const struct public_key *key, s
     json_write(envelope, ret);
 }
 
-int dsse_open(struct view text, const char *type, const struct public_key *key, struct buf *ret_payload,
-              struct diag *diag)
+/*
+ * Takes an envelope apart that is written as write_one() does, without a JSON parser: nearly all are, and it is a fifth of the cost of
+ * opening one. False for any other; nothing is believed yet.
+ */
+static bool take_apart_canonical(struct view text, const char *type, const struct public_key *key,
+                                 struct buf *ret_payload, struct signature *ret_signature)
+{
+    enum { SIGNATURE_TEXT = (KEYS_SIGNATURE_SIZE + 2) / 3 * 4 };
+    const struct view head = VIEW("{\"payload\":\""), end = VIEW("\"}]}");
+    CLEANUP_BUF struct buf middle = BUF_INIT;
+    CLEANUP_BUF struct buf signature = BUF_INIT;
+    struct digest id = keys_id(key);
+    buf_add_format(&middle, "\",\"payloadType\":\"%s\",\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"", type,
+                   digest_hex(&id).text);
+    size_t around = head.size + middle.size + SIGNATURE_TEXT + end.size;
+    if (text.size < around || text.size > DSSE_ENVELOPE_MAX || !view_starts(text, head) ||
+        !view_ends(text, end))
+        return false;
+    struct view payload = view_of(text.data + head.size, text.size - around);
+    struct view rest = view_of(payload.data + payload.size, middle.size + SIGNATURE_TEXT);
+    if (!view_starts(rest, buf_view(&middle)) ||
+        !base64_decode_standard(view_of(rest.data + middle.size, SIGNATURE_TEXT), &signature) ||
+        signature.size != KEYS_SIGNATURE_SIZE || !base64_decode_standard(payload, ret_payload))
+        return false;
+    memcpy(ret_signature->bytes, signature.data, KEYS_SIGNATURE_SIZE);
+    return true;
+}
+
+/* What is not in the canonical form: says what is wrong with it. */
+static int open_other(struct view text, const char *type, const struct public_key *key,
+                      struct buf *ret_payload, struct diag *diag)
 {
     CLEANUP(parts_done) struct parts parts = {.payload = BUF_INIT};
     CLEANUP_BUF struct buf written = BUF_INIT;
@@ -191,6 +220,21 @@ int dsse_open(struct view text, const char *type, const struct public_key *key, 
             "the signer's keyid, nothing further)",
             NAME);
     buf_add_view(ret_payload, buf_view(&parts.payload));
+    return 0;
+}
+
+int dsse_open(struct view text, const char *type, const struct public_key *key, struct buf *ret_payload,
+              struct diag *diag)
+{
+    CLEANUP_BUF struct buf payload = BUF_INIT;
+    CLEANUP_BUF struct buf pae = BUF_INIT;
+    struct signature signature;
+    if (!take_apart_canonical(text, type, key, &payload, &signature))
+        return open_other(text, type, key, ret_payload, diag);
+    dsse_pae(view_text(type), buf_view(&payload), &pae);
+    if (!keys_verify_valid(key, buf_view(&pae), &signature))
+        return diag_set(diag, FARM_E_SIGNATURE, "%s: signed by 0 of the 1 expected keys, 1 needed", NAME);
+    buf_add_view(ret_payload, buf_view(&payload));
     return 0;
 }
 

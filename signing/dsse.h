@@ -43,7 +43,7 @@ bool dsse_is_canonical(struct view envelope);
 /*
  * As dsse_verify() with one key, and only what dsse_sign() writes for one signature by it, byte for byte: also the standard base64
  * alphabet, the key's own keyid, no further signature (FARM_E_REFUSED). Nobody but the signer can then give an answer a second form, and
- * digest.
+ * digest. The key is one that keys_public_is_valid() has accepted.
  */
 int dsse_open(struct view envelope, const char *type, const struct public_key *key, struct buf *ret_payload,
               struct diag *diag) MUST_USE;

@@ -87,8 +87,12 @@ int keys_public_read_pem(struct view text, struct public_key *ret, struct diag *
 
 bool keys_verify(const struct public_key *key, struct view message, const struct signature *signature)
 {
-    return keys_public_is_valid(key) &&
-           crypto_sign_verify_detached(signature->bytes, (const unsigned char *)message.data, message.size,
+    return keys_public_is_valid(key) && keys_verify_valid(key, message, signature);
+}
+
+bool keys_verify_valid(const struct public_key *key, struct view message, const struct signature *signature)
+{
+    return crypto_sign_verify_detached(signature->bytes, (const unsigned char *)message.data, message.size,
                                        key->bytes) == 0;
 }
 
@@ -142,7 +146,7 @@ int keys_sign(const struct key_pair *pair, struct view message, struct signature
     struct signature signature;
     crypto_sign_detached(signature.bytes, NULL, (const unsigned char *)message.data, message.size,
                          pair->secret);
-    if (!keys_verify(&pair->public_key, message, &signature))
+    if (!keys_verify_valid(&pair->public_key, message, &signature))
         return diag_set(
             diag, FARM_E_CORRUPT,
             "the signature just made does not verify: this machine computes wrongly, check its memory");

@@ -362,6 +362,10 @@ static int visit_worker(void *context, const struct db_worker *row)
     struct public_key *key = mem_zero(1, sizeof *key);
     memcpy(key->bytes, row->ed25519.bytes, KEYS_PUBLIC_SIZE);
     free(map_set(audit->keys, view_text(row->name), key));
+    if (!keys_public_is_valid(key))
+        return diag_set(audit->diag, FARM_E_CORRUPT,
+                        "database: worker %s: its key is no Ed25519 key that could sign; restore a backup",
+                        row->name);
     return 0;
 }
 
