@@ -292,7 +292,8 @@ static void on_ended(struct farm *farm, const struct core_effect *effect)
     struct digest nonce = nonce_digest(&effect->lease.nonce);
     const char *state = lease_state_name(effect->lease.state);
     const char *reason = effect->text != NULL ? effect->text : "";
-    db_end_lease(farm_write(farm), &nonce, state, reason, moment_wall_ms());
+    if (effect->lease.state != LEASE_ANSWERED) /* else its answer, just now, said so */
+        db_end_lease(farm_write(farm), &nonce, state, reason, moment_wall_ms());
     struct logentry entry = {
         .kind = LOG_LEASE_END, .nonce = lease_nonce(&effect->lease.nonce), .state = state};
     journal_add(farm, &entry); /* without the reason: those may be a worker's words, and the log is public */

@@ -9,6 +9,7 @@
 #include "join.h"
 #include "journal.h"
 #include "json.h"
+#include "outputs.h"
 #include "scrub.h"
 #include "web.h"
 
@@ -182,6 +183,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->noise = map_new();
     farm->checked_nonces = map_new();
     farm->checked_workers = map_new();
+    farm->outputs = outputs_new();
     farm->gate = link_gate_new();
     farm->entries = sessions_entries_new();
     link_tune_memory();
@@ -290,6 +292,7 @@ struct farm *farm_close(struct farm *farm)
     free_values(farm->noise);
     map_free(farm->checked_nonces);
     map_free(farm->checked_workers);
+    outputs_free(farm->outputs);
     past_free(farm->past);
     access_free(farm->access);
     restored_done(&farm->restored);

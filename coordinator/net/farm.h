@@ -77,6 +77,7 @@ struct scrub;
 struct journal;
 struct past;
 struct web;
+struct outputs;
 
 struct farm {
     struct coordinator_config config;
@@ -113,6 +114,7 @@ struct farm {
     struct map *log_tails;       /* log object -> json_t with its last lines, for the status */
     struct map *checked_nonces;  /* of answers that are being checked */
     struct map *checked_workers; /* worker -> how many of its answers are being checked */
+    struct outputs *outputs;     /* found to be canonical */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
     struct disk disk;

@@ -6,6 +6,9 @@
  * this job, nonce, worker and operator (W6, W8, W12, N6), that the objects are here and that the tar is the
  * canonical one of the manifest (W14). Only then the core hears of it.
  *
+ * The tar is looked at once for each manifest and job (outputs.h): the second operator's answer, which names the same objects, costs
+ * a signature and no second reading of what may be gigabytes.
+ *
  * Who may answer is decided twice by the directory of the moment, on arrival and when the pool is done: the session's user, the
  * lease's worker and the signer are one (N6). An answer that its worker really signed for that lease is shown by the log either way:
  * taken, or refused. What was refused stays refused.
@@ -15,6 +18,7 @@
 #include "farmlog.h"
 #include "journal.h"
 #include "json.h"
+#include "outputs.h"
 #include "payload.h"
 #include "pkginfo.h"
 #include "spec.h"
@@ -38,6 +42,8 @@ struct intake {
     struct public_key key;
     struct digest nonce, job, manifest, tar, log;
     struct buf envelope;
+    struct digest digest; /* of the envelope */
+    bool outputs_known;   /* found to be canonical when another answer named them */
     int64_t granted_ms;
     bool genuine; /* signed by this worker, for this lease */
     int result;
@@ -74,6 +80,9 @@ static int check_outputs(const struct intake *intake, const struct statement *st
 {
     if (!digest_equal(&statement->payload, &intake->manifest) || !digest_equal(&statement->tar, &intake->tar))
         return diag_set(diag, FARM_E_REFUSED, "the statement names other outputs than the message");
+    if (intake->outputs_known && store_has(intake->store, &statement->payload) &&
+        store_has(intake->store, &statement->tar))
+        return 0;
     struct manifest manifest = MANIFEST_INIT;
     CLEANUP_BUF struct buf pkginfo = BUF_INIT;
     int result = payload_manifest(intake->store, &statement->payload, &manifest, diag);
@@ -160,12 +169,17 @@ static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const str
     return journal_add(farm, &entry);
 }
 
+static void keep_object(struct db *db, const struct digest *object, const struct digest *envelope)
+{
+    CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(envelope).text);
+    db_put_reference(db, object, holder);
+}
+
 /* Called while the answer is being fed. */
 uint64_t intake_record(struct farm *farm, const struct core_answer *answer, const char *fate)
 {
     const struct intake *intake = farm->answering;
     struct db *db = farm_write(farm);
-    CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(&answer->envelope).text);
     uint64_t position = log_answer(farm, LOG_ENVELOPE, intake, &answer->envelope);
     struct db_attestation row = {.digest = answer->envelope,
                                  .nonce = intake->nonce,
@@ -179,10 +193,12 @@ uint64_t intake_record(struct farm *farm, const struct core_answer *answer, cons
                                  .position = (int64_t)position,
                                  .envelope = buf_view(&intake->envelope)};
     db_put_attestation(db, &row);
-    db_put_reference(db, &intake->log, holder);
-    if (answer->failure == FAILURE_NONE) {
-        db_put_reference(db, &answer->payload, holder);
-        db_put_reference(db, &answer->tar, holder);
+    keep_object(db, &intake->log, &answer->envelope);
+    if (answer->failure == FAILURE_NONE &&
+        !intake->outputs_known) { /* then that answer keeps them, for ever */
+        keep_object(db, &answer->payload, &answer->envelope);
+        keep_object(db, &answer->tar, &answer->envelope);
+        outputs_add(farm->outputs, &intake->job, &answer->payload, &answer->tar);
     }
     return position;
 }
@@ -197,18 +213,17 @@ static int count_refusal(void *context, const struct db_refusal *row)
 /* Returns what the acknowledgement says: 0 for what nobody signed for this lease, and for more of them than are kept. */
 static uint64_t record_refusal(struct farm *farm, const struct intake *intake, const char *reason)
 {
-    struct digest digest = digest_of(buf_view(&intake->envelope));
-    uint64_t known = intake_known(farm, &digest);
+    uint64_t known = intake_known(farm, &intake->digest);
     int refusals = 0;
     if (!intake->genuine || known > 0)
         return known;
     (void)!db_each_refusal_to(farm->db, &intake->nonce, count_refusal, &refusals, NULL);
     if (refusals >= REFUSALS_MAX)
         return 0;
-    struct db_refusal row = {.digest = digest,
+    struct db_refusal row = {.digest = intake->digest,
                              .nonce = intake->nonce,
                              .reason = reason,
-                             .position = (int64_t)log_answer(farm, LOG_REFUSAL, intake, &digest),
+                             .position = (int64_t)log_answer(farm, LOG_REFUSAL, intake, &intake->digest),
                              .received_ms = moment_wall_ms(),
                              .envelope = buf_view(&intake->envelope)};
     db_put_refusal(farm_write(farm), &row);
@@ -222,7 +237,7 @@ static void feed(struct farm *farm, const struct intake *intake)
     struct diag diag = DIAG_INIT;
     struct core_event event = {.type = CORE_ANSWER, .name = intake->worker};
     memcpy(event.answer.nonce.bytes, intake->nonce.bytes, DIGEST_SIZE);
-    event.answer.envelope = digest_of(buf_view(&intake->envelope));
+    event.answer.envelope = intake->digest;
     event.answer.failure = intake->failure;
     event.answer.manifest_log = intake->log;
     int64_t duration_ms = moment_wall_ms() - intake->granted_ms;
@@ -342,6 +357,7 @@ static struct intake *intake_new(struct farm *farm, const char *worker, const Wi
     intake->tar = wire_get_digest(&result->tar);
     intake->log = wire_get_digest(&result->log);
     buf_add_view(&intake->envelope, wire_view(&result->envelope));
+    intake->digest = digest_of(buf_view(&intake->envelope));
     return intake;
 }
 
@@ -364,9 +380,8 @@ static int visit_refused(void *context, const struct db_refusal *row)
 /* The same answer again, whose acknowledgement was lost. */
 static bool was_refused(struct farm *farm, const struct intake *intake)
 {
-    struct digest digest = digest_of(buf_view(&intake->envelope));
     struct refused_before refused = {.intake = intake};
-    (void)!db_find_refusal(farm->db, &digest, visit_refused, &refused, NULL);
+    (void)!db_find_refusal(farm->db, &intake->digest, visit_refused, &refused, NULL);
     if (refused.reason == NULL)
         return false;
     acknowledge(farm, intake, WIRE_ACK_REFUSED, refused.reason, refused.log_entry);
@@ -390,8 +405,7 @@ static int take_row(void *context, const struct db_attestation *row)
 /* The same answer again, which is known: the core says so without another look at its bytes. */
 static bool was_taken(struct farm *farm, struct intake *intake)
 {
-    struct digest digest = digest_of(buf_view(&intake->envelope));
-    if (db_find_attestation(farm->db, &digest, take_row, intake, NULL) <= 0)
+    if (db_find_attestation(farm->db, &intake->digest, take_row, intake, NULL) <= 0)
         return false;
     feed(farm, intake);
     return true;
@@ -425,10 +439,27 @@ static void forget_presented(struct farm *farm, const struct intake *intake)
     (void)farm_feed(farm, &event, NULL);
 }
 
+/* The usual case: the core waits for exactly this worker's answer. Then nothing was ever said to the lease, and no row is asked. */
+static bool is_awaited(struct farm *farm, struct intake *intake)
+{
+    struct core_nonce nonce;
+    struct core_lease lease;
+    memcpy(nonce.bytes, intake->nonce.bytes, CORE_NONCE_SIZE);
+    if (!core_lease_find(farm->core, &nonce, &lease) || lease.state != LEASE_LIVE ||
+        strcmp(lease.worker, intake->worker) != 0)
+        return false;
+    intake->job = lease.key;
+    intake->granted_ms = farm_wall_of_core(lease.granted_ms);
+    intake->operator_name = mem_string(lease.operator_name);
+    return true;
+}
+
 /* Whether it is to be checked; if not, it has been acknowledged, or will be. */
 static bool is_wanted(struct farm *farm, struct intake *intake, const struct directory_entry *entry)
 {
-    int found = !sessions_entry_is_valid(entry)
+    bool awaited = sessions_entry_is_valid(entry) && is_awaited(farm, intake);
+    int found = awaited ? 1
+                : !sessions_entry_is_valid(entry)
                     ? FARM_E_UNKNOWN
                     : db_find_lease(farm->db, &intake->nonce, visit_lease, intake, &intake->diag);
     if (found <= 0) { /* W6, W7: no such lease, or another worker's */
@@ -441,7 +472,7 @@ static bool is_wanted(struct farm *farm, struct intake *intake, const struct dir
     }
     if (map_get(farm->checked_nonces, view_of(intake->nonce.bytes, DIGEST_SIZE)) != NULL)
         return false; /* sent again while the first is being checked, which will be answered */
-    if (was_refused(farm, intake) || was_taken(farm, intake) || said_too_much(farm, intake))
+    if (!awaited && (was_refused(farm, intake) || was_taken(farm, intake) || said_too_much(farm, intake)))
         return false;
     if (pending_of(farm, intake->worker) >= PENDING_MAX) {
         acknowledge(farm, intake, WIRE_ACK_AGAIN, "too many answers of yours are being checked", 0);
@@ -459,5 +490,6 @@ void intake_result(struct farm *farm, const char *worker, const Wire__Result *re
         return;
     }
     intake->key = entry->ed25519;
+    intake->outputs_known = outputs_knows(farm->outputs, &intake->job, &intake->manifest, &intake->tar);
     begin(farm, intake);
 }
