@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a simulated worker signs: the statement about a lease, by statement_write(), in a DSSE envelope that is made here, since
- * dsse_sign() verifies what it signed, and a load generator shall cost little.
+ * What a simulated worker signs. A load generator shall cost little: statement_write() writes one statement, which is filled in anew for
+ * each lease; and the DSSE envelope is made here, since dsse_sign() verifies what it signed.
  */
 #ifndef FARM_BENCH_ANSWER_H
 #define FARM_BENCH_ANSWER_H

@@ -137,7 +137,7 @@ static void make_worker(const struct making *making, size_t at)
                                     .expires_ms = whole_seconds() + (int64_t)YEAR_S / 2 * 1000,
                                     .compromised_from = -1};
     snprintf(worker->operator_name, sizeof worker->operator_name, "op%03zu", operator_index);
-    snprintf(worker->name, sizeof worker->name, "op%03zu-%zu", operator_index,
+    snprintf(worker->name, sizeof worker->name, "op%03zu-%05zu", operator_index,
              at / making->bench->options.operators);
     crypto_sign_keypair(entry.ed25519.bytes, worker->secret);
     bench_must(link_keypair(worker->curve_public, worker->curve_secret, &diag), &diag);
