@@ -78,7 +78,8 @@ longest() { # TARGET
 
 # The smallest first, while they fit: a committed corpus is for regressions, and is run by everybody.
 keep_some() { # FROM TO
-    local files=0 bytes=0 name size
+    local files bytes name size # of the seeds and crashes, which stay
+    files=$(find "$2" -type f | wc -l) bytes=$(find "$2" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')
     find "$1" -type f -printf '%s %f\n' | sort -n | while read -r size name; do
         ((++files <= CORPUS_FILES && (bytes += size) <= CORPUS_BYTES)) || continue
         cp "$1/$name" "$2/$name"
