@@ -30,7 +30,8 @@ struct snapshot {
     double build, start_time, time, stopping;
     double plans[PLAN_STATES], nodes[NODE_BLOCKED + 1];
     double leases_live, workers[WORKER_STATES], operators, operators_flagged, illegal_events, held;
-    double handshakes[SOCKETS], handshakes_refused[SOCKETS], frames[SOCKETS], dropped[DROP_KINDS];
+    double handshakes[SOCKETS], handshakes_refused[SOCKETS], frames[SOCKETS], cut[SOCKETS],
+        dropped[DROP_KINDS];
     double bulk_sent, bulk_received, uploads, uploads_refused;
     double tasks_waiting, tasks_pending;
     struct metrics_sum task_wait;
@@ -123,6 +124,10 @@ const struct metrics_row stats_rows[] = {
      METRICS_COUNTER, AT(handshakes_refused), "socket", socket_label, SOCKETS},
     {P "frames_total", "Frames that were delivered.", METRICS_COUNTER, AT(frames), "socket", socket_label,
      SOCKETS},
+    {P "connections_cut_total",
+     "Connections that were ended: too much waited here for them, or they said nothing while descriptors ran "
+     "short.",
+     METRICS_COUNTER, AT(cut), "socket", socket_label, SOCKETS},
     {P "frames_dropped_total", "Frames that were dropped, by why.", METRICS_COUNTER, AT(dropped), "kind",
      drop_label, DROP_KINDS},
     {P "log_lines_held_total", "Lines of the log that a worker would have caused, over its limit.",
@@ -208,6 +213,7 @@ static void take_link(struct snapshot *now, size_t socket, const struct link_ser
     now->handshakes[socket] = (double)stats->handshakes;
     now->handshakes_refused[socket] = (double)stats->refused;
     now->frames[socket] = (double)stats->frames;
+    now->cut[socket] = (double)stats->cut;
     now->dropped[DROP_SHAPE] += (double)stats->dropped_shape;
     now->dropped[DROP_REVOKED] += (double)stats->dropped_revoked;
     now->dropped[DROP_STALE] += (double)stats->dropped_stale;

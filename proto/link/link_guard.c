@@ -54,9 +54,9 @@ enum {
         10, /* TCP_LISTEN, which <netinet/tcp.h> has; <linux/tcp.h> with the longer tcp_info excludes that */
     SPEAK_S = 30, /* a connection without a byte stays in the kernel for so long */
     LEISURE = 10, /* rests so many times as long as a look took: with 10,000 connections that is 20 ms */
-    FIRST_MAX =
-        192 *
-        1024, /* a handshake takes less than one KiB, and everybody begins with a request and waits for its answer */
+    /* A handshake takes less than one KiB, and everybody begins with a request and waits for its answer; the longest is an answer's three
+     * small objects with their Puts, 192 KiB. As much again for good measure. */
+    FIRST_MAX = 384 * 1024,
     SLACK = 64 * 1024 /* handshake, heartbeats and the decoder's buffer */
 };
 

@@ -142,7 +142,8 @@ grep -hoE '^(static )?void [a-zA-Z0-9_]+\(void \*\*' -r tests/unit tests/golden 
 # shellcheck disable=SC2016 # backquotes are what is looked for
 while read -r name; do
     case $name in
-        *.sh) [ -x "tests/integration/$name" ] || problem "THREATS.md names tests/integration/$name, which does not exist" ;;
+        *.sh) [ -x "tests/integration/$name" ] || [ -x "tests/network/$name" ] || [ -x "tests/hosts/$name" ] ||
+            problem "THREATS.md names the script $name, which does not exist" ;;
         *) grep -qx "$name" "$work/tests" || grep -rqE "^(static )?void $name\(" tests || [ -e "tests/sim/$name.c" ] ||
             problem "THREATS.md names the test $name, which does not exist" ;;
     esac
