@@ -45,6 +45,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -268,11 +269,21 @@ static void add_look(struct link_guard *guard, const struct look *look)
     guard->looks[guard->nlooks++] = *look;
 }
 
+/*
+ * Only sockets are duplicated: closing any duplicate of a file gives up the locks that the process has on that file (fcntl(2)), and the
+ * database lives by those.
+ */
+static bool is_socket(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
 /* Through the duplicate, which cannot become another connection meanwhile. True if it ended one. */
 static bool look_at(struct link_guard *guard, int fd)
 {
     uint64_t in, out;
-    if (fd == guard->spare_fd || dup3(fd, guard->spare_fd, O_CLOEXEC) < 0)
+    if (fd == guard->spare_fd || !is_socket(fd) || dup3(fd, guard->spare_fd, O_CLOEXEC) < 0)
         return false;
     if (!has_port(guard->spare_fd, guard->port) || !traffic_of(guard->spare_fd, &in, &out))
         return false;
