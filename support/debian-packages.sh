@@ -12,7 +12,7 @@ FARM_RUN_PACKAGES=(bubblewrap git mmdebstrap uidmap fakechroot fakeroot ca-certi
 # To test.
 FARM_TEST_PACKAGES=(
     libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
-    golang-go golang-golang-x-mod-dev jq clang-tidy cppcheck clang libclang-rt-dev patch prometheus systemd iproute2 nftables
+    golang-go golang-golang-x-mod-dev jq clang-tidy cppcheck clang libclang-rt-dev patch systemd iproute2 nftables
 )
 # For one interoperability test; who has npm from elsewhere keeps it, since such packages of Node.js exclude Debian's.
 command -v npm >/dev/null || FARM_TEST_PACKAGES+=(nodejs npm)
