@@ -144,6 +144,7 @@ while read -r name; do
     case $name in
         *.sh) [ -x "tests/integration/$name" ] || [ -x "tests/network/$name" ] || [ -x "tests/hosts/$name" ] ||
             problem "THREATS.md names the script $name, which does not exist" ;;
+        fault.*) [ -e "tests/fault/fault_${name#fault.}.c" ] || problem "THREATS.md names the test $name, which does not exist" ;;
         *) grep -qx "$name" "$work/tests" || grep -rqE "^(static )?void $name\(" tests || [ -e "tests/sim/$name.c" ] ||
             problem "THREATS.md names the test $name, which does not exist" ;;
     esac
