@@ -58,6 +58,14 @@ int farm_error_exit(int error)
     return row >= 0 ? table[row].exit : FARM_EXIT_CANNOT_RUN;
 }
 
+/* Messages quote what they refuse, and are shown on terminals: an escape sequence in it stays harmless. Lines and tabs are our own. */
+static void disarm(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        if (((unsigned char)*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f)
+            *c = '?';
+}
+
 int diag_set(struct diag *diag, int error, const char *format, ...)
 {
     if (diag == NULL)
@@ -67,6 +75,7 @@ int diag_set(struct diag *diag, int error, const char *format, ...)
     char text[DIAG_TEXT_MAX]; /* apart, since the arguments may point into diag->text */
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    disarm(text);
     memcpy(diag->text, text, sizeof text);
     diag->error = error;
     return error;

@@ -54,7 +54,10 @@ struct diag {
         0                                                                                                    \
     }
 
-/* Replaces the message and returns 'error', so that "return diag_set(d, ...)" reads as one thought. */
+/*
+ * Replaces the message and returns 'error', so that "return diag_set(d, ...)" reads as one thought. Control bytes but tab and newline become
+ * '?', whoever's words they are.
+ */
 int diag_set(struct diag *diag, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* As diag_set for a system call that just failed: appends ": " and the text of errno; returns -errno. */
 int diag_errno(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -78,6 +78,7 @@ static void test_strangers_words_are_made_plain(void **state)
     (void)state;
     struct diag diag = DIAG_INIT;
     diag_set(&diag, FARM_E_REFUSED, "it sent \x1b[2J\x9b\x7f!");
+    assert_string_equal(diag.text, "it sent ?[2J\x9b?!");
     diag_plain(&diag);
     assert_string_equal(diag.text, "it sent ?[2J?"
                                    "?!");
