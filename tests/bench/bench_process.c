@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -45,6 +46,7 @@ static void read_join(struct bench_farm *farm, int fd)
 
 static void run_coordinator(const struct bench_farm *farm, int out)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a benchmark that gives up leaves nothing running */
     CLEANUP_FREE char *conf = mem_format("%s/farm.conf", farm->path);
     CLEANUP_FREE char *log = mem_format("%s/coordinator.log", farm->path);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
