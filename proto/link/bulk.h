@@ -91,7 +91,7 @@ int bulk_get(struct bulk_client *client, struct store *store, const struct diges
 /* Sends the object unless the server has it. Returns once the server has stored it durably. */
 int bulk_put(struct bulk_client *client, struct store *store, const struct digest *digest,
              struct diag *diag) MUST_USE;
-/* As bulk_put for each; small ones go together, without waiting for one another. */
+/* As bulk_put for each; small ones go together, without waiting for one another. One may be named twice. */
 int bulk_put_all(struct bulk_client *client, struct store *store, const struct digest *digests, size_t count,
                  struct diag *diag) MUST_USE;
 /* Which of these does the server lack? Writes their indexes' flags: ret_missing[i]. Any count. */

@@ -137,22 +137,34 @@ static int load(struct store *store, struct item *item, struct diag *diag)
     return read_whole(fd, size, &item->bytes, diag);
 }
 
+/* What is named twice is one item: the server says once that it has it. */
+static bool is_among(const struct puts *puts, const struct digest *digest)
+{
+    for (size_t i = 0; i < puts->count; i++)
+        if (digest_equal(puts->items[i].digest, digest))
+            return true;
+    return false;
+}
+
 int bulk_put_all(struct bulk_client *client, struct store *store, const struct digest *digests, size_t count,
                  struct diag *diag)
 {
-    struct puts puts = {mem_zero(count + 1, sizeof(struct item)), count};
+    struct puts puts = {mem_zero(count + 1, sizeof(struct item)), 0};
     struct bulk_call call = {
         .client = client, .begin = begin, .answer = answer, .pump = pump, .state = &puts};
     int r = 0;
     for (size_t i = 0; r >= 0 && i < count; i++) {
-        puts.items[i].digest = &digests[i];
-        r = load(store, &puts.items[i], diag);
+        if (is_among(&puts, &digests[i]))
+            continue;
+        struct item *item = &puts.items[puts.count++];
+        item->digest = &digests[i];
+        r = load(store, item, diag);
     }
     if (r >= 0 && settled(&puts) == 0)
         r = bulk_run(&call, diag);
     if (r >= 0)
         r = put_alone(client, store, &puts, diag);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < puts.count; i++)
         buf_done(&puts.items[i].bytes);
     free(puts.items);
     return r;
