@@ -13,6 +13,7 @@
 #include "json.h"
 #include "lograte.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* One more line that the worker causes; says how many were left out before it. */
@@ -245,6 +246,7 @@ void sessions_receive(struct farm *farm, const struct link_peer *peer, struct vi
 {
     struct diag diag = DIAG_INIT;
     struct wire_message *message = NULL;
+    assert(peer != NULL);
     int result = wire_decode(WIRE_FROM_WORKER, frame, &message, &diag);
     if (result < 0) {
         farm->stats.frames_undecodable++;

@@ -4,6 +4,7 @@
 #include "bench_farm.h"
 #include "file.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,7 +36,8 @@ static void read_join(struct bench_farm *farm, int fd)
     char line[512];
     struct diag diag = DIAG_INIT;
     FILE *out = fdopen(fd, "r");
-    if (out == NULL || fgets(line, sizeof line, out) == NULL)
+    assert(out != NULL);
+    if (fgets(line, sizeof line, out) == NULL)
         bench_must(diag_set(&diag, FARM_E_UNAVAILABLE,
                             "the coordinator did not start: see %s/coordinator.log", farm->path),
                    &diag);

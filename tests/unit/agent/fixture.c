@@ -80,7 +80,7 @@ enum { ARCHIVE_EPOCH = 1000000000 };
 static int pack_tree(const char *tree, struct fixture *fixture, struct diag *diag)
 {
     struct gitrepo *repo = NULL;
-    struct gitpin_info info;
+    struct gitpin_info info = {0};
     int error = gitpin_setup(diag);
     if (error >= 0)
         error = gitrepo_open(tree, &repo, diag);

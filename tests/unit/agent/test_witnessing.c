@@ -15,6 +15,7 @@
 #include "statedir.h"
 #include "wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -253,6 +254,7 @@ static struct wire_message *hear(enum wire_from_worker type)
     struct wire_message *message = hear_any(PATIENCE_MS);
     if (message == NULL)
         fail_msg("no %s came", wire_type_name((int)type));
+    assert(message != NULL);
     if (message->type != (int)type)
         fail_msg("%s instead of %s: %s", wire_type_name(message->type), wire_type_name((int)type),
                  message->type == WIRE_STATUS ? message->status->text : "");
@@ -265,6 +267,7 @@ static void hear_both(enum wire_from_worker one, enum wire_from_worker other)
     struct wire_message *message = hear_any(PATIENCE_MS);
     if (message == NULL || (message->type != (int)one && message->type != (int)other))
         fail_msg("neither %s nor %s came", wire_type_name((int)one), wire_type_name((int)other));
+    assert(message != NULL);
     bool was_one = message->type == (int)one;
     wire_free(message);
     wire_free(hear(was_one ? other : one));
@@ -416,7 +419,7 @@ static int admit_worker(struct diag *diag)
     CLEANUP_BUF struct buf text = BUF_INIT;
     CLEANUP_JSON json_t *json = NULL;
     CLEANUP_FREE char *path = mem_format("%s/" STATEDIR_REQUEST, state);
-    const char *curve, *ed25519;
+    const char *curve = "", *ed25519 = "";
     struct directory_entry entry = farm_fixture_entry(farm, 0);
     int error = file_read(AT_FDCWD, path, 65536, &text, diag);
     if (error >= 0)

@@ -196,7 +196,7 @@ static void set_online(struct rig *rig, const char *name, bool online)
 static void operator_of(const char *worker, char ret_name[32])
 {
     size_t n = 0;
-    for (; isalpha((unsigned char)worker[n]) && n < 31; n++)
+    for (; n < 31 && isalpha((unsigned char)worker[n]); n++)
         ret_name[n] = worker[n];
     ret_name[n] = '\0';
 }

@@ -231,7 +231,7 @@ static void w18_every_pair_is_as_likely(void **state)
         }
         rig_start(rig);
         for (size_t i = 0; i < 50; i++) {
-            size_t who[5], n = 0;
+            size_t who[5] = {0}, n = 0;
             for (size_t k = 0; k < 5; k++)
                 if (rig_lease(rig, names[i], workers[k]) != NULL)
                     who[n++] = k;

@@ -366,10 +366,12 @@ static void check_vote(const struct scenario *scenario, const char *name)
         assert_int_equal(at, SIZE_MAX);
         return;
     }
-    assert_true(at < n && says(&own[at], opinion.said, &opinion.payload));
+    assert_true(at < n);
+    const struct vote vote = own[at];
+    assert_true(says(&vote, opinion.said, &opinion.payload));
     for (size_t i = 0; i < n; i++)
         if (says(&own[i], opinion.said, &opinion.payload))
-            assert_true(own[i].open > own[at].open || (own[i].open == own[at].open && i >= at));
+            assert_true(own[i].open > vote.open || (own[i].open == vote.open && i >= at));
 }
 
 static void shuffle(struct scenario *scenario, uint64_t *seed)

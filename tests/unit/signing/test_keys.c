@@ -13,7 +13,7 @@
 
 static struct public_key key_of(const char *hex)
 {
-    struct public_key key;
+    struct public_key key = {0};
     assert_true(hex_decode(view_text(hex), key.bytes, sizeof key.bytes));
     return key;
 }
@@ -48,7 +48,7 @@ static void test_E5_unreduced_s(void **state)
     static const unsigned char order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
                                             0xa2, 0xde, 0xf9, 0xde, 0x14, 0,    0,    0,    0,    0,    0,
                                             0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
-    struct signature signature;
+    struct signature signature = {0};
     struct public_key key = key_of(public_hex);
     assert_true(hex_decode(view_text(signature_hex), signature.bytes, sizeof signature.bytes));
     unsigned int carry = 0;
