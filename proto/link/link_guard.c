@@ -86,7 +86,7 @@ struct look {
 
 struct link_guard {
     pthread_t thread;
-    int stop_fd, spare_fd, memory_fd;
+    int stop_fd, spare_fd, memory_fd; /* spare: -1 for a while after take() gave one up */
     DIR *descriptors;
     in_port_t port;
     uint64_t limit, budget;
@@ -269,21 +269,34 @@ static void add_look(struct link_guard *guard, const struct look *look)
     guard->looks[guard->nlooks++] = *look;
 }
 
-/*
- * Only sockets are duplicated: closing any duplicate of a file gives up the locks that the process has on that file (fcntl(2)), and the
- * database lives by those.
- */
 static bool is_socket(int fd)
 {
     struct stat status;
     return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
+/*
+ * Makes the spare a duplicate of a socket. Closing any duplicate of a file gives up the locks that the process has on that file (fcntl(2)),
+ * and the database lives by those; so nothing else is duplicated. A number may become a file's between the look and the duplication: such a
+ * duplicate is never closed, which costs a descriptor, once in a blue moon.
+ */
+static bool take(struct link_guard *guard, int fd)
+{
+    if (guard->spare_fd < 0 && (guard->spare_fd = fcntl(guard->stop_fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return false;
+    if (fd == guard->spare_fd || !is_socket(fd) || dup3(fd, guard->spare_fd, O_CLOEXEC) < 0)
+        return false;
+    if (is_socket(guard->spare_fd))
+        return true;
+    guard->spare_fd = -1;
+    return false;
+}
+
 /* Through the duplicate, which cannot become another connection meanwhile. True if it ended one. */
 static bool look_at(struct link_guard *guard, int fd)
 {
     uint64_t in, out;
-    if (fd == guard->spare_fd || !is_socket(fd) || dup3(fd, guard->spare_fd, O_CLOEXEC) < 0)
+    if (!take(guard, fd))
         return false;
     if (!has_port(guard->spare_fd, guard->port) || !traffic_of(guard->spare_fd, &in, &out))
         return false;
@@ -347,7 +360,7 @@ static unsigned int end_run(struct link_guard *guard, size_t first, size_t end)
     for (size_t i = first; i < end; i++) {
         struct look *look = &guard->looks[i];
         look->waiting = 0;
-        if (dup3(look->fd, guard->spare_fd, O_CLOEXEC) >= 0 && cookie_of(guard->spare_fd) == look->cookie)
+        if (take(guard, look->fd) && cookie_of(guard->spare_fd) == look->cookie)
             cut += shutdown(guard->spare_fd, SHUT_RDWR) == 0;
     }
     return cut;
@@ -442,7 +455,8 @@ static void look(struct link_guard *guard)
     unsigned int cut = look_at_all(guard);
     cut += keep_budget(guard);
     cut += keep_descriptors(guard);
-    (void)dup3(guard->stop_fd, guard->spare_fd, O_CLOEXEC); /* let the last one go */
+    if (guard->spare_fd >= 0)
+        (void)dup3(guard->stop_fd, guard->spare_fd, O_CLOEXEC); /* let the last one go */
     if (cut > 0)
         tell(guard, cut);
     else if (guard->trim)
