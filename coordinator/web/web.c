@@ -25,8 +25,8 @@ struct web {
     bool running;
     int wake_fd;                                            /* readable: the thread shall end */
     struct web_connection connections[WEB_CONNECTIONS_MAX]; /* the thread's */
-    bool closed;                                            /* the thread's: a connection was, in this run */
-    pthread_mutex_t lock;                                   /* guards what follows */
+    bool closed;          /* the thread's: a connection was, in the last run */
+    pthread_mutex_t lock; /* guards what follows */
     struct buf text;
     int64_t published_ms; /* steady; 0: never */
 };
@@ -175,13 +175,12 @@ static void *serve(void *argument)
     int epoll_fd = MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     struct pollfd items[] = {{.fd = epoll_fd, .events = POLLIN}, {.fd = web->wake_fd, .events = POLLIN}};
     for (;;) {
-        (void)poll(items, ARRAY_SIZE(items), wait_ms(web));
+        /* At its limit the library does not listen; a run that closes one leaves that to the next. */
+        (void)poll(items, ARRAY_SIZE(items), web->closed ? 0 : wait_ms(web));
         if (items[1].revents != 0)
             return NULL;
-        do { /* at its limit the library does not listen; a run that closes one leaves that to the next */
-            web->closed = false;
-            (void)MHD_run(web->daemon);
-        } while (web->closed);
+        web->closed = false;
+        (void)MHD_run(web->daemon);
         end_old(web, moment_steady_ms());
     }
 }
