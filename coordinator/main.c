@@ -127,9 +127,6 @@ int main(int argc, char **argv)
         config_done(&config);
         return FARM_EXIT_OK;
     }
-    if (format != NULL) {
-        free(config.log_format);
-        config.log_format = mem_string(format);
-    }
+    config.forced_log_format = format;
     return run(&config);
 }

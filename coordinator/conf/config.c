@@ -83,7 +83,8 @@ int config_read(const char *path, struct coordinator_config *ret, struct diag *d
 void config_apply_log(const struct coordinator_config *config)
 {
     log_set_level((enum log_level)log_level_parse(config->log_level));
-    log_set_format((enum log_format)log_format_parse(config->log_format));
+    log_set_format((enum log_format)log_format_parse(
+        config->forced_log_format != NULL ? config->forced_log_format : config->log_format));
 }
 
 static void swap(char **a, char **b)

@@ -10,6 +10,8 @@
 
 struct coordinator_config {
     char *path; /* where it was read; not a key */
+    const char *
+        forced_log_format; /* the command line's, or NULL: log_format does not count then; borrowed; not a key */
     char *state_dir;
     char *control_listen, *bulk_listen; /* "host:port" to bind */
     char *advertise;                    /* host that workers dial; in the join string */
