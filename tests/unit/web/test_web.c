@@ -264,6 +264,20 @@ static void test_where_it_listens(void **state)
     web_free(web);
 }
 
+static void test_a_mapped_loopback_address_is_one(void **state)
+{
+    CLEANUP_BUF struct buf answer = BUF_INIT;
+    struct web *web = NULL;
+    struct diag diag = DIAG_INIT;
+    (void)state;
+    if (web_new("[::ffff:127.0.0.1]:0", &web, &diag) < 0)
+        skip(); /* a machine without IPv6 */
+    publish(web);
+    assert_int_equal(ask_text(web, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", &answer), 403);
+    assert_int_equal(ask_text(web, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", &answer), 200);
+    web_free(web);
+}
+
 static void test_hosts(void **state)
 {
     static const char *const local[] = {"localhost",   "LocalHost:9464", "127.0.0.1",
@@ -290,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_more_than_are_let_in),
         cmocka_unit_test(test_a_unix_socket),
         cmocka_unit_test(test_where_it_listens),
+        cmocka_unit_test(test_a_mapped_loopback_address_is_one),
         cmocka_unit_test(test_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
