@@ -111,6 +111,11 @@ static int write_object_names(struct backup_work *work, struct diag *diag)
     CLEANUP_BUF struct buf text = BUF_INIT;
     for (size_t i = 0; i < work->nobjects; i++)
         buf_add_format(&text, "%s\n", digest_hex(&work->objects[i]).text);
+    if (text.size > BACKUP_OBJECTS_MAX) /* a restore would refuse to read it */
+        return diag_set(
+            diag, FARM_E_LIMIT,
+            "%zu objects are more than a backup may list; make it with --no-store, and copy store/",
+            work->nobjects);
     int result = file_create(work->dirfd, BACKUP_OBJECTS, buf_view(&text), 0600, diag);
     return result < 0 ? result : add_file(work, BACKUP_OBJECTS, diag);
 }

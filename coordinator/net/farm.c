@@ -66,11 +66,11 @@ static int open_state(struct farm *farm, struct diag *diag)
     if ((status.st_mode & 077) != 0)
         return diag_set(diag, FARM_E_CONFIG, "%s: open to others (mode %04o); chmod 700 it", farm->state_path,
                         (unsigned int)status.st_mode & 07777);
-    if (faccessat(farm->state_dirfd, RESTORE_UNFINISHED, F_OK, 0) == 0)
+    result = lock_state(farm, diag);
+    if (result >= 0 && faccessat(farm->state_dirfd, RESTORE_UNFINISHED, F_OK, 0) == 0)
         return diag_set(diag, FARM_E_STATE,
                         "%s: a restore of a backup was interrupted here; run it again, it begins anew",
                         farm->state_path);
-    result = lock_state(farm, diag);
     if (result >= 0)
         result = file_remove_tree(farm->state_dirfd, "scratch", diag); /* leftovers of a crash */
     for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(parts); i++)

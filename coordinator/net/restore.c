@@ -44,9 +44,8 @@ static void say(const struct restore *restore, const char *format, ...)
 
 /* ---- where it goes ---- */
 
-/* Nothing in it; or, *ret_unfinished, what an interrupted restore left. */
-static int look_at_state(const struct restore *restore, bool *ret_empty, bool *ret_unfinished,
-                         struct diag *diag)
+/* Nothing in it but a lock; or, *ret_unfinished, what an interrupted restore left. Anything else is refused. */
+static int look_at_state(const struct restore *restore, bool *ret_unfinished, struct diag *diag)
 {
     int copy = openat(restore->to_dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = copy < 0 ? NULL : fdopendir(copy);
@@ -57,13 +56,17 @@ static int look_at_state(const struct restore *restore, bool *ret_empty, bool *r
     }
     bool empty = true, unfinished = false;
     for (const struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            strcmp(entry->d_name, "lock") == 0)
             continue;
         empty = false;
         unfinished = unfinished || strcmp(entry->d_name, RESTORE_UNFINISHED) == 0;
     }
     closedir(stream);
-    *ret_empty = empty;
+    if (!empty && !unfinished)
+        return diag_set(diag, FARM_E_EXISTS,
+                        "%s is not empty; a restore never writes over a state directory: move it away first",
+                        restore->config->state_dir);
     *ret_unfinished = unfinished;
     return 0;
 }
@@ -114,29 +117,30 @@ static int lock_state(struct restore *restore, struct diag *diag)
     return 0;
 }
 
+/*
+ * Looked at once so that nothing is made in a directory that is not ours, and again under the lock: what counts is what nobody else changes. The
+ * marker comes after the lock: in a running coordinator's directory it would be leave to empty that.
+ */
 static int open_state(struct restore *restore, struct diag *diag)
 {
     const char *path = restore->config->state_dir;
-    bool empty = false, unfinished = false;
+    bool unfinished = false;
     int result = file_make_dirs(AT_FDCWD, path, 0700, diag);
     if (result >= 0)
         result = restore->to_dirfd = file_open_dir(AT_FDCWD, path, diag);
     if (result >= 0)
         result = check_owner(restore, diag);
     if (result >= 0)
-        result = look_at_state(restore, &empty, &unfinished, diag);
-    if (result >= 0 && !empty && !unfinished)
-        return diag_set(diag, FARM_E_EXISTS,
-                        "%s is not empty; a restore never writes over a state directory: move it away first",
-                        path);
-    if (result >= 0 && !unfinished)
-        result =
-            file_create(restore->to_dirfd, RESTORE_UNFINISHED, VIEW("a restore is under way\n"), 0600, diag);
+        result = look_at_state(restore, &unfinished, diag);
     if (result >= 0)
         result = lock_state(restore, diag);
-    if (result >= 0 && unfinished)
-        result = empty_state(restore, diag);
-    return result;
+    if (result >= 0)
+        result = look_at_state(restore, &unfinished, diag);
+    if (result < 0)
+        return result;
+    return unfinished ? empty_state(restore, diag)
+                      : file_create(restore->to_dirfd, RESTORE_UNFINISHED, VIEW("a restore is under way\n"),
+                                    0600, diag);
 }
 
 /* ---- files ---- */
@@ -311,6 +315,11 @@ static int put_objects(const struct restore *restore, struct diag *diag)
             say(restore, "objects: %llu of %llu", (unsigned long long)done,
                 (unsigned long long)restore->list.nobjects);
     }
+    if (result >= 0 && done != restore->list.nobjects)
+        return diag_set(diag, FARM_E_CORRUPT,
+                        "%s/" BACKUP_OBJECTS " names %llu objects, and " BACKUP_FILE
+                        " says %llu; take another backup",
+                        restore->from, (unsigned long long)done, (unsigned long long)restore->list.nobjects);
     return result;
 }
 
@@ -386,6 +395,8 @@ static int write_marker(const struct restore *restore, struct diag *diag)
     CLEANUP_BUF struct buf text = BUF_INIT;
     const struct backup_list *list = &restore->list;
     restored_write(list->origin, list->log_size, list->taken_ms, &text);
+    if (syncfs(restore->to_dirfd) < 0) /* the names of all the files, before they are said to be there */
+        return diag_errno(diag, "%s: sync", restore->config->state_dir);
     int result = file_create(restore->to_dirfd, RESTORED_FILE, buf_view(&text), 0600, diag);
     if (result >= 0 && unlinkat(restore->to_dirfd, RESTORE_UNFINISHED, 0) < 0)
         result = diag_errno(diag, "%s/" RESTORE_UNFINISHED, restore->config->state_dir);

@@ -132,6 +132,14 @@ int restored_begin(struct farm *farm, struct diag *diag)
         return result < 0 ? result : forget(farm, diag);
     if (!farm->restored.waits)
         return 0;
+    if (farm->restored.log_size >
+        journal_size(farm)) /* nobody could have seen more than that: every witness would agree */
+        return diag_set(diag, FARM_E_CORRUPT,
+                        "%s/" RESTORED_FILE
+                        " speaks of a log of %llu entries, and the database has %llu: the "
+                        "backup was altered, or farm.db since; restore another one",
+                        farm->state_path, (unsigned long long)farm->restored.log_size,
+                        (unsigned long long)journal_size(farm));
     if (!has_witnesses(farm))
         go_on(farm, "the trust root lists no witnesses of the log");
     else

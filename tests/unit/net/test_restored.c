@@ -127,6 +127,21 @@ static void test_a_broken_marker_refuses_to_start(void **state)
     assert_non_null(strstr(diag.text, RESTORED_FILE));
 }
 
+/* A size that nobody can have seen would let every witness say yes, and the log would begin a second history. */
+static void test_D3_a_marker_beyond_the_database_refuses_to_start(void **state)
+{
+    struct rig *rig = *state;
+    struct diag diag = DIAG_INIT;
+    char *origin = mem_string(journal_key(rig->farm).name);
+    uint64_t size = journal_size(rig->farm);
+    rig_stop(rig);
+    mark(rig, origin, size + 1);
+    free(origin);
+    assert_true(rig_start(rig, &diag) < 0);
+    assert_non_null(strstr(diag.text, "speaks of a log of"));
+    assert_int_equal(faccessat(rig->dirfd, RESTORED_FILE, F_OK, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +149,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_D3_one_that_saw_more_ends_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_origin_begins_the_next_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_marker_refuses_to_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D3_a_marker_beyond_the_database_refuses_to_start, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
