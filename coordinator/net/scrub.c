@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 enum {
-    PIECE = 64,             /* objects of one piece */
+    PIECE = 64,             /* objects of one piece, at most */
+    PIECE_MS = 500,         /* a piece ends with the object that exceeds this: others need the pool, too */
+    LOOK_AT = 256,          /* lost objects of one look: all of a disk's would keep the loop */
     SCRUB_FILE_MAX = 16384, /* scrub.json */
     LOOK_MS = 2000,         /* between two looks whether something came back */
     RETRY_MS = 3600 * 1000, /* between two tries to fetch a source */
@@ -24,7 +26,6 @@ struct lost {
     struct digest object;
     int64_t found_ms; /* wall */
     int64_t retry_ms; /* steady; when its source is fetched again */
-    bool fetching;
 };
 
 struct piece {
@@ -32,7 +33,7 @@ struct piece {
     struct store *store;
     struct digest objects[PIECE];
     bool missing[PIECE];
-    size_t count, damaged;
+    size_t count, read, damaged; /* taken; verified, the first ones */
     int64_t took_ms;
     int result;
 };
@@ -44,6 +45,8 @@ struct scrub {
     int64_t due_ms, look_ms;    /* steady */
     bool working, hurry, again; /* again: what the piece under way finds is the last of this pass */
     struct map *lost;           /* digest -> struct lost */
+    size_t look_at;             /* cursor in it: where the next look goes on */
+    bool fetching; /* a source, in the pool: one at a time, since what answers wait for has to pass as well */
 };
 
 /* ---- what is lost ---- */
@@ -91,8 +94,8 @@ static void healed(struct pool_task *task, void *context)
     struct healing *healing = (struct healing *)task;
     struct source_fetch *source = &healing->source;
     struct lost *lost = map_get(farm->scrub->lost, view_of(healing->object.bytes, DIGEST_SIZE));
-    if (lost != NULL)
-        lost->fetching = false;
+    farm->scrub->fetching = false;
+    farm->scrub->look_ms = 0; /* the next one */
     if (source->result < 0) {
         log_event(LOG_LEVEL_WARNING, "a damaged source cannot be fetched again",
                   log_text(FIELD_ADDRESS, source->url),
@@ -129,7 +132,7 @@ static int fetch_source(void *context, const struct db_source *row)
     healing->source.pin = row->pin;
     healing->source.size = row->size;
     healing->object = wanted->lost->object;
-    wanted->found = wanted->lost->fetching = true;
+    wanted->found = wanted->farm->scrub->fetching = true;
     pool_submit(wanted->farm->pool, &healing->source.task);
     return 0;
 }
@@ -137,18 +140,23 @@ static int fetch_source(void *context, const struct db_source *row)
 static void heal(struct farm *farm, struct lost *lost, int64_t now_ms)
 {
     struct wanted wanted = {.farm = farm, .lost = lost};
-    if (lost->fetching || now_ms < lost->retry_ms)
+    if (farm->scrub->fetching || now_ms < lost->retry_ms)
         return;
     lost->retry_ms = now_ms + RETRY_MS;
     (void)!db_each_source(farm->db, fetch_source, &wanted, NULL);
 }
 
+/* Some of the list, round and round. */
 static void look(struct farm *farm, int64_t now_ms)
 {
-    size_t cursor = 0;
+    struct scrub *scrub = farm->scrub;
     struct view key;
     void *value;
-    while (map_next(farm->scrub->lost, &cursor, &key, &value)) {
+    for (int i = 0; i < LOOK_AT; i++) {
+        if (!map_next(scrub->lost, &scrub->look_at, &key, &value)) {
+            scrub->look_at = 0;
+            return;
+        }
         struct lost *lost = value;
         if (store_has(farm->store, &lost->object))
             remove_lost(farm, lost);
@@ -201,13 +209,14 @@ static void run_piece(struct pool_task *task)
 {
     struct piece *piece = (struct piece *)task;
     int64_t began_ms = moment_steady_ms();
-    for (size_t i = 0; i < piece->count; i++) {
+    for (size_t i = 0; i < piece->count && (i == 0 || moment_steady_ms() - began_ms < PIECE_MS); i++) {
         struct diag why = DIAG_INIT;
         int result = store_verify(piece->store, &piece->objects[i], &why);
         piece->missing[i] = result == FARM_E_CORRUPT || result == FARM_E_MISSING;
         piece->damaged += result == FARM_E_CORRUPT;
         if (result < 0 && !piece->missing[i]) /* out of descriptors, say: says nothing about the object */
             log_warning("scrub: %s", diag_text(&why, result));
+        piece->read = i + 1;
     }
     piece->took_ms = moment_steady_ms() - began_ms;
     piece->result = 0;
@@ -231,8 +240,8 @@ static void end_pass(struct scrub *scrub)
 static int64_t pause_after(const struct farm *farm, const struct piece *piece)
 {
     const struct scrub *scrub = farm->scrub;
-    uint64_t pieces = scrub->of / PIECE + 1;
-    int64_t even_ms = (int64_t)(farm->config.scrub_interval * 1000 / pieces),
+    uint64_t share = piece->read > 0 ? piece->read : 1; /* of none, the whole interval */
+    int64_t even_ms = (int64_t)(farm->config.scrub_interval * 1000 * share / (scrub->of + 1)),
             least_ms = SHARE * piece->took_ms;
     if (scrub->hurry)
         return 0;
@@ -242,12 +251,12 @@ static int64_t pause_after(const struct farm *farm, const struct piece *piece)
 static void go_on(struct farm *farm, const struct piece *piece)
 {
     struct scrub *scrub = farm->scrub;
-    scrub->done += piece->count;
+    scrub->done += piece->read;
     scrub->damaged += piece->damaged;
-    if (piece->count > 0)
-        scrub->after = piece->objects[piece->count - 1];
+    if (piece->read > 0)
+        scrub->after = piece->objects[piece->read - 1];
     scrub->due_ms = moment_steady_ms() + pause_after(farm, piece);
-    if (piece->count < PIECE)
+    if (piece->read == piece->count && piece->count < PIECE)
         end_pass(scrub);
 }
 
@@ -258,7 +267,7 @@ static void piece_done(struct pool_task *task, void *context)
     struct scrub *scrub = farm->scrub;
     scrub->working = false;
     if (piece->result >= 0 && !farm->stopping) {
-        for (size_t i = 0; i < piece->count; i++)
+        for (size_t i = 0; i < piece->read; i++)
             if (piece->missing[i])
                 add_lost(farm, &piece->objects[i]);
         if (scrub->again)
@@ -429,6 +438,15 @@ static json_t *lost_json(struct farm *farm, const struct lost *lost)
                      holders.remedy != NULL ? holders.remedy : "restore a backup");
 }
 
+json_t *scrub_report_pass(const struct farm *farm)
+{
+    const struct scrub *scrub = farm->scrub;
+    return json_pack("{s:o, s:I, s:I, s:I}", "started",
+                     scrub->started_ms > 0 ? json_string(moment_format(scrub->started_ms).text) : json_null(),
+                     "done", (json_int_t)scrub->done, "of", (json_int_t)scrub->of, "damaged",
+                     (json_int_t)scrub->damaged);
+}
+
 json_t *scrub_report(struct farm *farm)
 {
     const struct scrub *scrub = farm->scrub;
@@ -438,10 +456,7 @@ json_t *scrub_report(struct farm *farm)
     void *value;
     while (json_array_size(lost) < LOST_LISTED_MAX && map_next(scrub->lost, &cursor, &key, &value))
         json_array_append_new(lost, lost_json(farm, value));
-    return json_pack("{s:{s:o, s:I, s:I, s:I}, s:o, s:I, s:I, s:o}", "pass", "started",
-                     scrub->started_ms > 0 ? json_string(moment_format(scrub->started_ms).text) : json_null(),
-                     "done", (json_int_t)scrub->done, "of", (json_int_t)scrub->of, "damaged",
-                     (json_int_t)scrub->damaged, "last",
+    return json_pack("{s:o, s:o, s:I, s:I, s:o}", "pass", scrub_report_pass(farm), "last",
                      scrub->last_ms > 0 ? json_string(moment_format(scrub->last_ms).text) : json_null(),
                      "interval_s", (json_int_t)farm->config.scrub_interval, "lost_count",
                      (json_int_t)map_count(scrub->lost), "lost", lost);

@@ -19,9 +19,7 @@ static bool poll_pass(struct farm *farm, struct ctl_request *request, void *cont
 {
     const struct scrub_watch *watch = context;
     if (scrub_passes(farm) == watch->passes) {
-        json_t *report = scrub_report(farm);
-        ctl_progress(request, json_incref(json_object_get(report, "pass")));
-        json_decref(report);
+        ctl_progress(request, scrub_report_pass(farm));
         return true;
     }
     finish(farm, request);
