@@ -2,10 +2,13 @@
 #include "worker_doctor.h"
 
 #include "alarm.h"
+#include "download.h"
 #include "facts.h"
 #include "file.h"
+#include "gitpin.h"
 #include "health.h"
 #include "identity.h"
+#include "link.h"
 #include "moment.h"
 #include "sandbox.h"
 #include "statedir.h"
@@ -122,12 +125,23 @@ static void check_descriptors(void *context, struct health_note *note)
     (void)context;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         health_say(note, HEALTH_WARN, NULL, "getrlimit: %s", strerror(errno));
-    else if (limit.rlim_cur < DESCRIPTORS)
-        health_say(note, HEALTH_WARN, "ulimit -n 4096, or LimitNOFILE= in the unit",
-                   "%llu may be open, %d are advised", (unsigned long long)limit.rlim_cur, DESCRIPTORS);
     else
-        health_say(note, HEALTH_OK, NULL, "%llu may be open (here; a unit has its own limit)",
-                   (unsigned long long)limit.rlim_cur);
+        health_judge_descriptors(note, limit.rlim_cur, DESCRIPTORS); /* here; a unit has its own limit */
+}
+
+/* What a fault that is known from elsewhere is looked for by. */
+static void check_versions(void *context, struct health_note *note)
+{
+    static void (*const libraries[])(struct buf *) = {health_add_kernel, link_library, gitpin_library,
+                                                      download_library};
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    (void)context;
+    buf_add_text(&text, "farm-worker " FARM_VERSION);
+    for (size_t i = 0; i < ARRAY_SIZE(libraries); i++) {
+        buf_add_text(&text, ", ");
+        libraries[i](&text);
+    }
+    health_say(note, HEALTH_OK, NULL, "%s", text.data);
 }
 
 static void check_alarm(void *context, struct health_note *note)
@@ -217,7 +231,7 @@ static const struct health_check before[] = {
     {"state directory", check_state},   {"configuration", check_conf},
     {"worker.key", check_key},          {"disk", check_disk},
     {"limits", check_limits},           {"clock", check_clock},
-    {"descriptors", check_descriptors},
+    {"descriptors", check_descriptors}, {"versions", check_versions},
 };
 /* As the build user. */
 static const struct health_check after[] = {

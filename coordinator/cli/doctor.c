@@ -372,6 +372,35 @@ static void check_program(void *context, struct health_note *note)
         health_say(note, HEALTH_FAIL, NULL, "no new work is taken: %s", held);
 }
 
+/* The coordinator's libraries are what it was started with, not what is installed by now. */
+static void check_versions(void *context, struct health_note *note)
+{
+    const struct doctor *doctor = context;
+    const json_t *libraries = json_object_get(doctor->status, "libraries");
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    buf_add_text(&text, "farmctl " FARM_VERSION ", ");
+    health_add_kernel(&text);
+    for (size_t i = 0; i < json_array_size(libraries); i++)
+        buf_add_format(&text, ", %s", json_string_value(json_array_get(libraries, i)));
+    health_say(note, HEALTH_OK, NULL, "%s%s", text.data,
+               doctor->status == NULL ? "; what the coordinator uses is not known, since none answers" : "");
+}
+
+static void check_descriptors(void *context, struct health_note *note)
+{
+    enum {
+        OWN = 512,
+        OF_A_WORKER = 4
+    }; /* database, store, pool, farmctl; two connections, and as many that come back */
+    const struct doctor *doctor = context;
+    int64_t limit = cli_number(doctor->status, "descriptors");
+    int64_t known = cli_number(json_object_get(doctor->status, "workers"), "known");
+    if (limit <= 0)
+        health_say(note, HEALTH_NONE, NULL, "not known, since no coordinator answers");
+    else
+        health_judge_descriptors(note, (uint64_t)limit, OWN + OF_A_WORKER * (uint64_t)known);
+}
+
 static void check_online(void *context, struct health_note *note)
 {
     struct doctor *doctor = context;
@@ -409,6 +438,8 @@ const struct health_check doctor_checks[] = {
     {"ports", check_ports},
     {"address", check_address},
     {"coordinator", check_program},
+    {"versions", check_versions},
+    {"descriptors", check_descriptors},
     {"workers", check_online},
 };
 const size_t doctor_nchecks = ARRAY_SIZE(doctor_checks);

@@ -107,6 +107,11 @@ int64_t db_schema_newest(void)
     return (int64_t)schema_count;
 }
 
+void db_library(struct buf *ret)
+{
+    buf_add_format(ret, "SQLite %s", sqlite3_libversion());
+}
+
 static int configure(struct db *db, const char *path, struct diag *diag)
 {
     static const char *const pragmas[] = {

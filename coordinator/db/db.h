@@ -30,6 +30,8 @@ struct db *db_close(struct db *db); /* accepts NULL, returns NULL */
  * connection goes on writing. On any thread; nobody but SQLite may open and close the live file in this process, since that would drop its locks.
  */
 int db_snapshot(const char *path, const char *to, struct diag *diag) MUST_USE;
+/* Appends the name and version of the library in use, "SQLite 3.40.1": for people who look for a known fault. */
+void db_library(struct buf *ret);
 /* The newest schema that this program knows. */
 int64_t db_schema_newest(void);
 

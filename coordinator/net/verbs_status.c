@@ -3,9 +3,13 @@
 #include "verbs.h"
 
 #include "buf.h"
+#include "download.h"
+#include "gitpin.h"
 #include "scrub.h"
+#include "web.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 enum { NODE_STATES = NODE_BLOCKED + 1 };
 
@@ -225,6 +229,23 @@ static void count_worker(void *context, const struct core_worker_view *view)
     counts->flagged += view->operator_flagged;
 }
 
+/* Of this process, which may run on other libraries and limits than whoever asks: for the doctor. */
+static void add_program(json_t *report)
+{
+    static void (*const libraries[])(struct buf *) = {db_library, link_library, gitpin_library,
+                                                      download_library, web_library};
+    json_t *list = json_array();
+    struct rlimit limit;
+    for (size_t i = 0; i < ARRAY_SIZE(libraries); i++) {
+        CLEANUP_BUF struct buf text = BUF_INIT;
+        libraries[i](&text);
+        json_array_append_new(list, json_string(text.data));
+    }
+    json_object_set_new(report, "libraries", list);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        json_object_set_new(report, "descriptors", json_integer((json_int_t)limit.rlim_cur));
+}
+
 json_t *status_report(struct farm *farm)
 {
     json_t *plans = json_array(), *disputes = json_array(), *failures = json_array();
@@ -235,13 +256,15 @@ json_t *status_report(struct farm *farm)
     while (map_next(farm->plans, &cursor, &key, &value))
         json_array_append_new(plans, plan_json(farm, value, disputes, failures));
     core_each_worker(farm->core, count_worker, &workers);
-    return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I}", "version",
-                     FARM_VERSION, "started", moment_format(farm->started_ms).text, "plans", plans, "workers",
-                     "known", workers.known, "online", workers.online, "flagged", workers.flagged, "leases",
-                     leases_json(farm), "disputes", disputes, "failures", failures, "trust_root",
-                     (int)(farm->root != NULL), "held",
-                     farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(), "lost_objects",
-                     (json_int_t)scrub_lost(farm));
+    json_t *report = json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I}", "version",
+                               FARM_VERSION, "started", moment_format(farm->started_ms).text, "plans", plans,
+                               "workers", "known", workers.known, "online", workers.online, "flagged",
+                               workers.flagged, "leases", leases_json(farm), "disputes", disputes, "failures",
+                               failures, "trust_root", (int)(farm->root != NULL), "held",
+                               farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(),
+                               "lost_objects", (json_int_t)scrub_lost(farm));
+    add_program(report);
+    return report;
 }
 
 static json_t *link_json(const struct link_server_stats *stats)

@@ -266,3 +266,8 @@ void web_publish(struct web *web, struct buf *text)
     *text = (struct buf)BUF_INIT;
     buf_done(&before);
 }
+
+void web_library(struct buf *ret)
+{
+    buf_add_format(ret, "libmicrohttpd %s", MHD_get_version());
+}

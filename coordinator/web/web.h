@@ -37,6 +37,9 @@ const char *web_address(const struct web *web);
 /* The text from now on. The buffer's bytes are taken over; it is empty afterwards. */
 void web_publish(struct web *web, struct buf *text);
 
+/* Appends the name and version of the library in use, "libmicrohttpd 0.9.75": for people who look for a known fault. */
+void web_library(struct buf *ret);
+
 /* Whether 'listen' can be understood. */
 int web_listen_check(const char *listen, struct diag *diag) MUST_USE;
 /* Whether a request that came to a loopback address may have this Host (NULL: none was sent). */

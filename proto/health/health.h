@@ -81,6 +81,10 @@ int64_t health_time_of(int dirfd, const char *path);
 /* What expires when: fails behind it, warns in the last 'days' before. */
 void health_check_expiry(struct health_note *note, const char *what, int64_t now_ms, int64_t expires_ms,
                          int days, const char *remedy);
+/* Appends the kernel's name and release, "Linux 6.1.0". */
+void health_add_kernel(struct buf *ret);
+/* Warns if a program may have fewer than 'wanted' files and connections open. */
+void health_judge_descriptors(struct health_note *note, uint64_t limit, uint64_t wanted);
 /* Can somebody be reached there ("host:port") within two seconds? 0 or an error with the reason. */
 int health_connect(const char *address, struct diag *diag) MUST_USE;
 /* Could a program listen there ("host:port")? 0 or an error with the reason. */

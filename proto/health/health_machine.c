@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* ---- files ---- */
@@ -98,6 +99,25 @@ void health_check_disk(struct health_note *note, int dirfd, uint64_t reserve)
                                .inodes = found.f_files,
                                .free_inodes = found.f_favail};
     health_judge_disk(note, &disk);
+}
+
+/* ---- the system ---- */
+
+void health_add_kernel(struct buf *ret)
+{
+    struct utsname name;
+    if (uname(&name) == 0)
+        buf_add_format(ret, "%s %s", name.sysname, name.release);
+}
+
+void health_judge_descriptors(struct health_note *note, uint64_t limit, uint64_t wanted)
+{
+    if (limit < wanted)
+        health_say(note, HEALTH_WARN, "raise LimitNOFILE= in the unit, or ulimit -n",
+                   "%llu may be open, %llu are advised", (unsigned long long)limit,
+                   (unsigned long long)wanted);
+    else
+        health_say(note, HEALTH_OK, NULL, "%llu may be open", (unsigned long long)limit);
 }
 
 /* ---- time ---- */

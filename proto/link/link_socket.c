@@ -125,6 +125,13 @@ int link_public_key(const unsigned char secret[LINK_KEY_SIZE], unsigned char ret
     return 0;
 }
 
+void link_library(struct buf *ret)
+{
+    int major, minor, patch;
+    zmq_version(&major, &minor, &patch);
+    buf_add_format(ret, "libzmq %d.%d.%d", major, minor, patch);
+}
+
 void link_tune_memory(void)
 {
     enum {

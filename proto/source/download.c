@@ -166,3 +166,8 @@ int download_archive(struct store *store, const struct download *what, struct di
     int r = run(store, what, diag);
     return r < 0 ? diag_wrap(diag, r, "downloading %.300s", what->url) : 0;
 }
+
+void download_library(struct buf *ret)
+{
+    buf_add_format(ret, "libcurl %s", curl_version_info(CURLVERSION_NOW)->version);
+}

@@ -9,6 +9,7 @@
 #ifndef FARM_DOWNLOAD_H
 #define FARM_DOWNLOAD_H
 
+#include "buf.h"
 #include "diag.h"
 #include "digest.h"
 #include "store.h"
@@ -29,5 +30,7 @@ struct download {
  * status is in the text): try the next mirror. FARM_E_DIGEST: other bytes (G10). FARM_E_LIMIT, FARM_E_REFUSED (G9).
  */
 int download_archive(struct store *store, const struct download *what, struct diag *diag) MUST_USE;
+/* Appends the name and version of the library in use, "libcurl 7.88.1": for people who look for a known fault. */
+void download_library(struct buf *ret);
 
 #endif

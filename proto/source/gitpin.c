@@ -124,6 +124,13 @@ static void set_once(void)
     setup_result = set_options();
 }
 
+void gitpin_library(struct buf *ret)
+{
+    int major, minor, patch;
+    (void)git_libgit2_version(&major, &minor, &patch);
+    buf_add_format(ret, "libgit2 %d.%d.%d", major, minor, patch);
+}
+
 int gitpin_setup(struct diag *diag)
 {
     pthread_once(&once, set_once);

@@ -9,6 +9,7 @@
 #ifndef FARM_GITPIN_H
 #define FARM_GITPIN_H
 
+#include "buf.h"
 #include "diag.h"
 #include "digest.h"
 #include "view.h"
@@ -38,6 +39,8 @@ struct gitpin_info {
  * by every function below when it is needed; a program may call it early. Thread-safe.
  */
 int gitpin_setup(struct diag *diag) MUST_USE;
+/* Appends the name and version of the library in use, "libgit2 1.5.1": for people who look for a known fault. */
+void gitpin_library(struct buf *ret);
 
 struct gitrepo;
 /* Opens a bare or other repository on disk. */

@@ -23,8 +23,11 @@ worker_finds() { # LEVEL CHECK TEXT
 
 say "a farm that runs"
 finds ok configuration "$work/farm.conf"
-for check in "state directory" coordinator.key disk database ports address coordinator workers; do
+for check in "state directory" coordinator.key disk database ports address coordinator versions descriptors workers; do
     grep -qE "^ok +$check: " "$work/out" || { cat "$work/out"; fail "$check is not ok"; }
+done
+for library in Linux SQLite libzmq libgit2 libcurl libmicrohttpd; do
+    grep -E "^ok +versions: .*$library [0-9]" "$work/out" >"$work/line" || { cat "$work/out"; fail "no version of $library"; }
 done
 finds warn backup "farmctl backup DIR"
 expect_status 0 farmctl backup "$work/backup"
@@ -34,6 +37,7 @@ expect_text '"worst":"' "$work/out"
 expect_text '{"check":"state directory","do":"","level":"ok"' "$work/out"
 worker_finds ok sandbox "a build that does nothing ran"
 worker_finds ok coordinator "answers"
+worker_finds ok versions "libzmq "
 worker_finds ok "trust root" "version 1"
 expect_status 0 farm-worker doctor --json --state "$work/worker-alder-1"
 expect_text '"level":"ok"' "$work/out"
