@@ -8,9 +8,6 @@
 
 #include <assert.h>
 
-#define STATEMENT_TYPE        "https://in-toto.io/Statement/v1"
-#define STATEMENT_ENVIRONMENT "urn:intergenos:farm:environment:1"
-
 /* A set of one; in-toto's DigestSet. */
 static json_t *digest_set(const struct digest *sha256)
 {

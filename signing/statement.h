@@ -5,7 +5,8 @@
  *
  * Reading is closed: after the fields are taken, the statement is generated again and must be the same JSON value, so that
  * nothing is in there that this program did not understand (cases W8, W12, E6, E7: extra, duplicate, missing or renamed
- * subjects, other digest algorithms, altered parameters).
+ * subjects, other digest algorithms, altered parameters). A text that already has the bytes which would be generated is matched
+ * against them piece by piece, to the same end.
  *
  * Whether a vote is "open" is not the worker's to say and stands nowhere in here.
  */

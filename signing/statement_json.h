@@ -5,6 +5,8 @@
 
 #include "statement.h"
 
+#define STATEMENT_TYPE           "https://in-toto.io/Statement/v1"
+#define STATEMENT_ENVIRONMENT    "urn:intergenos:farm:environment:1"
 #define STATEMENT_BUILDER_PREFIX "urn:intergenos:farm:worker:"
 
 /* A new value. */

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Reading: JSON to struct. The fields are taken where they must stand; then the struct is written again and compared, so that
- * nothing else can be in there.
+ * nothing else can be in there. What is in the canonical form needs neither (statement_match.h).
  */
 #include "statement.h"
 
 #include "jsonsame.h"
 #include "moment.h"
-#include "statement_json.h"
+#include "statement_match.h"
 
 #include <stdlib.h>
 
 static const char *const NAME = "statement";
 
-/* Strings are borrowed from the document. */
+/* Strings are borrowed from the document, or from what was matched. */
 struct parsed {
     struct statement statement; /* first: statement_free gets its address */
+    struct statement_match match;
     json_t *document;
     struct statement_source *sources;
     struct statement_dependency *dependencies;
@@ -28,6 +29,7 @@ struct statement *statement_free(struct statement *statement)
     struct parsed *parsed = (struct parsed *)statement;
     if (parsed == NULL)
         return NULL;
+    statement_match_done(&parsed->match);
     json_decref(parsed->document);
     free(parsed->sources);
     free(parsed->dependencies);
@@ -246,19 +248,26 @@ static int read_all(struct parsed *parsed, struct diag *diag)
     return statement_check(s, diag);
 }
 
-int statement_parse(struct view text, struct statement **ret, struct diag *diag)
+/* Any form of JSON. Says what is wrong. */
+static int parse_json(struct view text, struct parsed *parsed, struct diag *diag)
 {
-    struct parsed *parsed = mem_zero(1, sizeof *parsed);
-    CLEANUP_STATEMENT struct statement *statement = &parsed->statement;
     int result;
     if ((result = json_read(text, NAME, STATEMENT_SIZE_MAX, &parsed->document, diag)) < 0 ||
         (result = read_all(parsed, diag)) < 0)
         return result;
-    CLEANUP_JSON json_t *again = statement_json(statement);
-    if ((result = json_same(parsed->document, again, NAME, diag)) < 0)
-        return result;
-    *ret = STEAL(statement);
-    return 0;
+    CLEANUP_JSON json_t *again = statement_json(&parsed->statement);
+    return json_same(parsed->document, again, NAME, diag);
+}
+
+int statement_parse(struct view text, struct statement **ret, struct diag *diag)
+{
+    struct parsed *parsed = mem_zero(1, sizeof *parsed);
+    CLEANUP_STATEMENT struct statement *statement = &parsed->statement;
+    int result = statement_match(text, &parsed->match, statement) ? statement_check(statement, diag)
+                                                                  : parse_json(text, parsed, diag);
+    if (result >= 0)
+        *ret = STEAL(statement);
+    return result;
 }
 
 int statement_open(struct view envelope, const struct public_key *key, struct statement **ret,

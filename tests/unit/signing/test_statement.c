@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The worker's statement: golden bytes, the way back, and everything that must be refused (W8, W12, E1, E4, E6, E7). */
-#include "statement.h"
+#include "statement_match.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -251,6 +251,102 @@ static void test_damaged(void **state)
     }
 }
 
+/* ---- the two readers: what the quick one takes has the bytes of its own reading, and is what the other one reads ---- */
+
+static bool match_and_check(struct view text)
+{
+    struct statement_match match = {NULL};
+    struct statement found;
+    bool matches = statement_match(text, &match, &found) && statement_check(&found, NULL) >= 0;
+    if (matches) {
+        CLEANUP_BUF struct buf again = BUF_INIT;
+        statement_write(&found, &again);
+        assert_true(view_equal(buf_view(&again), text));
+    }
+    statement_match_done(&match);
+    return matches;
+}
+
+static void test_builds_are_matched(void **state)
+{
+    (void)state;
+    for (unsigned int shape = 0; shape < 27; shape++) {
+        CLEANUP_BUF struct buf text = BUF_INIT;
+        struct statement s = example();
+        s.nsources = shape % 3;
+        s.ndependencies = shape / 3 % 3;
+        s.nfacts = shape / 9;
+        statement_write(&s, &text);
+        assert_true(match_and_check(buf_view(&text)));
+    }
+}
+
+/* They are read nevertheless, from JSON. */
+static void test_what_is_escaped_or_failed_is_not_matched(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"https://example.org/\303\244", "file:///a\"b", "a\\b", "a\177b",
+                                       "a\tb"};
+    for (size_t i = 0; i <= ARRAY_SIZE(urls); i++) {
+        CLEANUP_BUF struct buf text = BUF_INIT;
+        CLEANUP_STATEMENT struct statement *back = NULL;
+        struct statement s = example();
+        if (i < ARRAY_SIZE(urls))
+            s.tree_url = urls[i];
+        else
+            s.failure = FAILURE_BUILD;
+        statement_write(&s, &text);
+        assert_false(match_and_check(buf_view(&text)));
+        assert_int_equal(statement_parse(buf_view(&text), &back, NULL), 0);
+        check_same(&s, back);
+    }
+}
+
+/* Each byte replaced by each of those that mean something in JSON, left out, and doubled: match_and_check() compares what matches. */
+static void test_W8_no_other_bytes_are_matched(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\"\\{}[],:0aA /";
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct statement s = example();
+    size_t values = 0;
+    statement_write(&s, &text);
+    for (size_t i = 0; i < text.size; i++) {
+        CLEANUP_BUF struct buf other = BUF_INIT;
+        char was = text.data[i];
+        for (const char *byte = bytes; *byte != '\0'; byte++) {
+            text.data[i] = *byte;
+            values += match_and_check(buf_view(&text)); /* other values of free fields */
+        }
+        text.data[i] = was;
+        buf_add(&other, text.data, i + 1);
+        buf_add(&other, text.data + i, text.size - i);
+        match_and_check(buf_view(&other));
+        buf_clear(&other);
+        buf_add(&other, text.data, i);
+        buf_add(&other, text.data + i + 1, text.size - i - 1);
+        match_and_check(buf_view(&other));
+        assert_false(match_and_check(view_of(text.data, i)));
+    }
+    assert_true(values > 500);
+}
+
+static void test_W12_facts_stand_once_and_in_order(void **state)
+{
+    (void)state;
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct statement s = example();
+    facts[1].name = "cpu";
+    statement_write(&s, &text); /* which writes the last of them only */
+    assert_true(match_and_check(buf_view(&text)));
+    refuse_changed("\"cpu\":\"x86-64-v3\"", "\"cpu\":\"x86-64-v3\",\"cpu\":\"x86-64-v3\"");
+    buf_clear(&text);
+    s = example();
+    statement_write(&s, &text);
+    memcpy(strstr(text.data, "\"cpu\""), "\"zpu\"", 5);
+    assert_false(match_and_check(buf_view(&text)));
+}
+
 static void test_signed(void **state)
 {
     (void)state;
@@ -319,6 +415,10 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_builds_are_matched),
+        cmocka_unit_test(test_what_is_escaped_or_failed_is_not_matched),
+        cmocka_unit_test(test_W8_no_other_bytes_are_matched),
+        cmocka_unit_test(test_W12_facts_stand_once_and_in_order),
         cmocka_unit_test(test_other_forms_are_refused),
         cmocka_unit_test(test_E6_the_right_digest_under_a_wrong_name_is_refused),
         cmocka_unit_test(test_E7_only_sha256_names_a_subject),
