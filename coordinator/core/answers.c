@@ -259,6 +259,28 @@ void answers_take(struct core *core, struct worker *worker, const struct core_an
         take(core, lease, answer);
 }
 
+static struct view envelope_view(const struct answer *answer)
+{
+    return view_of(answer->envelope.bytes, sizeof answer->envelope.bytes);
+}
+
+void answers_forget(struct core *core, struct lease *lease)
+{
+    for (const struct answer *answer = lease->answers; answer != NULL; answer = answer->next) {
+        lease->worker->answers--;
+        if (answer->outvoted)
+            map_set(core->outvoted, envelope_view(answer), core);
+    }
+}
+
+/* It may be one that this process saw before, and counted. */
+static void recall_outvoted(struct core *core, struct lease *lease, struct answer *answer)
+{
+    answer->outvoted = map_remove(core->outvoted, envelope_view(answer)) != NULL;
+    if (!answer->counted)
+        rounds_forget_outvoted(lease, answer);
+}
+
 void answers_restore(struct core *core, struct lease *lease, const struct core_past_lease *past)
 {
     if (find_known(lease, &past->answer.envelope) != NULL)
@@ -269,6 +291,7 @@ void answers_restore(struct core *core, struct lease *lease, const struct core_p
     answer->is_void = !past->counted && is_vote;
     answer->open = past->open;
     answer->past = true;
+    recall_outvoted(core, lease, answer);
     lease->worker->answers++;
     if (past->answer.failure == FAILURE_INFRASTRUCTURE)
         lease->trouble = true;

@@ -15,6 +15,8 @@
 void answers_take(struct core *core, struct worker *worker, const struct core_answer *answer);
 /* An answer of the past, as recorded; the caller judges afterwards. */
 void answers_restore(struct core *core, struct lease *lease, const struct core_past_lease *past);
+/* The lease's answers are about to be forgotten. What they stand for in the counts of who was outvoted stays. */
+void answers_forget(struct core *core, struct lease *lease);
 /* It never counts again. Unknown, or void already: nothing happens. */
 void answers_void(struct core *core, const struct core_nonce *nonce, const struct digest *envelope);
 /* The same payload, or both of them failures. */

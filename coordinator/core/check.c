@@ -164,6 +164,11 @@ static int check_job(const struct job *job, struct diag *diag)
             r = check_claim(job, claim, diag);
     if (r < 0)
         return r;
+    bool followed = false;
+    for (const struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
+        followed |= claim->nodes != NULL;
+    if (!followed && !job->idle)
+        return WRONG(diag, "a job that nobody follows would be remembered for ever");
     if (job->dirty)
         return WRONG(diag, "a job was left unweighed");
     if ((job->lead != NULL) != (jobs_demanding(job) > 0))
@@ -176,14 +181,18 @@ static int check_job(const struct job *job, struct diag *diag)
 
 static int check_jobs(const struct core *core, struct diag *diag)
 {
-    size_t cursor = 0;
+    size_t cursor = 0, leases = 0;
     for (struct table_link *link = table_next(&core->jobs, &cursor, NULL); link != NULL;
          link = table_next(&core->jobs, &cursor, link)) {
         int r = check_job(job_of_link(link), diag);
         if (r < 0)
             return r;
+        for (const struct lease *lease = job_of_link(link)->leases; lease != NULL; lease = lease->job_next)
+            leases++;
     }
-    return 0;
+    return leases == core->leases.count
+               ? 0
+               : WRONG(diag, "jobs have %zu leases, and %zu are known", leases, core->leases.count);
 }
 
 /* --- workers --- */

@@ -30,6 +30,7 @@ struct core *core_new(const struct core_config *config)
     core->rules = map_new();
     core->demands = map_new();
     core->groups_by_key = map_new();
+    core->outvoted = map_new();
     return core;
 }
 
@@ -60,6 +61,7 @@ static void free_lists(struct core *core)
     free(core->pools[1].items);
     free(core->queue);
     free(core->dirty_jobs);
+    free(core->idle_jobs);
     free(core->dirty_plans);
     free(core->touched);
     free(core->asked);
@@ -82,6 +84,7 @@ struct core *core_free(struct core *core)
     map_free(core->worker_names);
     map_free(core->operator_names);
     map_free(core->groups_by_key);
+    map_free(core->outvoted);
     timers_done(&core->timers);
     free_lists(core);
     free(core->held_text);
@@ -304,6 +307,19 @@ static int on_plan_cancel(struct core *core, const struct core_event *event, str
     return 0;
 }
 
+static int on_plan_forget(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    struct plan *plan = graph_find(core, &event->plan);
+    if (plan == NULL)
+        return 0;
+    if (plan->state == PLAN_RUNNING)
+        return diag_set(diag, FARM_E_STATE,
+                        "plan %.16s is running; only a plan that has ended can be forgotten",
+                        digest_hex(&event->plan).text);
+    graph_forget(core, plan);
+    return 0;
+}
+
 static int on_job_history(struct core *core, const struct core_event *event, struct diag *diag)
 {
     return jobs_history(core, event, diag);
@@ -398,6 +414,7 @@ static event_handler *const handlers[] = {
     [CORE_OPERATOR_CLEAR] = on_operator_clear,
     [CORE_PLAN_START] = on_plan_start,
     [CORE_PLAN_CANCEL] = on_plan_cancel,
+    [CORE_PLAN_FORGET] = on_plan_forget,
     [CORE_JOB_HISTORY] = on_job_history,
     [CORE_NODE_KEYED] = on_node_keyed,
     [CORE_NODE_REFUSED] = on_node_refused,
@@ -448,6 +465,8 @@ int core_step(struct core *core, int64_t now_ms, const struct core_event *event,
     if (r < 0)
         core->illegal_events++;
     settle(core);
+    if (event->type == CORE_TICK || event->type == CORE_PLAN_FORGET)
+        jobs_sweep(core);
     core->effects = NULL;
     return r;
 }

@@ -100,7 +100,9 @@ const char *lease_state_name(enum lease_state state);
 
 /*
  * A job's past, from the database: fed once, before CORE_NODE_KEYED (or before a CORE_ANSWER or CORE_VOTE_VOID whose nonce the core
- * does not know, see core_lease_find()); feeding a job that the core knows is no event. A lease stands in the list once, or once
+ * does not know, see core_lease_find()); feeding a job that the core knows is no event. A job that no plan has any more is forgotten
+ * with the next CORE_TICK or CORE_PLAN_FORGET, once no worker is at it, and is fed again when it comes back: feed neither of them between
+ * a job's history and what it is fed for. A lease stands in the list once, or once
  * per answer; answers are in order of arrival.
  */
 struct core_past_lease {
@@ -132,9 +134,11 @@ enum core_event_type {
     CORE_OPERATOR_CLEAR, /* .name of an operator: somebody looked; it gets leases again */
     CORE_PLAN_START, /* .plan .nodes .nnodes .flag = from scratch, .since_ms; a running plan again is no event, but that
                       * workers which rest go on at once: a person asked */
-    CORE_PLAN_CANCEL,   /* .plan */
-    CORE_JOB_HISTORY,   /* .key .past .npast .settled_rounds */
-    CORE_NODE_KEYED,    /* .plan .node .key: the answer to CORE_DERIVE */
+    CORE_PLAN_CANCEL, /* .plan */
+    CORE_PLAN_FORGET, /* .plan: it has ended, and leaves memory with all that only it needed; as if there had been a restart, and it had
+                         * not been started again. Unknown: no event. Running: FARM_E_STATE */
+    CORE_JOB_HISTORY, /* .key .past .npast .settled_rounds */
+    CORE_NODE_KEYED,  /* .plan .node .key: the answer to CORE_DERIVE */
     CORE_NODE_REFUSED,  /* .plan .node .text: its spec cannot be derived; the node halts */
     CORE_ANSWER,        /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
     CORE_LEASE_REFUSED, /* .name .answer.nonce .text: the worker's reason */
@@ -291,7 +295,8 @@ struct core_worker_view {
     bool anchor, online, paused, revoked, operator_flagged, resting;
     struct core_capacity capacity;
     uint32_t live_leases;
-    uint64_t answers, outvoted;
+    uint64_t answers;  /* to jobs in memory */
+    uint64_t outvoted; /* on jobs that are or were in memory */
     int64_t heard_ms;
 };
 void core_each_worker(const struct core *core,

@@ -313,6 +313,40 @@ void graph_cancel(struct core *core, struct plan *plan)
     }
 }
 
+static void unqueue_plan(struct core *core, const struct plan *plan)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < core->nqueue; i++)
+        if (core->queue[i]->plan != plan)
+            core->queue[kept++] = core->queue[i];
+    core->nqueue = kept;
+    kept = 0;
+    for (size_t i = 0; i < core->ndirty_plans; i++)
+        if (core->dirty_plans[i] != plan)
+            core->dirty_plans[kept++] = core->dirty_plans[i];
+    core->ndirty_plans = kept;
+}
+
+static void unlist_plan(struct core *core, const struct plan *plan)
+{
+    size_t at = 0;
+    while (core->plan_list[at] != plan)
+        at++;
+    core->nplans--;
+    memmove(&core->plan_list[at], &core->plan_list[at + 1], (core->nplans - at) * sizeof(struct plan *));
+}
+
+void graph_forget(struct core *core, struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->nnodes; i++)
+        if (plan->nodes[i].job != NULL)
+            jobs_detach(core, &plan->nodes[i]);
+    unqueue_plan(core, plan); /* last: each of them queued those that share its job */
+    unlist_plan(core, plan);
+    table_remove(&core->plans, &plan->link);
+    graph_free(plan);
+}
+
 struct plan *graph_find(const struct core *core, const struct digest *plan)
 {
     return plan_of_link(table_find(&core->plans, plan->bytes));

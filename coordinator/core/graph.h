@@ -23,6 +23,8 @@ void graph_queue_plan(struct core *core, struct plan *plan);
 void graph_touch_plan(struct core *core, struct plan *plan);
 /* Nobody waits for its nodes any more; leases that only it wanted are withdrawn. */
 void graph_cancel(struct core *core, struct plan *plan);
+/* Out of all lists, and freed; its jobs may be idle then. */
+void graph_forget(struct core *core, struct plan *plan);
 /* Sets the plan's state and tells. */
 void graph_set_plan_state(struct core *core, struct plan *plan, enum plan_state state);
 /* Works the queue off: states, counters, derivations, demand. */

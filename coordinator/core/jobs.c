@@ -7,6 +7,7 @@
 #include "ready.h"
 #include "rounds.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct job *jobs_find(const struct core *core, const struct digest *key)
@@ -33,6 +34,53 @@ void jobs_free(struct job *job)
         free(claim);
     }
     free(job);
+}
+
+/* --- forgetting --- */
+
+static bool is_followed(const struct job *job)
+{
+    for (const struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
+        if (claim->nodes != NULL)
+            return true;
+    return false;
+}
+
+static void note_idle(struct core *core, struct job *job)
+{
+    if (job->idle || is_followed(job))
+        return;
+    job->idle = true;
+    core->idle_jobs =
+        mem_reserve(core->idle_jobs, &core->idle_capacity, core->nidle_jobs + 1, sizeof *core->idle_jobs);
+    core->idle_jobs[core->nidle_jobs++] = job;
+}
+
+static void forget(struct core *core, struct job *job)
+{
+    assert(job->lead == NULL && job->group == NULL && job->reserved == 0 && !job->dirty);
+    for (struct lease *lease = job->leases, *next; lease != NULL; lease = next) {
+        next = lease->job_next;
+        leases_forget(core, lease);
+    }
+    for (const struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
+        core->nexhausted -= claim->exhausted;
+    table_remove(&core->jobs, &job->link);
+    jobs_free(job);
+}
+
+void jobs_sweep(struct core *core)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < core->nidle_jobs; i++) {
+        struct job *job = core->idle_jobs[i];
+        job->idle = !is_followed(job);
+        if (job->idle && leases_have_worker(job))
+            core->idle_jobs[kept++] = job;
+        else if (job->idle)
+            forget(core, job);
+    }
+    core->nidle_jobs = kept;
 }
 
 void jobs_touch(struct core *core, struct job *job)
@@ -86,6 +134,7 @@ void jobs_detach(struct core *core, struct node *node)
         at = &(*at)->claim_next;
     *at = node->claim_next;
     jobs_touch(core, node->job);
+    note_idle(core, node->job);
     node->job = NULL;
     node->claim = NULL;
     node->claim_next = NULL;
@@ -182,5 +231,6 @@ int jobs_history(struct core *core, const struct core_event *event, struct diag 
     job->settled_rounds |= event->settled_rounds;
     rounds_judge(core, job, 0);
     jobs_touch(core, job);
+    note_idle(core, job); /* until the node that it is fed for follows it, if it is fed for one */
     return 0;
 }

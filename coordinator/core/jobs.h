@@ -2,8 +2,10 @@
 /*
  * Jobs: one per key, with its claims (verdicts under one set of rules) and the nodes that follow them.
  *
- * Jobs stay for the life of the process, also when no node follows them any more: their leases are out there, and
- * what comes back is evidence.
+ * A job that no node follows any more is *idle*. It stays while a worker is at it; then it is forgotten, by the next tick or
+ * CORE_PLAN_FORGET and by no other event, so that what was fed of a job's past is still there for the event that it was fed for. The database
+ * has all of it: whatever comes back later (a plan with its key, a late answer, a void vote) is preceded by the job's history, as after a
+ * restart.
  */
 #ifndef FARM_CORE_JOBS_H
 #define FARM_CORE_JOBS_H
@@ -13,6 +15,8 @@
 struct job *jobs_find(const struct core *core, const struct digest *key);
 struct job *jobs_obtain(struct core *core, const struct digest *key);
 void jobs_free(struct job *job);
+/* Forgets the idle jobs that no worker is at. Between steps' works: nothing may be queued or dirty. */
+void jobs_sweep(struct core *core);
 /* The node has this key now; 'fresh': it wants a round that started after plan.fresh_since_ms. */
 void jobs_attach(struct core *core, struct node *node, struct job *job);
 void jobs_detach(struct core *core, struct node *node);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "leases.h"
 
+#include "answers.h"
 #include "effects.h"
 #include "jobs.h"
 #include "workers.h"
@@ -182,6 +183,25 @@ void leases_stop_lingering(struct core *core, struct lease *lease)
     release(core, lease);
     unlink_worker(lease);
     jobs_touch(core, lease->job);
+}
+
+bool leases_have_worker(const struct job *job)
+{
+    for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
+        if (lease->occupying)
+            return true;
+    return false;
+}
+
+void leases_forget(struct core *core, struct lease *lease)
+{
+    assert(!lease->occupying);
+    timers_cancel(&core->timers, &lease->timer.timer); /* when its operator may be asked again */
+    unlink_worker(
+        lease); /* silent: should its worker still have it, that will name a nonce which nobody knows */
+    answers_forget(core, lease);
+    table_remove(&core->leases, &lease->link);
+    leases_free(lease);
 }
 
 void leases_lose(struct core *core, struct worker *worker, const char *text)

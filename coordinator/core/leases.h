@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Leases: attempts. One is live until it is answered, refused, expired or withdrawn, and stays known for ever, since a
- * late answer is still an observation.
+ * Leases: attempts. One is live until it is answered, refused, expired or withdrawn, and stays known as long as its job, since a
+ * late answer is still an observation (of one that was forgotten, the driver feeds the past first).
  *
  * Trouble is what the retry rules count: an infrastructure failure, a refusal, an overrun deadline, a lease that its
  * worker forgot. Expiry because the worker was out of reach is none (a bad network says nothing about the job) until
@@ -39,6 +39,10 @@ void leases_charge_past(struct job *job, const struct demand *demand);
 struct lease *leases_find(const struct core *core, const struct core_nonce *nonce);
 struct core_lease leases_view(const struct lease *lease);
 void leases_free(struct lease *lease);
+/* Somebody is at the job: a live lease, or a lingering one. */
+bool leases_have_worker(const struct job *job);
+/* Its job is being forgotten, and its worker is not at it: out of all lists, and freed. */
+void leases_forget(struct core *core, struct lease *lease);
 /* How long an operator rests from a job after its n-th trouble with it. */
 int64_t leases_retry_delay(uint32_t troubles);
 

@@ -92,7 +92,7 @@ struct worker {
     size_t pool_slot;             /* place in its pool plus one; 0: not free */
     struct core_nonce *presented; /* nonces it named and the core does not know (yet); each occupies a slot */
     size_t npresented;
-    uint64_t answers, outvoted;
+    uint64_t answers, outvoted; /* answers: to jobs in memory; outvoted: of forgotten jobs as well */
 };
 
 struct answer {
@@ -158,6 +158,7 @@ struct job {
     uint32_t reserved;        /* workers that hold out for it */
     int64_t round_started_ms; /* first lease of the current round; 0: none */
     bool dirty;
+    bool idle; /* in core.idle_jobs */
 };
 
 struct node {
@@ -207,6 +208,8 @@ struct core {
     struct plan **plan_list;
     size_t nplans, plan_capacity;
     struct map *worker_names, *operator_names, *texts, *rules, *demands, *groups_by_key;
+    struct map *
+        outvoted; /* envelopes of forgotten answers that were outvoted: counted already when they come back */
     struct worker **workers;
     size_t nworkers, worker_capacity;
     struct operator** operators;
@@ -218,6 +221,8 @@ struct core {
     size_t nqueue, queue_capacity;
     struct job **dirty_jobs;
     size_t ndirty_jobs, dirty_capacity;
+    struct job **idle_jobs; /* that no node followed when they were put here; see jobs.h */
+    size_t nidle_jobs, idle_capacity;
     struct plan **dirty_plans;
     size_t ndirty_plans, dirty_plan_capacity;
     struct worker **touched; /* workers that may take more than before */

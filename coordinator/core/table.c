@@ -57,6 +57,16 @@ void table_add(struct table *table, struct table_link *link)
     table->count++;
 }
 
+void table_remove(struct table *table, struct table_link *link)
+{
+    struct table_link **at = &table->cells[cell_of(table, link->key)];
+    while (*at != link)
+        at = &(*at)->next;
+    *at = link->next;
+    link->next = NULL;
+    table->count--;
+}
+
 struct table_link *table_next(const struct table *table, size_t *cursor, struct table_link *link)
 {
     if (link != NULL && link->next != NULL)

@@ -109,8 +109,10 @@ static void lose_memory(struct world *world)
     c->held = false;
     memset(c->pending, 0, world->nworkers * sizeof *c->pending);
     memset(c->paused, 0, world->nworkers * sizeof *c->paused);
-    for (size_t p = 0; p < PLANS; p++)
+    for (size_t p = 0; p < PLANS; p++) {
+        world->plans.items[p].forgotten = false;
         memset(world->plans.items[p].keys, 0, world->plans.nnodes * sizeof(struct digest));
+    }
 }
 
 void coordinator_close(struct world *world)
@@ -282,10 +284,43 @@ static void tick(struct world *world)
         (void)coordinator_feed(world, &event, NULL);
 }
 
+/* As the core has it: a row may say that it ended, and a verdict was reopened since. */
+static bool runs(const struct world *world, const struct digest *id)
+{
+    struct digest plan;
+    enum plan_state state;
+    size_t nodes;
+    for (size_t i = 0; core_plan_at(world->coordinator.core, i, &plan, &state, &nodes); i++)
+        if (digest_equal(&plan, id))
+            return state == PLAN_RUNNING;
+    return false;
+}
+
+static void forget(struct world *world, size_t p)
+{
+    struct sim_plan *plan = &world->plans.items[p];
+    struct core_event event = {.type = CORE_PLAN_FORGET, .plan = plan->id};
+    if (plan->forgotten || runs(world, &plan->id))
+        return;
+    world->totals->forgotten++;
+    plan->forgotten = true;
+    memset(plan->keys, 0, world->plans.nnodes * sizeof *plan->keys);
+    (void)coordinator_feed(world, &event, NULL);
+}
+
+/* As a restart brings it back. */
+static void recall(struct world *world, size_t p)
+{
+    const struct sim_plan *plan = &world->plans.items[p];
+    if (plan->forgotten && plan->state != PLAN_CANCELLED)
+        coordinator_start_plan(world, p, plan->from_scratch, plan->started_wall_ms);
+}
+
 /* A plan that runs, or is done and shall not be repeated, is left as it is; so are the times in its row. */
 static void build(struct world *world, size_t p, bool from_scratch)
 {
     struct sim_plan *plan = &world->plans.items[p];
+    recall(world, p);
     if (plan->started && (plan->state == PLAN_RUNNING || (plan->state == PLAN_DONE && !from_scratch)))
         return;
     judge_asked(world, p, from_scratch);
@@ -309,6 +344,9 @@ static void do_request(struct world *world, const struct request *request)
     case VERB_CANCEL:
         event = (struct core_event){.type = CORE_PLAN_CANCEL, .plan = world->plans.items[request->plan].id};
         break;
+    case VERB_FORGET:
+        forget(world, request->plan);
+        return;
     case VERB_REVOKE:
         world->workers[request->who].revoked = true; /* the directory, which is durable at once */
         world->workers[request->who].void_from = request->from;

@@ -61,6 +61,7 @@ enum verb {
     VERB_START,        /* .plan */
     VERB_FROM_SCRATCH, /* .plan */
     VERB_CANCEL,       /* .plan */
+    VERB_FORGET,       /* .plan: nobody asks; it ended a while ago */
     VERB_REVOKE,       /* .who worker, .from */
     VERB_CLEAR,        /* .who operator */
     VERB_ANCHOR,       /* .who operator: a new trust root makes it an anchor, or no anchor any more */

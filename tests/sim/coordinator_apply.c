@@ -245,6 +245,7 @@ static void on_derive(struct world *world, const struct core_effect *effect)
 void coordinator_start_plan(struct world *world, size_t p, bool from_scratch, int64_t since_wall_ms)
 {
     struct sim_plan *plan = &world->plans.items[p];
+    plan->forgotten = false;
     CLEANUP_FREE struct core_node *nodes = mem_zero(world->plans.nnodes, sizeof *nodes);
     plan_core_nodes(world, plan, nodes);
     struct core_event event = {.type = CORE_PLAN_START,

@@ -95,10 +95,20 @@ static void restore_flag(struct world *world, const struct sim_operator *operato
         (void)coordinator_feed(world, &event, NULL);
 }
 
+/* One that ended a while ago is left where it is. */
+static bool is_old(struct world *world, const struct sim_plan *plan)
+{
+    return plan->state != PLAN_RUNNING && world_has(world, FAULT_FORGET) &&
+           world_chance(world, DICE_FORGET, 500);
+}
+
 static void restore_plan(struct world *world, size_t p)
 {
-    const struct sim_plan *plan = &world->plans.items[p];
-    if (plan->started && plan->state != PLAN_CANCELLED)
+    struct sim_plan *plan = &world->plans.items[p];
+    if (!plan->started)
+        return;
+    plan->forgotten = is_old(world, plan);
+    if (!plan->forgotten && plan->state != PLAN_CANCELLED)
         coordinator_start_plan(world, p, plan->from_scratch, plan->started_wall_ms);
 }
 

@@ -85,6 +85,7 @@ static bool may_be_refused(enum core_event_type type)
     case CORE_NODE_REFUSED:
     case CORE_ANSWER:
     case CORE_HOLD:
+    case CORE_PLAN_FORGET:
         return false;
     }
     return false;
@@ -319,7 +320,9 @@ static void check_lease_ends(void *context, const struct core_lease *lease)
 {
     struct world *world = context;
     int64_t left_ms = lease->deadline_ms - coordinator_steady(world);
-    if (left_ms > (int64_t)world->plans.nodes[lease->node].needs.wall_seconds * 1000 + COORDINATOR_MARGIN_MS)
+    size_t node =
+        db_lease(&world->db, &lease->nonce)->job->node; /* of a forgotten plan's the core does not know */
+    if (left_ms > (int64_t)world->plans.nodes[node].needs.wall_seconds * 1000 + COORDINATOR_MARGIN_MS)
         world_fail(world, INVARIANT_ENDS, "after a restart a lease of %s may last %lld s more", lease->worker,
                    (long long)left_ms / 1000);
 }

@@ -108,9 +108,23 @@ static void start_first(struct world *world)
     }
 }
 
+static void forget_some(struct world *world)
+{
+    for (size_t p = 0; p < PLANS && world_has(world, FAULT_FORGET); p++) {
+        struct request request = {.verb = VERB_FORGET, .plan = p};
+        if (world->plans.items[p].started && world_chance(world, DICE_FORGET, 150))
+            coordinator_ask(world, &request);
+        else if (world->plans.items[p].forgotten && world_chance(world, DICE_FORGET, 300)) {
+            request.verb = VERB_START;
+            coordinator_ask(world, &request);
+        }
+    }
+}
+
 void people_act(struct world *world)
 {
     start_first(world);
+    forget_some(world);
     for (size_t i = 0; i < ARRAY_SIZE(habits); i++)
         if (world_has(world, habits[i].fault) && below(world, 100) < habits[i].percent)
             habits[i].act(world);

@@ -31,6 +31,7 @@ struct sim_plan {
     struct digest
         *keys; /* per node: as last derived; zero: not yet. The coordinator's memory, so lost in a crash */
     int64_t start_ms; /* true time at which somebody wants it first; INT64_MAX: nobody does */
+    bool forgotten;   /* has ended, and is not in the core: memory, too */
     /* The row: */
     bool started, from_scratch;
     enum plan_state state;

@@ -42,11 +42,23 @@ enum fault {
     FAULT_REVOKE = 1 << 9,   /* keys turn out to be bad, from now on or from long before */
     FAULT_PEOPLE = 1 << 10,  /* plans are cancelled and repeated, workers paused */
     FAULT_LIARS = 1 << 11,   /* not everybody is honest */
-    FAULT_ALL = (1 << 12) - 1
+    FAULT_FORGET =
+        1
+        << 12, /* no fault: finished plans leave memory, at any moment, and come back when somebody asks for them */
+    FAULT_ALL = (1 << 13) - 1
 };
 
 /* Parts draw from streams of their own, so that a change in one leaves the others' luck as it was. */
-enum dice { DICE_SHAPE, DICE_WORKERS, DICE_NETWORK, DICE_COORDINATOR, DICE_PEOPLE, DICE_CORE, DICE_COUNT };
+enum dice {
+    DICE_SHAPE,
+    DICE_WORKERS,
+    DICE_NETWORK,
+    DICE_COORDINATOR,
+    DICE_PEOPLE,
+    DICE_CORE,
+    DICE_FORGET,
+    DICE_COUNT
+};
 
 struct sim_options {
     const char *program; /* how this was called */
@@ -59,7 +71,7 @@ struct sim_options {
 
 struct sim_totals {
     uint64_t seeds, steps, frames, dropped, leases, answers, late, refused, again, verdicts, disputes, voided,
-        crashes, checks;
+        crashes, checks, forgotten;
 };
 
 struct sim_operator {

@@ -38,8 +38,8 @@ bool world_chance(struct world *world, enum dice dice, unsigned int permille)
 
 /* --- faults --- */
 
-static const char *const fault_names[] = {"loss",    "delay", "twice", "garble", "crash",  "machines",
-                                          "uploads", "disk",  "clock", "revoke", "people", "liars"};
+static const char *const fault_names[] = {"loss", "delay", "twice",  "garble", "crash", "machines", "uploads",
+                                          "disk", "clock", "revoke", "people", "liars", "forget"};
 
 const char *world_fault_name(size_t bit)
 {
@@ -70,7 +70,7 @@ static uint32_t draw_faults(struct world *world)
 {
     uint32_t faults = 0;
     for (size_t bit = 0; bit < ARRAY_SIZE(fault_names); bit++)
-        if (world_chance(world, DICE_SHAPE, 600))
+        if (world_chance(world, 1u << bit == FAULT_FORGET ? DICE_FORGET : DICE_SHAPE, 600))
             faults |= (uint32_t)1 << bit;
     return faults;
 }
