@@ -8,7 +8,8 @@
  *       prints runs per second, and milliseconds of processor time for a run. LAYER and RECIPE are below DIR, a worker's state directory.
  *       one: one shell runs all phases; each: a shell for each phase, as the build contract has it.
  *   bench_jobs start PLAN
- *       asks the coordinator at $FARM_SOCKET to build the plan, and prints the moment just before: seconds since 1970.
+ *       asks the coordinator at $FARM_SOCKET to build the plan, and prints the moment just before: seconds since 1970. It ends when the
+ *       build has begun or will not: the program that waits for the build's end is not to start while the farm does.
  *   bench_jobs print NAME VALUE UNIT [RATIO REFERENCE]
  *       prints one figure.
  *   bench_jobs spread NAME UNIT <NUMBERS
@@ -263,6 +264,9 @@ static int loop_main(int argc, char **argv)
 
 static int start_main(int argc, char **argv)
 {
+    enum {
+        REST_US = 250 * 1000
+    }; /* several times what a start takes; loading another program takes 10 ms of a processor */
     struct cli cli = {.socket = getenv("FARM_SOCKET")};
     CLEANUP_JSON json_t *body = NULL;
     struct timespec now;
@@ -276,6 +280,7 @@ static int start_main(int argc, char **argv)
     int status = cli_ask(&cli, &request, &body);
     if (status == FARM_EXIT_OK)
         printf("%lld.%06ld\n", (long long)now.tv_sec, now.tv_nsec / 1000);
+    usleep(REST_US);
     return status;
 }
 
