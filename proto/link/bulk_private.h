@@ -16,8 +16,10 @@ enum {
     BULK_QUEUE = 4 * WIRE_CREDIT_MAX, /* libzmq's queue per connection, in chunks */
     BULK_GETS_MAX = 4,                /* objects that one connection may be fetching at a time */
     BULK_WHOLES_MAX = 128,    /* uploads of one user that came with their Put and are not stored yet: 8 MiB */
+    BULK_WHOLES_ALL = 512,    /* of all users: 32 MiB; who comes on top sends chunks, which go to the disk */
     BULK_WAITING_MAX = 16,    /* other connections of its sender that hear how an upload ended */
     BULK_IDLE_MS = 60 * 1000, /* a transfer that nobody continues is closed */
+    BULK_ABANDONED_MAX = 64,  /* unfinished uploads of one user that are kept; then the oldest goes */
     BULK_ABANDONED_MS = 3600 * 1000, /* how long an unfinished upload counts against its user */
     BULK_SIGN_OF_LIFE_MS = 5000      /* while a large upload is verified, its sender hears from us */
 };

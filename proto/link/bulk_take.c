@@ -54,6 +54,40 @@ static struct bulk_take *add_take(struct bulk_server *server, const struct link_
     return take;
 }
 
+static void forget(struct bulk_server *server, struct bulk_take *take)
+{
+    store_partial_forget(server->options.store, take->peer.user, &take->digest, take->stored_size);
+    remove_take(server, take);
+}
+
+static struct bulk_take *oldest_abandoned(const struct bulk_server *server, const char *user,
+                                          size_t *ret_count)
+{
+    struct bulk_take *oldest = NULL;
+    *ret_count = 0;
+    for (size_t i = 0; i < server->ntakes; i++) {
+        struct bulk_take *take = server->takes[i];
+        if (take->state != TAKE_ABANDONED || strcmp(take->peer.user, user) != 0)
+            continue;
+        (*ret_count)++;
+        if (oldest == NULL || take->touched_ms < oldest->touched_ms)
+            oldest = take;
+    }
+    return oldest;
+}
+
+/* What arrived of it stays on the disk for another try, and goes on counting against its user. */
+static void abandon(struct bulk_server *server, struct bulk_take *take)
+{
+    size_t count;
+    take->partial = store_partial_close(take->partial);
+    take->nwaiting = 0;
+    take->state = TAKE_ABANDONED;
+    struct bulk_take *oldest = oldest_abandoned(server, take->peer.user, &count);
+    if (count > BULK_ABANDONED_MAX)
+        forget(server, oldest);
+}
+
 /* ---- Put ---- */
 
 /* Would this user's uploads stay within its quota with 'size' bytes more (beside 'except', which is replaced)? */
@@ -177,6 +211,25 @@ static void submit(struct bulk_server *server, struct bulk_take *take, struct vi
     pthread_mutex_unlock(&server->mutex);
 }
 
+/* Are there so many bytes in memory already that these are to come in chunks? */
+static bool wholes_are_full(const struct bulk_server *server)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < server->ntakes; i++)
+        count += server->takes[i]->whole && server->takes[i]->state == TAKE_COMMITTING;
+    return count >= BULK_WHOLES_ALL;
+}
+
+/* The same object in another stored size is another file: the earlier one would stay, and nobody would count it. */
+static void drop_other_size(struct bulk_server *server, struct bulk_take *take, uint64_t size)
+{
+    if (take->stored_size == size || take->stored_size == 0)
+        return;
+    take->partial = store_partial_close(take->partial);
+    take->state = TAKE_ABANDONED;
+    store_partial_forget(server->options.store, take->peer.user, &take->digest, take->stored_size);
+}
+
 /* No answer before the end: there is nothing to wait for on the other side. */
 static void take_whole(struct bulk_server *server, struct bulk_take *take, struct view data)
 {
@@ -196,6 +249,7 @@ static int begin(struct bulk_server *server, const struct link_peer *peer, const
     if (whole && put->data.len != size)
         return diag_set(diag, FARM_E_SYNTAX, "Put says %llu bytes and carries %zu", (unsigned long long)size,
                         put->data.len);
+    whole = whole && !wholes_are_full(server);
     int r = admit(server, peer->user, take, digest, size, whole, diag);
     if (r >= 0)
         r = check_room(server, diag);
@@ -211,6 +265,7 @@ static int begin(struct bulk_server *server, const struct link_peer *peer, const
         reply_ready(server, take, take->stored_size);
         return 0;
     }
+    drop_other_size(server, take, size);
     if (whole) {
         take_whole(server, take, wire_view(&put->data));
         return 0;
@@ -261,7 +316,10 @@ static void give_up(struct bulk_server *server, struct bulk_take *take, int erro
     bulk_reply_error(server, &take->peer, &take->digest, error, text);
     for (size_t i = 0; i < take->nwaiting; i++)
         bulk_reply_error(server, &take->waiting[i], &take->digest, error, text);
-    remove_take(server, take);
+    if (take->state == TAKE_RECEIVING)
+        abandon(server, take);
+    else
+        remove_take(server, take);
 }
 
 void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, const Wire__PutData *data,
@@ -386,8 +444,7 @@ static void sweep_one(struct bulk_server *server, struct bulk_take *take, int64_
     case TAKE_RECEIVING:
         if (silent <= BULK_IDLE_MS)
             return;
-        take->partial = store_partial_close(take->partial);
-        take->state = TAKE_ABANDONED;
+        abandon(server, take);
         return;
     case TAKE_COMMITTING:
         if (silent <= BULK_SIGN_OF_LIFE_MS)

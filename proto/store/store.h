@@ -114,6 +114,9 @@ int store_partial_add(struct store_partial *partial, uint64_t offset, struct vie
 int store_partial_commit(struct store_partial *partial, uint64_t limit, struct diag *diag) MUST_USE;
 /* Closes; keeps the bytes for a later try. Accepts NULL, returns NULL. */
 struct store_partial *store_partial_close(struct store_partial *partial);
+/* Removes what store_partial_close left of this one; nothing there is fine. */
+void store_partial_forget(struct store *store, const char *owner, const struct digest *name,
+                          uint64_t stored_size);
 
 /* Is this file, wherever it lies, the stored form of the object? Reads it whole; FARM_E_DIGEST if not. */
 int store_check_stored(int fd, const struct digest *name, struct diag *diag) MUST_USE;

@@ -137,6 +137,13 @@ struct store_partial *store_partial_close(struct store_partial *partial)
     return NULL;
 }
 
+void store_partial_forget(struct store *store, const char *owner, const struct digest *name,
+                          uint64_t stored_size)
+{
+    CLEANUP_FREE char *file = partial_file(owner, name, stored_size);
+    unlinkat(store->incoming, file, 0); /* what cannot be removed goes with a collection */
+}
+
 static int hash_frame(struct frame_spares *spares, int fd, uint64_t limit, struct hasher *hasher,
                       struct diag *diag)
 {

@@ -15,6 +15,7 @@
 #include "wire.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -539,6 +540,75 @@ static void uploads_out_of_order_are_refused(void **state)
     link_client_free(raw);
 }
 
+static size_t files_incoming(const struct farm *farm)
+{
+    CLEANUP_FREE char *path = mem_format("%s/there/incoming", farm->directory);
+    DIR *stream = opendir(path);
+    size_t count = 0;
+    assert_non_null(stream);
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(stream);
+    return count;
+}
+
+static void raw_put_begin(struct link_client *raw, const struct digest *digest, uint64_t size)
+{
+    Wire__Put put = WIRE__PUT__INIT;
+    put.digest = wire_digest(digest);
+    put.stored_size = size;
+    raw_send(raw, WIRE_PUT, &put.base);
+    wire_free(raw_expect(raw, WIRE_PUT_READY));
+}
+
+/* What a refused upload leaves on the disk is on its user's account (the quota here is 2 MiB). */
+static void w14_beginnings_stay_within_the_quota(void **state)
+{
+    struct farm *farm = *state;
+    struct link_client *raw = raw_client(farm);
+    struct digest digest = digest_of(VIEW("x")), other = digest_of(VIEW("y"));
+    Wire__Put put = WIRE__PUT__INIT;
+    Wire__PutDone done = WIRE__PUT_DONE__INIT;
+    done.digest = wire_digest(&digest);
+    raw_put_begin(raw, &digest, 1000 * 1000);
+    raw_send(raw, WIRE_PUT_DONE, &done.base); /* too early: refused, and kept for another try */
+    assert_int_equal(raw_error(raw), FARM_E_STATE);
+    put.digest = wire_digest(&other);
+    put.stored_size = 1500 * 1000;
+    raw_send(raw, WIRE_PUT, &put.base);
+    assert_int_equal(raw_error(raw), FARM_E_UNAVAILABLE);
+    assert_int_equal(files_incoming(farm), 1);
+    /* The same object with another size takes the earlier one's place, and so does one that comes with its Put. */
+    raw_put_begin(raw, &digest, 1000);
+    raw_put_begin(raw, &digest, 1001);
+    assert_int_equal(files_incoming(farm), 1);
+    raw_put_whole(raw, &digest, 22, VIEW("this is no zstd frame."));
+    assert_int_equal(raw_error(raw), FARM_E_DIGEST);
+    assert_int_equal(files_incoming(farm), 0);
+    link_client_free(raw);
+}
+
+/* Beginnings of next to no size do not pile up either, as files or in memory. */
+static void w14_beginnings_are_counted(void **state)
+{
+    enum { TRIES = 80, KEPT = 64 };
+    struct farm *farm = *state;
+    struct digest last = digest_of(VIEW("last"));
+    struct link_client *raw = raw_client(farm);
+    for (int i = 0; i < TRIES; i++) {
+        CLEANUP_FREE char *name = mem_format("beginning %d", i);
+        struct digest digest = digest_of(view_text(name));
+        Wire__PutDone done = WIRE__PUT_DONE__INIT;
+        done.digest = wire_digest(&digest);
+        raw_put_begin(raw, &digest, 10);
+        raw_send(raw, WIRE_PUT_DONE, &done.base);
+        assert_int_equal(raw_error(raw), FARM_E_STATE);
+    }
+    raw_put_begin(raw, &last, 10); /* answered when the one before is done with */
+    assert_int_equal(files_incoming(farm), KEPT + 1);
+    link_client_free(raw);
+}
+
 /* A lying server: sends the bytes of another object. */
 struct liar {
     struct link_server *server;
@@ -903,6 +973,8 @@ int main(void)
         TEST(d7_uploads_wait_for_room),
         TEST(a_revoked_worker_gets_nothing),
         TEST_SMALL(quotas_and_sizes_are_enforced),
+        TEST_SMALL(w14_beginnings_stay_within_the_quota),
+        TEST_SMALL(w14_beginnings_are_counted),
         TEST_SMALL(a_bomb_stops_at_the_limit),
         TEST(waiting_can_be_cancelled),
         TEST(damaged_objects_are_not_served),
