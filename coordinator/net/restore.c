@@ -219,19 +219,43 @@ static int put_files(const struct restore *restore, struct diag *diag)
     return result;
 }
 
-/* The names without which it would be no farm's backup. */
-static int check_complete(const struct restore *restore, struct diag *diag)
+/*
+ * What a backup may hold, beside its objects; a name that ends in a slash is all that lies below it. Anything else, a write-ahead log or a
+ * repository say, would be read at the next start without having been in any backup.
+ */
+static const struct {
+    const char *name;
+    bool needed; /* without it, it would be no farm's backup */
+} contents[] = {{BACKUP_DB, true},         {"coordinator.key", true}, {"root.json", false},
+                {"root.json.sigs", false}, {"workers.json", false},   {"gate.state", false},
+                {"farm.conf", false},      {BACKUP_OBJECTS, false},   {JOURNAL_DIR "/", false},
+                {"roots/", false}};
+
+static bool is_named(const char *path, const char *name)
 {
-    static const char *const needed[] = {BACKUP_DB, "coordinator.key"};
-    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        bool found = false;
-        for (size_t k = 0; k < restore->list.nfiles; k++)
-            found = found || strcmp(restore->list.files[k].path, needed[i]) == 0;
-        if (!found)
+    size_t size = strlen(name);
+    return name[size - 1] == '/' ? strncmp(path, name, size) == 0 : strcmp(path, name) == 0;
+}
+
+static int check_contents(const struct restore *restore, struct diag *diag)
+{
+    bool found[ARRAY_SIZE(contents)] = {false};
+    for (size_t k = 0; k < restore->list.nfiles; k++) {
+        bool belongs = false;
+        for (size_t i = 0; i < ARRAY_SIZE(contents); i++)
+            if (is_named(restore->list.files[k].path, contents[i].name))
+                belongs = found[i] = true;
+        if (!belongs)
+            return diag_set(diag, FARM_E_REFUSED,
+                            "%s/" BACKUP_FILE
+                            " lists %s, which no backup has: it was altered; take another backup",
+                            restore->from, restore->list.files[k].path);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(contents); i++)
+        if (contents[i].needed && !found[i])
             return diag_set(diag, FARM_E_CORRUPT,
                             "%s/" BACKUP_FILE " does not list %s: this is no whole backup", restore->from,
-                            needed[i]);
-    }
+                            contents[i].name);
     return 0;
 }
 
@@ -357,7 +381,7 @@ static int check_backup(struct restore *restore, struct diag *diag)
             "%s was made by a newer farm (%s, schema version %lld; this is version %lld); install that one",
             restore->from, restore->list.software, (long long)restore->list.schema,
             (long long)db_schema_newest());
-    result = check_complete(restore, diag);
+    result = check_contents(restore, diag);
     return result < 0 ? result : check_origin(restore, diag);
 }
 

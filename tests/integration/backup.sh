@@ -13,7 +13,7 @@ test_begin backup
 state=$work/coordinator
 tree_plain one
 tree_plain two one
-tree_plain three two
+build_seconds=6 tree_plain three two # so that much happens after the backup that is made before it ends
 tree_commit
 farm_up alder birch
 farm_plan one 2>/dev/null
@@ -92,6 +92,20 @@ cp -r "$work/busy" "$work/bad"
 rm -f "$work/bad/$object"
 expect_status 2 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/bad"
 expect_text "$object" "$work/out"
+
+say "altered ones, too"
+altered() { # SED-SCRIPT TEXT
+    rm -rf "$work/bad" && cp -r "$work/busy" "$work/bad"
+    : >"$work/bad/farm.db-wal"
+    sed -i "$1" "$work/bad/backup.json"
+    expect "backup.json has changed" test -n "$(diff "$work/busy/backup.json" "$work/bad/backup.json")"
+    expect_status 1 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/bad"
+    expect_text "$2" "$work/out"
+}
+empty=$(sha256sum </dev/null | cut -d' ' -f1)
+altered "s/\"files\":\[/&{\"path\":\"farm.db-wal\",\"sha256\":\"$empty\",\"size\":0},/" "lists farm.db-wal, which no backup has"
+altered 's/"objects":\([0-9]\)/"objects":9\1/' " objects, and backup.json says 9"
+rm -rf "$work/bad"
 
 say "kill -9 in the middle of a backup: none, or a whole one"
 for wait in 0.00 0.03; do
