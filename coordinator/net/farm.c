@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "json.h"
 #include "outputs.h"
+#include "specs.h"
 #include "scrub.h"
 #include "web.h"
 
@@ -184,6 +185,7 @@ int farm_open(struct coordinator_config *config, struct farm **ret, struct diag 
     farm->checked_nonces = map_new();
     farm->checked_workers = map_new();
     farm->outputs = outputs_new();
+    farm->specs = specs_new();
     farm->gate = link_gate_new();
     farm->entries = sessions_entries_new();
     link_tune_memory();
@@ -293,6 +295,7 @@ struct farm *farm_close(struct farm *farm)
     map_free(farm->checked_nonces);
     map_free(farm->checked_workers);
     outputs_free(farm->outputs);
+    specs_free(farm->specs);
     past_free(farm->past);
     access_free(farm->access);
     restored_done(&farm->restored);

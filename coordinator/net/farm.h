@@ -78,6 +78,7 @@ struct journal;
 struct past;
 struct web;
 struct outputs;
+struct specs;
 
 struct farm {
     struct coordinator_config config;
@@ -115,6 +116,7 @@ struct farm {
     struct map *checked_nonces;  /* of answers that are being checked */
     struct map *checked_workers; /* worker -> how many of its answers are being checked */
     struct outputs *outputs;     /* found to be canonical */
+    struct specs *specs;         /* which answers are checked against */
     const struct intake *answering; /* the answer that is being fed to the core, see intake.c */
     bool writing;                   /* a transaction is open */
     struct disk disk;

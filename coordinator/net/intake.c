@@ -21,7 +21,7 @@
 #include "outputs.h"
 #include "payload.h"
 #include "pkginfo.h"
-#include "spec.h"
+#include "specs.h"
 #include "statement.h"
 
 #include <stdlib.h>
@@ -38,6 +38,7 @@ enum { ANSWERS_MAX = 8 };
 struct intake {
     struct pool_task task;
     struct store *store;
+    struct specs *specs;
     char *worker, *operator_name;
     struct public_key key;
     struct digest nonce, job, manifest, tar, log;
@@ -96,27 +97,30 @@ static int check_outputs(const struct intake *intake, const struct statement *st
     return result;
 }
 
+static int check_job(struct intake *intake, const struct statement *statement, struct diag *diag)
+{
+    struct taken_spec *spec = NULL;
+    int result = specs_take(intake->specs, intake->store, &intake->job, &spec, diag);
+    if (result >= 0)
+        result = statement_check_spec(statement, specs_spec(spec), diag);
+    if (result >= 0 && statement->failure == FAILURE_NONE)
+        result = check_outputs(intake, statement, specs_spec(spec), diag);
+    specs_give(intake->specs, spec);
+    return result;
+}
+
 static int check(struct intake *intake, struct diag *diag)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT;
     CLEANUP_STATEMENT struct statement *statement = NULL;
-    struct spec *spec = NULL;
     int result = statement_open(buf_view(&intake->envelope), &intake->key, &statement, diag);
     if (result >= 0)
         result = check_identity(intake, statement, diag);
     if (result >= 0 && !store_has(intake->store, &intake->log))
         result = diag_set(diag, FARM_E_MISSING, "the build log was not uploaded");
     if (result >= 0)
-        result = store_get(intake->store, &intake->job, SPEC_SIZE_MAX, &text, diag);
-    if (result >= 0)
-        result = spec_parse(buf_view(&text), &spec, diag);
-    if (result >= 0)
-        result = statement_check_spec(statement, spec, diag);
-    if (result >= 0 && statement->failure == FAILURE_NONE)
-        result = check_outputs(intake, statement, spec, diag);
+        result = check_job(intake, statement, diag);
     if (result >= 0)
         intake->failure = statement->failure;
-    spec_free(spec);
     return result;
 }
 
@@ -351,6 +355,7 @@ static struct intake *intake_new(struct farm *farm, const char *worker, const Wi
     intake->task.run = intake_run;
     intake->task.done = intake_done;
     intake->store = farm->store;
+    intake->specs = farm->specs;
     intake->worker = mem_string(worker);
     intake->nonce = wire_get_digest(&result->nonce);
     intake->manifest = wire_get_digest(&result->manifest);
