@@ -283,6 +283,9 @@ void effects_resume_lease(struct farm *farm, const struct core_nonce *nonce)
         map_get(farm->live, digest_key(&digest)) != NULL)
         return;
     struct farm_plan *plan = plans_get(farm, &lease.plan);
+    /* Forgotten: its inputs are not to be had any more, and what comes of it is heard all the same. */
+    if (plan == NULL || plan->tree == NULL)
+        return;
     struct live_lease *live = note_live(farm, &lease, plan->plan->nodes[lease.node].id);
     offer_lease(farm, plan, &lease, live, false);
 }
@@ -405,7 +408,9 @@ static void on_verdict(struct farm *farm, const struct core_effect *effect)
                              .operators = row.operators,
                              .dissent = row.dissent,
                              .verdict = verdict->state};
-    journal_add(farm, &entry);
+    uint64_t position = journal_add(farm, &entry);
+    if (verdict_is_settled(verdict->state))
+        past_settle(farm, &row.job, row.round, position);
     db_put_verdict(farm_write(farm), &row);
     farm->stats.verdicts[verdict->state]++;
     if (verdict->state == VERDICT_DISPUTED)
@@ -419,6 +424,8 @@ static void on_plan_state(struct farm *farm, const struct core_effect *effect)
     struct farm_plan *plan = plans_get(farm, &effect->plan);
     if (effect->plan_state != PLAN_RUNNING)
         db_finish_plan(farm_write(farm), &effect->plan, state, moment_wall_ms());
+    if (plan != NULL)
+        plans_use(plan);
     if (plan != NULL && effect->plan_state == PLAN_CANCELLED)
         plan->active = false;
     log_event(LOG_LEVEL_INFO, "plan changed", log_digest(FIELD_PLAN, &effect->plan),

@@ -225,11 +225,7 @@ static void free_plans(struct farm *farm)
     }
     cursor = 0;
     while (map_next(farm->trees, &cursor, &key, &value)) {
-        struct farm_tree *tree = value;
-        tree_free(tree->tree);
-        free(tree->commit);
-        free(tree->url);
-        free(tree);
+        plans_free_tree(value);
     }
     map_free(farm->plans);
     map_free(farm->trees);

@@ -47,7 +47,10 @@ struct farm_plan {
     struct farm_tree *tree;
     struct digest base_tar;
     struct payload_tar *tars; /* per node, when it was first an input */
-    bool active;              /* given to the core */
+    bool active;              /* in the core */
+    bool forgotten;           /* it ended, and the core has it no more; see plans_memory.c */
+    uint32_t holders;         /* who needs it and its tree for more than a turn */
+    int64_t used_ms;          /* core clock: when it ended, or somebody named it */
 };
 
 /* What a live lease shows of itself; in memory only. */
@@ -128,6 +131,7 @@ struct farm {
     bool log_flushed;    /* and the log's files show every entry */
     int64_t leave_by_ms; /* steady; then it stops as it is */
     bool stopping;
+    int64_t forget_due_ms; /* core clock; plans_forget_turn() looks then */
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */
     int64_t started_ms;    /* wall */
 };
@@ -202,7 +206,7 @@ uint64_t intake_known(struct farm *farm, const struct digest *envelope);
 
 /* plans.c: trees and plans. */
 struct farm_plan *plans_get(struct farm *farm, const struct digest *id);
-/* A unique prefix of a plan id (at least 6 hex digits), or the full id; NULL and a diag otherwise. */
+/* A unique prefix of a plan id (at least 6 hex digits), or the full id; NULL and a diag otherwise. Recalls it. */
 struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag);
 /* Registers a plan read back from its text; takes it over. 'tree' may be NULL until plans_load_tree. */
 struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar);
@@ -216,16 +220,32 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
 /* Answers CORE_DERIVE: spec, history, key. */
 void plans_derive(struct farm *farm, const struct core_effect *effect);
 /* The node that a person means: "name", "tier/name", "PLAN/name" or a job key prefix; in the newest plan that
- * has it. */
+ * has it. Recalls it. A job key finds nodes of plans in memory alone. */
 int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
                     struct diag *diag) MUST_USE;
 char *plans_tree_path(const struct digest *tree_sha256); /* "trees/<hex>", owned */
 
-/* plans_history.c: what was before this process. */
+/* plans_memory.c: what of it stays in memory. */
+/* Forgets a bounded number of plans that ended long enough ago. */
+void plans_forget_turn(struct farm *farm);
+/* The plan is in the core again, if it was forgotten. */
+int plans_recall(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
+/* Somebody asked for it: its time begins anew. */
+void plans_use(struct farm_plan *plan);
+/* Between these it is not forgotten, and its tree stays. */
+void plans_hold(struct farm_plan *plan);
+void plans_release(struct farm_plan *plan);
+/* It ended so long ago that a restart need not give it to the core. */
+bool plans_is_old(const struct farm *farm, const struct db_plan *row);
+void plans_free_tree(struct farm_tree *tree);
+
+/* plans_history.c: what the database knows of a job. */
 /* Tells the core what the database knows of a job; no event if the core knows it. */
 int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;
 /* The answer never counts again: writes the row. The core is told apart, by CORE_VOTE_VOID. */
 void past_void(struct farm *farm, const struct digest *attestation, const char *reason);
+/* The log has a verdict, at this position, that settles the round. */
+void past_settle(struct farm *farm, const struct digest *job, uint32_t round, uint64_t position);
 bool past_is_void(struct farm *farm, const struct digest *attestation);
 /* How many there are. */
 size_t past_count_void(struct farm *farm);

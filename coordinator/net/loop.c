@@ -90,6 +90,7 @@ static void tick(struct farm *farm)
     struct core_event event = {.type = CORE_TICK};
     if (core_next_tick(farm->core) <= farm_core_now())
         (void)farm_feed(farm, &event, NULL);
+    plans_forget_turn(farm);
     sessions_expire(farm);
     disk_turn(farm);
     scrub_turn(farm);

@@ -52,7 +52,7 @@ struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *d
     }
     if (found == NULL)
         diag_set(diag, FARM_E_UNKNOWN, "no plan %s; \"farmctl status\" lists them", text);
-    return found;
+    return found != NULL && plans_recall(farm, found, diag) >= 0 ? found : NULL;
 }
 
 struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar)
@@ -205,6 +205,8 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
                                .flag = from_scratch,
                                .since_ms = farm_core_of_wall(since_wall_ms)};
     plan->active = true;
+    plan->forgotten = false;
+    plans_use(plan);
     return farm_feed(farm, &event, diag);
 }
 
@@ -271,6 +273,12 @@ static size_t find_in_plan(struct farm *farm, const struct farm_plan *plan, cons
     return SIZE_MAX;
 }
 
+/* Whether it was ever built says more than whether it is in memory now. */
+static int standing(const struct farm_plan *plan)
+{
+    return plan->active ? 2 : plan->forgotten;
+}
+
 /* "PLAN/tier/name" names the plan; otherwise the newest plan that has the node is meant. */
 int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
                     struct diag *diag)
@@ -288,13 +296,13 @@ int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_
         size_t prefix = slash != NULL ? (size_t)(slash - text) : 0;
         if (node == SIZE_MAX && prefix >= 6 && strncmp(digest_hex(&plan->id).text, text, prefix) == 0)
             node = find_in_plan(farm, plan, slash + 1);
-        if (node == SIZE_MAX || (found && !plan->active && (*ret_plan)->active))
+        if (node == SIZE_MAX || (found && standing(plan) < standing(*ret_plan)))
             continue;
         *ret_plan = plan;
         *ret_node = node;
         found = true;
     }
-    return found ? 0
+    return found ? plans_recall(farm, *ret_plan, diag)
                  : diag_set(diag, FARM_E_UNKNOWN, "no job \"%s\" in any plan; \"farmctl jobs\" lists them",
                             text);
 }

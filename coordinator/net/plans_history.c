@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * History: what was before this process, as the core wants it: a job's leases and answers from their rows, and two things that the
+ * History: what the database knows and the core does not (any more), as the core wants it: a job's leases and answers from their rows, and two things that the
  * rows of one job do not tell:
  *
  *   settled   at which position of the log a round was agreed or failed for the first time. What stands behind it is open. The verdict's
  *             row is no help: it has the newest state, and a verdict that was reopened is pending again
  *   voided    which answers never count again
  *
- * Both are read when the first job is fed, in one walk over the log, and need no reading again: a round that is settled later
- * is one of the core's, and is never fed; voided answers come through here.
+ * Both are read when the first job is fed, in one walk over the log. What is settled or voided later comes through here: the core forgets
+ * jobs of plans that ended, and they are fed again.
  */
 #include "farm.h"
 
@@ -51,6 +51,19 @@ static struct view key_view(const struct round_key *key)
     return view_of(key->bytes, sizeof key->bytes);
 }
 
+static void note_settled(struct past *past, const struct digest *job, uint32_t round, uint64_t position)
+{
+    struct round_key key = round_key(job, round);
+    if (map_get(past->settled, key_view(&key)) == NULL)
+        map_set(past->settled, key_view(&key), (void *)(uintptr_t)(position + 1));
+}
+
+void past_settle(struct farm *farm, const struct digest *job, uint32_t round, uint64_t position)
+{
+    if (farm->past != NULL)
+        note_settled(farm->past, job, round, position);
+}
+
 static int visit_verdict(void *context, const struct db_log_entry *row)
 {
     struct past *past = context;
@@ -63,10 +76,8 @@ static int visit_verdict(void *context, const struct db_log_entry *row)
                   log_text(FIELD_REASON, diag_text(&diag, result)));
         return result;
     }
-    struct round_key key = round_key(&entry.job, entry.round);
-    if (entry.kind == LOG_VERDICT && verdict_is_settled(entry.verdict) &&
-        map_get(past->settled, key_view(&key)) == NULL)
-        map_set(past->settled, key_view(&key), (void *)(uintptr_t)(row->position + 1));
+    if (entry.kind == LOG_VERDICT && verdict_is_settled(entry.verdict))
+        note_settled(past, &entry.job, entry.round, row->position);
     logentry_done(&entry);
     return 0;
 }

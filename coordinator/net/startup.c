@@ -50,8 +50,11 @@ static int restore_plan(void *context, const struct db_plan *row)
     struct farm_plan *entry = plans_add(farm, plan, &base_tar);
     bool used = strcmp(row->state, "running") == 0 || strcmp(row->state, "done") == 0 ||
                 strcmp(row->state, "failed") == 0;
-    /* Finished plans go to the core as well: it answers "why", and a late dissent reopens them. */
-    return used ? plans_start(farm, entry, row->from_scratch, row->started_ms, restore->diag) : 0;
+    /* Finished plans go to the core as well, unless they ended so long ago that it would have forgotten them. */
+    entry->forgotten = plans_is_old(farm, row);
+    return used && !entry->forgotten
+               ? plans_start(farm, entry, row->from_scratch, row->started_ms, restore->diag)
+               : 0;
 }
 
 int startup_restore(struct farm *farm, struct diag *diag)

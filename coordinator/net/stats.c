@@ -183,6 +183,15 @@ double stats_clock(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static size_t count_forgotten(const struct farm *farm)
+{
+    size_t n = 0, cursor = 0;
+    struct view key;
+    for (void *plan; map_next(farm->plans, &cursor, &key, &plan);)
+        n += ((const struct farm_plan *)plan)->forgotten;
+    return n;
+}
+
 static void take_core(struct farm *farm, struct snapshot *now)
 {
     struct core_counts counts;
@@ -192,6 +201,7 @@ static void take_core(struct farm *farm, struct snapshot *now)
         now->plans[i] = (double)counts.plans[i];
         started += counts.plans[i];
     }
+    started += count_forgotten(farm);
     now->plans[PLANS_PLANNED] =
         map_count(farm->plans) > started ? (double)(map_count(farm->plans) - started) : 0;
     for (size_t i = 0; i <= NODE_BLOCKED; i++)

@@ -404,7 +404,7 @@ static int add_plan(struct question *question, const struct farm_plan *plan, con
 static int add_plans(struct question *question, const char *named, bool all, const struct released *released,
                      json_t *list, size_t *ret_lost)
 {
-    const struct farm_plan *newest = NULL;
+    struct farm_plan *newest = NULL;
     size_t cursor = 0;
     struct view key;
     void *value;
@@ -414,16 +414,20 @@ static int add_plans(struct question *question, const char *named, bool all, con
         return newest == NULL ? FARM_E_UNKNOWN : add_plan(question, newest, released, list, ret_lost);
     }
     while (result >= 0 && map_next(question->farm->plans, &cursor, &key, &value)) {
-        const struct farm_plan *plan = value;
-        if (!plan->active)
+        struct farm_plan *plan = value;
+        if (!plan->active && !plan->forgotten)
             continue;
         newest = plan;
         if (all)
+            result = plans_recall(question->farm, plan, question->diag);
+        if (all && result >= 0)
             result = add_plan(question, plan, released, list, ret_lost);
     }
     if (result >= 0 && newest == NULL)
         return diag_set(question->diag, FARM_E_MISSING,
                         "no plan was started yet, so nothing hangs on any key");
+    if (result >= 0 && !all)
+        result = plans_recall(question->farm, newest, question->diag);
     return result < 0 || all ? result : add_plan(question, newest, released, list, ret_lost);
 }
 

@@ -36,6 +36,13 @@ struct wait_state {
     struct digest last;
 };
 
+static void wait_free(void *context)
+{
+    struct wait_state *state = context;
+    plans_release(state->plan);
+    free(state);
+}
+
 /* False if the core does not know it. */
 static bool find_state(struct farm *farm, const struct digest *id, enum plan_state *ret)
 {
@@ -70,6 +77,7 @@ static bool poll_wait(struct farm *farm, struct ctl_request *request, void *cont
 
 static void build_free(struct build *build)
 {
+    plans_release(build->plan);
     problems_done(&build->problems);
     free(build);
 }
@@ -105,7 +113,8 @@ static void start(struct farm *farm, struct build *build)
     } else if (build->wait) {
         struct wait_state *wait = mem_zero(1, sizeof *wait);
         wait->plan = build->plan;
-        watch_add(farm, build->request, poll_wait, wait, free);
+        plans_hold(wait->plan);
+        watch_add(farm, build->request, poll_wait, wait, wait_free);
     } else {
         ctl_finish(build->request, FARM_EXIT_OK,
                    json_pack("{s:s, s:s}", "plan", digest_hex(&build->plan->id).text, "state",
@@ -233,6 +242,7 @@ void verb_build(struct farm *farm, struct ctl_request *request)
     struct build *build = mem_zero(1, sizeof *build);
     build->request = request;
     build->plan = plan;
+    plans_hold(plan);
     build->from_scratch = ctl_flag(request, "from_scratch");
     build->wait = ctl_flag(request, "wait");
     gather_sources(farm, build);

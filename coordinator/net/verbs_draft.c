@@ -52,6 +52,8 @@ struct draft {
 
 static void draft_free(struct draft *draft)
 {
+    if (draft->plan != NULL)
+        plans_release(draft->plan);
     for (size_t i = 0; i < draft->nwaivers; i++)
         waiver_done(&draft->waivers[i]);
     free(draft->waivers);
@@ -435,6 +437,7 @@ static int read_params(struct farm *farm, struct draft *draft, struct diag *diag
     draft->expires_days = json_integer_value(json_object_get(ctl_params(draft->request), "expires_days"));
     if (draft->plan == NULL)
         return FARM_E_UNKNOWN;
+    plans_hold(draft->plan);
     if (name == NULL || !identity_name_is_valid(view_text(name)))
         return diag_set(diag, FARM_E_USAGE, "a release's name is 1 to %d of a-z 0-9 . _ -",
                         IDENTITY_NAME_MAX);

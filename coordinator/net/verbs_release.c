@@ -236,6 +236,9 @@ static int not_followed(const struct found *found, const char *id, struct diag *
 static int check_undisputed(struct farm *farm, const struct found *found, json_t *notes, struct diag *diag)
 {
     struct farm_plan *plan = plans_get(farm, &found->row.plan);
+    int result = plan != NULL ? plans_recall(farm, plan, diag) : 0;
+    if (result < 0)
+        return result;
     for (size_t i = 0; i < found->release->npackages; i++) {
         const struct release_package *package = &found->release->packages[i];
         CLEANUP_FREE char *id = mem_format("%s/%s", package->tier, package->name);

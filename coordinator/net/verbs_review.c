@@ -107,6 +107,8 @@ static struct farm_plan *plan_of(struct review *review, const struct release *re
     struct farm_plan *plan = plans_get(review->farm, &release->plan);
     int error = plan == NULL ? diag_set(&why, FARM_E_MISSING, "its plan is not here") : 0;
     if (error >= 0)
+        error = plans_recall(review->farm, plan, &why);
+    if (error >= 0)
         error = plans_load_tree(review->farm, plan, &why);
     if (error >= 0)
         return plan;

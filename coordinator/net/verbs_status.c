@@ -163,6 +163,8 @@ static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t
         if (view.state == NODE_FAILED || view.state == NODE_HALTED)
             json_array_append_new(failures, failure_json(farm, plan, &view, i));
     }
+    if (plan->forgotten && strcmp(row.state_room, plan_state_name(PLAN_DONE)) == 0)
+        counts[NODE_AGREED] = plan->plan->nnodes;
     json_t *states = json_object();
     for (int i = 0; i < NODE_STATES; i++)
         json_object_set_new(states, node_state_name((enum node_state)i), json_integer((json_int_t)counts[i]));
@@ -367,7 +369,9 @@ void verb_jobs(struct farm *farm, struct ctl_request *request)
         add_jobs(farm, plan, state, list);
     }
     while (wanted == NULL && map_next(farm->plans, &cursor, &key, &value))
-        add_jobs(farm, value, state, list);
+        if (!((struct farm_plan *)value)
+                 ->forgotten) /* named, it is recalled; unasked, a year's plans are not */
+            add_jobs(farm, value, state, list);
     ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "jobs", list));
 }
 
