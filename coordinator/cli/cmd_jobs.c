@@ -51,7 +51,7 @@ const struct cli_verb cmd_jobs = {
     .help =
         "Usage: farmctl jobs [--plan PLAN] [--state STATE] [--json]\n"
         "\n"
-        "  -p, --plan PLAN    of this plan only (at least 6 digits of its id)\n"
+        "  -p, --plan PLAN    of this plan only (at least 6 digits of its id); else of the plans in memory\n"
         "  -s, --state STATE  planned, waiting, ready, running, agreed, disputed, failed, halted or blocked\n"
         "\n"
         "ANSWERS counts the operators behind the leading answer, and the quorum.\n",
