@@ -56,7 +56,8 @@ static const struct digest *lesser(const struct digest *a, const struct digest *
 static bool next_section(struct cursor *at, struct section *ret)
 {
     struct receipt *r = at->receipt;
-    assert(r->verdicts != NULL || r->nverdicts == 0);
+    assert((r->leases != NULL || r->nleases == 0) && (r->envelopes != NULL || r->nenvelopes == 0) &&
+           (r->verdicts != NULL || r->nverdicts == 0));
     const struct digest *job = at->lease < r->nleases ? &r->leases[at->lease].job : NULL;
     job = lesser(job, at->envelope < r->nenvelopes ? &r->envelopes[at->envelope].job : NULL);
     job = lesser(job, at->verdict < r->nverdicts ? &r->verdicts[at->verdict].job : NULL);

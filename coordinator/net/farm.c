@@ -10,8 +10,8 @@
 #include "journal.h"
 #include "json.h"
 #include "outputs.h"
-#include "specs.h"
 #include "scrub.h"
+#include "specs.h"
 #include "web.h"
 
 #include <errno.h>
