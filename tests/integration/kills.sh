@@ -110,6 +110,7 @@ say "after $kills kills of the coordinator and as many of workers the last plan 
 expect_status 0 timeout 240 farmctl build --wait "$plan"
 coordinator_kill
 check_state
+expect "answers were promised at all" test -s "$work/promised"
 taken=$(sql "SELECT count(DISTINCT l.nonce) FROM lease l JOIN attestation a ON a.nonce = l.nonce
     JOIN (SELECT value AS ms FROM json_each('[$(paste -sd, "$work/killed")]')) k ON k.ms > l.granted_ms AND k.ms < a.received_ms")
 coordinator_start
