@@ -214,7 +214,8 @@ struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct d
 int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
 struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const struct tree_pin *pin,
                                  const struct digest *pack);
-/* Gives it to the core. */
+/* Gives it to the core. 'since_wall_ms': when somebody asked for it from scratch, milliseconds since 1970; 0: now,
+ * so that also what began in this millisecond is repeated. */
 int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, int64_t since_wall_ms,
                 struct diag *diag) MUST_USE;
 /* Answers CORE_DERIVE: spec, history, key. */

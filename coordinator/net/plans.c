@@ -203,7 +203,7 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
                                .nodes = nodes,
                                .nnodes = count,
                                .flag = from_scratch,
-                               .since_ms = farm_core_of_wall(since_wall_ms)};
+                               .since_ms = since_wall_ms == 0 ? 0 : farm_core_of_wall(since_wall_ms)};
     plan->active = true;
     plan->forgotten = false;
     plans_use(plan);

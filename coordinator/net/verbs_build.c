@@ -97,7 +97,7 @@ static int start_plan(struct farm *farm, const struct build *build, enum plan_st
         return 0;
     *ret_state = PLAN_RUNNING;
     db_start_plan(farm_write(farm), id, build->from_scratch, now_ms);
-    int result = plans_start(farm, build->plan, build->from_scratch, now_ms, diag);
+    int result = plans_start(farm, build->plan, build->from_scratch, 0, diag);
     if (result < 0) /* or each restart would try it again, and refuse to start */
         db_finish_plan(farm_write(farm), id, plan_state_name(PLAN_CANCELLED), now_ms);
     return result;

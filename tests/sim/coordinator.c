@@ -329,7 +329,7 @@ static void build(struct world *world, size_t p, bool from_scratch)
     plan->from_scratch = from_scratch;
     plan->state = PLAN_RUNNING;
     plan->started_wall_ms = coordinator_wall(world);
-    coordinator_start_plan(world, p, from_scratch, plan->started_wall_ms);
+    coordinator_start_plan(world, p, from_scratch, 0);
     judge_started(world, p, from_scratch);
 }
 

@@ -106,6 +106,7 @@ void coordinator_tempt(struct world *world, unsigned int per_hundred_thousand);
 void coordinator_hear(struct world *world, const struct frame *frame);
 /* The job's past, unless the core knows it. */
 void coordinator_feed_history(struct world *world, const struct row_job *job);
+/* See plans_start(). */
 void coordinator_start_plan(struct world *world, size_t plan, bool from_scratch, int64_t since_wall_ms);
 int coordinator_pause(struct world *world, size_t worker, bool paused);
 /* coordinator_start.c */

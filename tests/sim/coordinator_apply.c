@@ -253,7 +253,8 @@ void coordinator_start_plan(struct world *world, size_t p, bool from_scratch, in
                                .nodes = nodes,
                                .nnodes = world->plans.nnodes,
                                .flag = from_scratch,
-                               .since_ms = coordinator_core_of_wall(world, since_wall_ms)};
+                               .since_ms =
+                                   since_wall_ms == 0 ? 0 : coordinator_core_of_wall(world, since_wall_ms)};
     (void)coordinator_feed(world, &event, NULL);
 }
 
