@@ -50,7 +50,7 @@ struct tree {
 };
 
 enum {
-    TREE_PACKAGES_MAX = 100000, /* a hundred times the largest tree known; what figure 4 is measured with */
+    TREE_PACKAGES_MAX = 200000, /* a hundred times the largest tree known */
     /* A package without sources has nothing to take a date from: 1980-01-01, the first that zip can store. */
     TREE_EPOCH_NOTHING = 315532800
 };

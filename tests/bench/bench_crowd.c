@@ -41,6 +41,7 @@ struct bench_crowd {
     struct bench_crowd_options options;
     void *context;
     struct member *members;
+    size_t first; /* of the farm's workers */
     size_t count;
     struct bench_answer *answer;
     struct buf frame;
@@ -60,17 +61,24 @@ static void zmq_must(int result, const char *what)
     exit(FARM_EXIT_CANNOT_RUN);
 }
 
-struct bench_crowd *bench_crowd_new(struct bench_farm *farm, const struct bench_crowd_options *options)
+struct bench_crowd *bench_crowd_new_part(struct bench_farm *farm, const struct bench_crowd_options *options,
+                                         size_t first, size_t count)
 {
     struct bench_crowd *crowd = mem_zero(1, sizeof *crowd);
     crowd->farm = farm;
     crowd->options = *options;
     crowd->context = zmq_ctx_new();
-    crowd->members = mem_zero(farm->options.workers, sizeof *crowd->members);
+    crowd->first = first;
+    crowd->members = mem_zero(count, sizeof *crowd->members);
     crowd->answer = bench_answer_new(farm, options->statement_bytes);
     crowd->data = mem_alloc(FRAME_MAX);
-    zmq_must(zmq_ctx_set(crowd->context, ZMQ_MAX_SOCKETS, (int)(2 * farm->options.workers + 16)), "sockets");
+    zmq_must(zmq_ctx_set(crowd->context, ZMQ_MAX_SOCKETS, (int)(2 * count + 16)), "sockets");
     return crowd;
+}
+
+struct bench_crowd *bench_crowd_new(struct bench_farm *farm, const struct bench_crowd_options *options)
+{
+    return bench_crowd_new_part(farm, options, 0, farm->options.workers);
 }
 
 struct bench_crowd *bench_crowd_free(struct bench_crowd *crowd)
@@ -326,7 +334,7 @@ static bool hear(struct bench_crowd *crowd, struct member *member, void *socket,
 }
 
 /* Asking each socket is cheaper than zmq_poll() of all of them. */
-static size_t hear_all(struct bench_crowd *crowd)
+size_t bench_crowd_hear(struct bench_crowd *crowd)
 {
     size_t heard = 0;
     for (size_t i = 0; i < crowd->count; i++) {
@@ -345,7 +353,7 @@ static void run_until(struct bench_crowd *crowd, const size_t *counter, size_t g
     struct diag diag = DIAG_INIT;
     double last_s = bench_wall();
     while (*counter < goal) {
-        if (hear_all(crowd) > 0)
+        if (bench_crowd_hear(crowd) > 0)
             last_s = bench_wall();
         else if (bench_wall() - last_s < PATIENCE_S)
             nanosleep(&pause, NULL);
@@ -365,7 +373,7 @@ void bench_crowd_join(struct bench_crowd *crowd, size_t count)
     while (crowd->count < goal) {
         for (size_t i = 0; i < JOIN_BATCH && crowd->count < goal; i++) {
             struct member *member = &crowd->members[crowd->count];
-            member->worker = &crowd->farm->workers[crowd->count++];
+            member->worker = &crowd->farm->workers[crowd->first + crowd->count++];
             member->control = open_socket(crowd, member->worker, endpoint);
             say_hello(crowd, member);
         }
@@ -380,7 +388,7 @@ void bench_crowd_heartbeats(struct bench_crowd *crowd, size_t count)
     for (size_t k = 0; k < count; k++) {
         for (size_t i = 0; i < crowd->count; i++)
             say(crowd, crowd->members[i].control, WIRE_HEARTBEAT, &beat.base);
-        (void)hear_all(crowd);
+        (void)bench_crowd_hear(crowd);
     }
 }
 

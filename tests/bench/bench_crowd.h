@@ -28,12 +28,17 @@ struct bench_crowd_counts {
 
 /* Connects nobody yet. */
 struct bench_crowd *bench_crowd_new(struct bench_farm *farm, const struct bench_crowd_options *options);
+/* Of the farm's workers only these. */
+struct bench_crowd *bench_crowd_new_part(struct bench_farm *farm, const struct bench_crowd_options *options,
+                                         size_t first, size_t count);
 struct bench_crowd *bench_crowd_free(struct bench_crowd *crowd);
 
 /* Connects this many more workers; each says Hello, and is waited for. */
 void bench_crowd_join(struct bench_crowd *crowd, size_t count);
 /* Each connected worker sends so many heartbeats. */
 void bench_crowd_heartbeats(struct bench_crowd *crowd, size_t count);
+/* Takes what has come, and answers it. Returns how many messages. */
+size_t bench_crowd_hear(struct bench_crowd *crowd);
 /* While false (as at first), leases are kept and not answered. */
 void bench_crowd_set_working(struct bench_crowd *crowd, bool working);
 /* Runs until so many results have been accepted in all, or so many leases taken. Exits if nothing comes for a minute. */

@@ -8,7 +8,7 @@
  * memory that is measured, and not the disk.
  */
 #include "bench.h"
-#include "bench_crowd.h"
+#include "bench_crowds.h"
 
 #include <getopt.h>
 #include <sodium.h>
@@ -25,7 +25,12 @@ enum {
     HEARTBEATS = 20,
     TENTH = 10
 };
-enum { SETTLE_S = 60, DESCRIPTORS_A_WORKER = 2, DESCRIPTORS_MORE = 1024 };
+enum {
+    SETTLE_S = 60,
+    CROWD_MAX = 5000, /* workers in a process, each with two descriptors */
+    DESCRIPTORS_A_WORKER = 2,
+    DESCRIPTORS_MORE = 1024
+};
 
 struct scenario {
     const char *dir;
@@ -62,25 +67,26 @@ static struct costs measure(const struct scenario *scenario)
     struct bench_farm *farm = bench_farm_new(&options);
     bench_farm_start(farm);
     bench_farm_settle(farm, SETTLE_S);
-    struct bench_crowd *crowd = bench_crowd_new(farm, &crowd_options);
+    size_t processes = (scenario->workers + CROWD_MAX - 1) / CROWD_MAX;
+    struct bench_crowds *crowds = bench_crowds_new(farm, &crowd_options, processes);
     double mark = bench_farm_cpu(farm);
-    bench_crowd_join(crowd, scenario->workers);
+    bench_crowds_join(crowds);
     costs.us[HELLO] = since(farm, &mark, scenario->workers);
     costs.connected_mib = (double)bench_farm_resident(farm) / (1 << 20);
-    bench_crowd_heartbeats(crowd, scenario->heartbeats);
+    bench_crowds_heartbeats(crowds, scenario->heartbeats);
     costs.us[HEARTBEAT] = since(farm, &mark, scenario->workers * scenario->heartbeats);
     bench_farm_build(farm);
     size_t waiting = scenario->workers < scenario->jobs ? scenario->workers : scenario->jobs;
-    bench_crowd_until_leased(crowd, waiting);
+    bench_crowds_until_leased(crowds, waiting);
     costs.us[START] = since(farm, &mark, scenario->jobs);
-    bench_crowd_set_working(crowd, true);
-    bench_crowd_until_accepted(crowd, scenario->results);
-    bench_crowd_set_working(crowd, false);
+    bench_crowds_set_working(crowds, true);
+    bench_crowds_until_accepted(crowds, scenario->results);
+    bench_crowds_set_working(crowds, false);
     costs.us[RESULT] = since(farm, &mark, scenario->results);
     costs.peak_mib = (double)bench_farm_resident_peak(farm) / (1 << 20);
-    if (bench_crowd_counts(crowd).others > 0)
-        fprintf(stderr, "bench_scale: %zu messages that nobody expects\n", bench_crowd_counts(crowd).others);
-    bench_crowd_free(crowd);
+    if (bench_crowds_others(crowds) > 0)
+        fprintf(stderr, "bench_scale: %zu messages that nobody expects\n", bench_crowds_others(crowds));
+    bench_crowds_free(crowds);
     bench_farm_free(farm);
     return costs;
 }
@@ -135,7 +141,10 @@ int main(int argc, char **argv)
               stderr);
         return FARM_EXIT_CANNOT_RUN;
     }
-    if (!bench_raise_descriptors(DESCRIPTORS_A_WORKER * scenario.workers + DESCRIPTORS_MORE)) {
+    size_t crowd = scenario.workers < CROWD_MAX ? scenario.workers : CROWD_MAX;
+    size_t most =
+        scenario.workers > DESCRIPTORS_A_WORKER * crowd ? scenario.workers : DESCRIPTORS_A_WORKER * crowd;
+    if (!bench_raise_descriptors(most + DESCRIPTORS_MORE)) { /* the coordinator has one for each worker */
         fputs("bench_scale: skipped: not allowed to open as many sockets\n", stderr);
         return 77;
     }
