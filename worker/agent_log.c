@@ -105,7 +105,7 @@ void agent_log_turn(struct agent *agent, int64_t now_ms)
         return;
     }
     witness_make_ask(&log->witness, &log->ask);
-    log->asked = agent_say_log_ask(agent, &log->ask) >= 0;
+    log->asked = agent_say_log_ask(agent, &log->ask, witness_note(&log->witness)) >= 0;
     log->asked_ms = now_ms;
     log->due_ms = now_ms + AGENT_LOG_BUSY_MS; /* if it could not be sent */
 }

@@ -115,7 +115,8 @@ void agent_refuse(struct agent *agent, const struct lease_nonce *nonce, enum wir
                   const char *text);
 /* Negative if it was not sent. */
 int agent_send_answer(struct agent *agent, const struct spool_entry *entry);
-int agent_say_log_ask(struct agent *agent, const struct witness_ask *ask);
+/* 'note': the checkpoint that is kept, as it was signed. */
+int agent_say_log_ask(struct agent *agent, const struct witness_ask *ask, struct view note);
 void agent_say_cosign(struct agent *agent, const struct checkpoint *checkpoint, uint64_t time_s,
                       const struct signature *signature);
 int agent_say_trust_ask(struct agent *agent, uint64_t root_version);

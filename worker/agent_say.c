@@ -159,12 +159,13 @@ int agent_send_answer(struct agent *agent, const struct spool_entry *entry)
     return say(agent, WIRE_RESULT, &result.base);
 }
 
-int agent_say_log_ask(struct agent *agent, const struct witness_ask *ask)
+int agent_say_log_ask(struct agent *agent, const struct witness_ask *ask, struct view note)
 {
     Wire__LogAsk message = WIRE__LOG_ASK__INIT;
     message.known_size = ask->known.size;
     message.positions = (uint64_t *)ask->positions;
     message.n_positions = ask->npositions;
+    message.checkpoint = wire_bytes(note);
     return say(agent, WIRE_LOG_ASK, &message.base);
 }
 

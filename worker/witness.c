@@ -18,7 +18,7 @@ void witness_finding_done(struct witness_finding *finding)
     alarm_done(&finding->alarm);
 }
 
-static struct view kept_note(const struct witness *witness)
+struct view witness_note(const struct witness *witness)
 {
     return view_text(witness->note != NULL ? witness->note : "");
 }
@@ -104,7 +104,7 @@ static void raise_history(const struct witness *witness, enum alarm_kind kind, c
                    kept->size, digest_hex(&kept->root).text, kept->origin);
     CLEANUP_FREE char *seen = mem_format("a signed checkpoint of %" PRIu64 " entries with root %s: %s",
                                          shown->size, digest_hex(&shown->root).text, why);
-    alarm_set(&ret->alarm, kind, expected, seen, kept_note(witness), note);
+    alarm_set(&ret->alarm, kind, expected, seen, witness_note(witness), note);
     ret->move = WITNESS_ALARM;
 }
 
@@ -336,7 +336,7 @@ void witness_on_root(struct witness *witness, const struct root *root, struct wi
                        kept->size, digest_hex(&kept->root).text);
         CLEANUP_FREE char *seen = mem_format("version %" PRId64 " of the trust root names the log %s: %s",
                                              root->version, root->log.key.name, objection);
-        alarm_set(&ret->alarm, ALARM_OTHER_LOG, expected, seen, kept_note(witness), VIEW(""));
+        alarm_set(&ret->alarm, ALARM_OTHER_LOG, expected, seen, witness_note(witness), VIEW(""));
         ret->move = WITNESS_ALARM;
         return;
     }

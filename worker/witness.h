@@ -116,6 +116,8 @@ struct witness_ask {
     size_t npositions;
 };
 void witness_make_ask(const struct witness *witness, struct witness_ask *ret);
+/* The checkpoint that is kept, as the log signed it; empty if nothing was seen yet. */
+struct view witness_note(const struct witness *witness);
 
 struct witness_inclusion {
     uint64_t position;

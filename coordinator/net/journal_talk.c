@@ -35,7 +35,7 @@ struct journal_ask *journal_ask_free(struct journal_ask *ask)
 /* A newer question takes the place of one that waits. */
 void journal_on_ask(struct farm *farm, const char *worker, const Wire__LogAsk *message)
 {
-    if (!restored_on_ask(farm, worker, message->known_size))
+    if (!restored_on_ask(farm, worker, message->known_size, wire_view(&message->checkpoint)))
         return;
     struct journal_ask *ask = mem_zero(1, sizeof *ask);
     snprintf(ask->worker, sizeof ask->worker, "%s", worker);

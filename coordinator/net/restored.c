@@ -112,13 +112,21 @@ static void go_on(struct farm *farm, const char *why)
 
 static void tell_progress(struct farm *farm)
 {
-    size_t confirmed = farm->restored.confirmed != NULL ? map_count(farm->restored.confirmed) : 0;
+    const struct restored *restored = &farm->restored;
+    CLEANUP_FREE char *unproven =
+        restored->unproven[0] == '\0'
+            ? mem_string("")
+            : mem_format(
+                  "; worker %s says that it has seen more and has not proved it, which is not believed "
+                  "(why, says this coordinator's log): ask its owner",
+                  restored->unproven);
+    size_t confirmed = restored->confirmed != NULL ? map_count(restored->confirmed) : 0;
     set_text(
         farm,
         "the state was restored from a backup with %llu entries of the log, and whether anybody has seen "
-        "more is "
-        "not known yet: %zu of %u listed witnesses said that they have not; their workers have to connect",
-        (unsigned long long)farm->restored.log_size, confirmed, farm->root->log.threshold);
+        "more is not known yet: %zu of %u listed witnesses said that they have not; their workers have "
+        "to connect%s",
+        (unsigned long long)restored->log_size, confirmed, farm->root->log.threshold, unproven);
 }
 
 int restored_begin(struct farm *farm, struct diag *diag)
@@ -161,52 +169,92 @@ static const char *listed_operator(const struct farm *farm, const char *worker)
     return listed ? entry->operator_name : NULL;
 }
 
-static void saw_more(struct farm *farm, const char *worker, const char *operator_name, uint64_t known_size)
+/*
+ * What was shown of this log beyond the backup, signed by its own key: nobody but the lost coordinator can have made it, so that it does
+ * not matter who brings it, nor which number came with it.
+ */
+static int read_proof(const struct farm *farm, struct view note, struct checkpoint *ret, struct diag *diag)
 {
-    if (operator_name == NULL) { /* anybody could say so, and stop the farm */
-        sessions_warn(farm, worker, "restored state: no listed witness says that it has seen more of the log",
-                      log_number(FIELD_POSITION, (int64_t)known_size),
-                      log_number(FIELD_ENTRIES, (int64_t)farm->restored.log_size));
-        return;
-    }
-    if (farm->restored.is_over)
-        return;
+    const struct note_key ours = journal_key(farm);
+    struct checkpoint checkpoint;
+    if (note.size == 0)
+        return diag_set(diag, FARM_E_MISSING,
+                        "it shows no checkpoint; a farm-worker of this version or later does");
+    int result = note_open_checkpoint(note, &ours, &checkpoint, diag);
+    if (result < 0)
+        return result;
+    if (checkpoint.size <= farm->restored.log_size)
+        return diag_set(diag, FARM_E_REFUSED, "the checkpoint that it shows is of %llu entries",
+                        (unsigned long long)checkpoint.size);
+    *ret = checkpoint;
+    return 0;
+}
+
+static void end_log(struct farm *farm, const char *worker, const struct checkpoint *proof)
+{
     farm->restored.is_over = true;
     set_text(
         farm,
-        "the state was restored from a backup with %llu entries of the log, and worker %s of %s has seen "
-        "%llu: "
-        "this log is over. Stop the coordinator, set another log_origin in its configuration, start it, and "
-        "let "
-        "the root managers make the next root (\"farm-sign root set ... log ... --previous\"); OPERATORS.md, "
-        "\"Backup and restore\", has each step",
-        (unsigned long long)farm->restored.log_size, worker, operator_name, (unsigned long long)known_size);
+        "the state was restored from a backup with %llu entries of the log, and worker %s has shown a "
+        "checkpoint of %llu that this log signed: this log is over. Stop the coordinator, set another "
+        "log_origin in its configuration, start it, and let the root managers make the next root "
+        "(\"farm-sign root set ... log ... --previous\"); OPERATORS.md, \"Backup and restore\", has each "
+        "step",
+        (unsigned long long)farm->restored.log_size, worker, (unsigned long long)proof->size);
     log_error("%s", farm->restored.text);
 }
 
-static void saw_no_more(struct farm *farm, const char *operator_name)
+/* It may be a lie, or a worker too old to show what it saw: people decide which, nothing is done meanwhile. */
+static void not_believed(struct farm *farm, const char *worker, uint64_t known_size, const char *why)
 {
     struct restored *restored = &farm->restored;
+    sessions_warn(farm, worker, "restored state: it says that it has seen more of the log; not believed",
+                  log_number(FIELD_POSITION, (int64_t)known_size),
+                  log_number(FIELD_ENTRIES, (int64_t)restored->log_size), log_text(FIELD_REASON, why));
+    if (listed_operator(farm, worker) == NULL)
+        return;
+    snprintf(restored->unproven, sizeof restored->unproven, "%s", worker);
+    tell_progress(farm);
+}
+
+static void says_more(struct farm *farm, const char *worker, uint64_t known_size, struct view note)
+{
+    struct checkpoint proof;
+    struct diag diag = DIAG_INIT;
+    if (farm->restored.is_over)
+        return;
+    int result = read_proof(farm, note, &proof, &diag);
+    if (result >= 0)
+        end_log(farm, worker, &proof);
+    else
+        not_believed(farm, worker, known_size, diag_text(&diag, result));
+}
+
+static void saw_no_more(struct farm *farm, const char *worker)
+{
+    struct restored *restored = &farm->restored;
+    const char *operator_name = listed_operator(farm, worker);
     if (operator_name == NULL || restored->is_over)
         return;
+    if (strcmp(restored->unproven, worker) == 0) /* it was repaired, or another program runs there now */
+        restored->unproven[0] = '\0';
     if (restored->confirmed == NULL)
         restored->confirmed = map_new();
-    if (map_set(restored->confirmed, view_text(operator_name), restored) != NULL)
-        return;
+    map_set(restored->confirmed, view_text(operator_name), restored);
     if (map_count(restored->confirmed) >= farm->root->log.threshold)
         go_on(farm, "enough listed witnesses have seen no more of the log than the backup has");
     else
         tell_progress(farm);
 }
 
-bool restored_on_ask(struct farm *farm, const char *worker, uint64_t known_size)
+bool restored_on_ask(struct farm *farm, const char *worker, uint64_t known_size, struct view note)
 {
     if (!farm->restored.waits || farm->root == NULL)
         return true;
     if (known_size > farm->restored.log_size) {
-        saw_more(farm, worker, listed_operator(farm, worker), known_size);
+        says_more(farm, worker, known_size, note);
         return false;
     }
-    saw_no_more(farm, listed_operator(farm, worker));
+    saw_no_more(farm, worker);
     return true;
 }

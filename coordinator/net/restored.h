@@ -11,7 +11,8 @@
  *
  *   - No more than log_size, said by as many listed witnesses as the root asks for: whatever was cosigned beyond would be known to
  *     one of them, since that takes more than half. The file goes, and the farm goes on.
- *   - More, said by a listed witness: the log is over. It stays as it is, and says how to begin the next one (docs/OPERATORS.md).
+ *   - More, and the checkpoint that proves it, signed by this log's own key: the log is over, whoever showed it. It stays as it is, and
+ *     says how to begin the next one (docs/OPERATORS.md). A number alone is not believed, from nobody: else one worker could end the log.
  *
  * A coordinator that finds another log_origin in its configuration than in the file begins the next log: what was shown of the old one moves to
  * log.before/, and the worker directory's version jumps, since nobody knows how many were published after the backup.
@@ -21,6 +22,7 @@
 
 #include "buf.h"
 #include "diag.h"
+#include "identity.h"
 #include "map.h"
 #include "view.h"
 
@@ -40,7 +42,9 @@ struct restored {
     uint64_t log_size;
     struct map *confirmed; /* operators of listed witnesses that saw no more; NULL until there is one */
     bool is_over;
-    char text[640]; /* why nothing is granted, for people */
+    char unproven[IDENTITY_NAME_MAX +
+                  1]; /* a listed witness's worker that said more and did not prove it; "": none */
+    char text[800];   /* why nothing is granted, for people */
 };
 
 /* Written by a restore. */
@@ -49,8 +53,11 @@ void restored_write(const char *origin, uint64_t log_size, int64_t taken_ms, str
 int restored_open(struct farm *farm, struct diag *diag) MUST_USE;
 /* At start, when everything was read: begins to wait, or makes the next log's directory known. */
 int restored_begin(struct farm *farm, struct diag *diag) MUST_USE;
-/* A worker says how much of the log it has seen. False: it gets no answer, which would be the beginning of an alarm. */
-bool restored_on_ask(struct farm *farm, const char *worker, uint64_t known_size);
+/*
+ * A worker says how much of the log it has seen, and shows the checkpoint (a signed note, or nothing). False: it gets no answer, which
+ * would be the beginning of an alarm.
+ */
+bool restored_on_ask(struct farm *farm, const char *worker, uint64_t known_size, struct view note);
 /* May more entries than were in the backup be signed? */
 bool restored_may_publish(const struct farm *farm, uint64_t size);
 void restored_done(struct restored *restored);

@@ -74,6 +74,7 @@ static const struct wire_rule goodbye[] = {{"reason", WIRE_TEXT, WIRE_TEXT_MAX, 
 static const struct wire_rule log_ask[] = {
     {"known_size", WIRE_NUMBER, POSITION_LIMIT, 0},
     {"positions", WIRE_NUMBER, POSITION_LIMIT, WIRE_LOG_POSITIONS_MAX},
+    {"checkpoint", WIRE_BYTES, WIRE_NOTE_MAX, 0},
 };
 static const struct wire_rule cosign[] = {
     {"size", WIRE_NUMBER, POSITION_LIMIT, 0},

@@ -55,11 +55,25 @@ expect_text "it is no whole backup" "$work/out"
 expect_status 1 restore "$work/idle"
 expect_text "not empty" "$work/out"
 
-say "D3: nothing happened since: the log goes on under its name"
+say "D3: a witness says that it has seen more: neither a number nor a forged checkpoint ends the log, or counts for it"
+worker_stop() { kill -TERM "${pids[$1]}" && wait "${pids[$1]}" || true; }
+worker_stop alder-1
 lose_state
 expect_status 0 restore "$work/idle"
 expect_status 1 restore "$work/idle"
 coordinator_start
+no_proof() { grep -q "not believed.*worker=alder-1.*reason=\"$1" "$work/log/coordinator.log"; }
+for lie in number:"it shows no checkpoint" forged:"the note bears a signature"; do
+    FARM_TEST_LIE=${lie%%:*} worker_run alder-1 "$tests_bin/lying-witness" run
+    wait_for 60 "the coordinator does not believe it" no_proof "${lie#*:}"
+    wait_for 60 "birch has seen no more" held_says "1 of 2 listed witnesses"
+    expect "people are told who it is" held_says "worker alder-1 says that it has seen more and has not proved it"
+    worker_stop alder-1
+done
+expect "the log is not over" test "$(grep -c "this log is over" "$work/log/coordinator.log")" = 0
+
+say "D3: nothing happened since: the log goes on under its name"
+worker_run alder-1
 wait_for 60 "the witnesses confirm it" is_free
 expect_text "work goes on" "$work/log/coordinator.log"
 expect "the marker has gone" test ! -e "$state/restored.json"
@@ -141,7 +155,7 @@ expect_status 2 farm-coordinator restore --config "$work/another.conf" --from "$
 expect_text "set log_origin = intergenos-farm/" "$work/out"
 expect_status 0 restore "$work/busy"
 coordinator_start
-wait_for 60 "a witness has seen more" held_says "this log is over"
+wait_for 60 "a witness shows that it has seen more" held_says "this log is over"
 expect "no lease is granted" test "$(farmctl status --json | grep -c '"leases":\[\]')" = 1
 sleep 1
 expect "and nobody is alarmed" no_alarms

@@ -171,6 +171,16 @@ static void call(void)
     say(WIRE_LOG_ANSWER, &nothing.base);
 }
 
+/* Who says how much of the log it saw shows it, signed by the log: a restored coordinator believes nothing else. */
+static void expect_proof(const Wire__LogAsk *ask)
+{
+    struct checkpoint kept = {.size = 0};
+    const struct root_log first = watched_log_root(&farm_log), second = watched_log_root(&other_log);
+    if (ask->known_size > 0 && note_open_checkpoint(wire_view(&ask->checkpoint), &first.key, &kept, NULL) < 0)
+        assert_int_equal(note_open_checkpoint(wire_view(&ask->checkpoint), &second.key, &kept, NULL), 0);
+    assert_int_equal(kept.size, ask->known_size);
+}
+
 static void answer_log(const Wire__LogAsk *ask)
 {
     struct witness_ask question = {.npositions = ask->n_positions};
@@ -180,6 +190,7 @@ static void answer_log(const Wire__LogAsk *ask)
     if (calling)
         call();
     log_asks++;
+    expect_proof(ask);
     last_known = question.known.size = ask->known_size;
     for (size_t i = 0; i < ask->n_positions; i++)
         question.positions[i] = ask->positions[i];
