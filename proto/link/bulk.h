@@ -8,8 +8,8 @@
  * restarted, because the receiver's partial file in the store is the only state; and an object appears in the receiving store
  * whole and verified, or not at all (N9).
  *
- * The server has its own thread and socket; a second thread decompresses and verifies finished uploads, so that one
- * large object does not stall everybody. Authorisation and quotas are the owner's: two callbacks and three numbers.
+ * The server has its own thread and socket; other threads decompress and verify uploads, while they arrive and afterwards, and store
+ * several at a time, so that one large object does not stall everybody. Authorisation and quotas are the owner's: two callbacks and three numbers.
  */
 #ifndef FARM_BULK_H
 #define FARM_BULK_H

@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { CREDIT = WIRE_CREDIT_MAX / 2 }; /* asked for at a time; twice as much may be under way */
+enum {
+    CREDIT = WIRE_CREDIT_MAX / 2, /* chunks asked for at a time; twice as many may be under way */
+    STEPS =
+        4 /* of unpacking, after each chunk, while libzmq's thread takes the next; what unpacks to more is left for the end */
+};
 
 struct get {
     struct store *store;
@@ -88,6 +92,8 @@ static int add_chunk(struct bulk_call *call, const Wire__Chunk *chunk, struct di
     if (r < 0)
         return r;
     get->offset += chunk->data.len;
+    for (int i = 0; i < STEPS && store_partial_follow(get->partial, get->limit); i++)
+        ;
     bulk_progress(call->client, get->digest, get->offset, get->size);
     return get->offset == get->size ? finish(get, diag) : top_up(call, diag);
 }

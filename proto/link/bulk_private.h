@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the files of bulk share. The server's thread owns 'sends' and 'takes'; the committing thread gets one
- * upload at a time and hands it back; the checking thread gets names of objects to read through before they are served.
+ * What the files of bulk share. The server's thread owns 'sends' and 'takes'; the hands, some threads, get finished uploads
+ * and hand them back, and unpack what has arrived of others meanwhile; the checking thread gets names of objects to read through before
+ * they are served.
  */
 #ifndef FARM_BULK_PRIVATE_H
 #define FARM_BULK_PRIVATE_H
@@ -15,11 +16,16 @@
 enum {
     BULK_QUEUE = 4 * WIRE_CREDIT_MAX, /* libzmq's queue per connection, in chunks */
     BULK_GETS_MAX = 4,                /* objects that one connection may be fetching at a time */
-    BULK_WHOLES_MAX = 128,    /* uploads of one user that came with their Put and are not stored yet: 8 MiB */
-    BULK_WHOLES_ALL = 512,    /* of all users: 32 MiB; who comes on top sends chunks, which go to the disk */
-    BULK_WAITING_MAX = 16,    /* other connections of its sender that hear how an upload ended */
-    BULK_IDLE_MS = 60 * 1000, /* a transfer that nobody continues is closed */
-    BULK_ABANDONED_MAX = 64,  /* unfinished uploads of one user that are kept; then the oldest goes */
+    BULK_WHOLES_MAX = 128, /* uploads of one user that came with their Put and are not stored yet: 8 MiB */
+    BULK_WHOLES_ALL = 512, /* of all users: 32 MiB; who comes on top sends chunks, which go to the disk */
+    /* Threads that store uploads. Mostly they wait for the disk, and what several of them wait for is one commit of its journal. */
+    BULK_HANDS = 6,
+    /* Uploads that are unpacked and hashed while they arrive; the others are afterwards. Each may cost what the longest window
+     * of zstd takes that the store accepts, 8 MiB. */
+    BULK_FOLLOWED_MAX = 8,
+    BULK_WAITING_MAX = 16,           /* other connections of its sender that hear how an upload ended */
+    BULK_IDLE_MS = 60 * 1000,        /* a transfer that nobody continues is closed */
+    BULK_ABANDONED_MAX = 64,         /* unfinished uploads of one user that are kept; then the oldest goes */
     BULK_ABANDONED_MS = 3600 * 1000, /* how long an unfinished upload counts against its user */
     BULK_SIGN_OF_LIFE_MS = 5000      /* while a large upload is verified, its sender hears from us */
 };
@@ -40,6 +46,16 @@ struct bulk_send {
 
 enum bulk_take_state { TAKE_RECEIVING, TAKE_COMMITTING, TAKE_ABANDONED };
 
+/* Who is at an upload that is unpacked while it arrives. */
+enum bulk_following {
+    FOLLOW_NEVER,   /* it is not */
+    FOLLOW_RESTING, /* all that came was looked at */
+    FOLLOW_WAITING, /* for a hand */
+    FOLLOW_RUNNING, /* a hand is at it */
+    FOLLOW_AGAIN,   /* and more has come meanwhile */
+    FOLLOW_ENDING   /* and the server's thread waits for the end of its step */
+};
+
 /* One upload. */
 struct bulk_take {
     struct link_peer peer; /* who hears about it: the user's newest connection that asked */
@@ -52,13 +68,15 @@ struct bulk_take {
     bool whole;                    /* came with its Put; then it is being committed, or abandoned */
     struct store_partial *partial; /* NULL unless receiving */
     int64_t touched_ms;
+    enum bulk_following following; /* these two: under the mutex */
+    struct bulk_take *next_followed;
 };
 
-/* A finished upload on its way through the committing thread. */
+/* A finished upload on its way through a hand. */
 struct bulk_commit {
     struct bulk_commit *next;
     struct bulk_take *take;
-    struct store_partial *partial; /* NULL: it came whole, and is written by the committing thread */
+    struct store_partial *partial; /* NULL: it came whole, and is written by the hand */
     struct digest digest;
     struct buf whole;
     char *owner;
@@ -81,17 +99,21 @@ struct bulk_check {
 struct bulk_server {
     struct bulk_server_options options;
     struct link_server *link;
-    pthread_t thread, committer, checker;
+    pthread_t thread, hands[BULK_HANDS], checker;
     int stop_fd, done_fd; /* eventfds towards the server's thread */
 
     struct bulk_send **sends;
     size_t nsends, sends_capacity;
     struct bulk_take **takes;
     size_t ntakes, takes_capacity;
+    size_t nfollowed; /* of the takes */
 
     pthread_mutex_t mutex; /* of the queues and of 'stopping' */
-    pthread_cond_t wake;   /* both threads */
+    pthread_cond_t wake;   /* the checking thread */
+    pthread_cond_t work;   /* the hands */
+    pthread_cond_t rested; /* the server's thread: a hand has ended a step */
     struct bulk_queue to_commit, committed;
+    struct bulk_take *to_follow; /* the newest first: its bytes are still in the processor's cache */
     struct bulk_check *to_check, *checked; /* newest first: the order does not matter */
     bool stopping;
 
@@ -134,12 +156,25 @@ void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, 
                       int64_t now_ms);
 void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, const Wire__PutDone *done,
                       int64_t now_ms);
-/* Answers for what the committing thread finished. */
+/* Answers for what the hands finished. */
 void bulk_on_committed(struct bulk_server *server);
 void bulk_take_expire(struct bulk_server *server, int64_t now_ms);
 void bulk_take_done(struct bulk_server *server);
-/* The committing thread's function. */
-void *bulk_commit_run(void *server);
+
+/* bulk_hands.c */
+/* The upload's bytes are all here, as a partial file or in 'whole'. It comes back by bulk_hands_result, and done_fd says so. */
+void bulk_hands_submit(struct bulk_server *server, struct bulk_commit *commit);
+struct bulk_commit *bulk_hands_result(struct bulk_server *server); /* NULL: none */
+struct bulk_commit *bulk_commit_free(struct bulk_commit *commit);
+/* This one is being received: from here on bulk_follow may be said of it. */
+void bulk_follow_begin(struct bulk_server *server, struct bulk_take *take);
+/* More of it has arrived. */
+void bulk_follow(struct bulk_server *server, struct bulk_take *take);
+/* Its partial file is about to be given away or closed: returns when no hand is at it, which takes some milliseconds at most. */
+void bulk_follow_end(struct bulk_server *server, struct bulk_take *take);
+/* A hand's function. */
+void *bulk_hands_run(void *server);
+void bulk_hands_done(struct bulk_server *server);
 
 /* ---- client ---- */
 

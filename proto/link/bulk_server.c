@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The bulk server's thread: requests in, a chunk for everybody in turn, sweeping up. It blocks nowhere but in link_poll.
+ * The bulk server's thread: requests in, a chunk for everybody in turn, sweeping up. It blocks nowhere but in link_poll, and
+ * for the milliseconds that a hand takes to lay an upload down.
  */
 #include "bulk_private.h"
 
@@ -201,37 +202,48 @@ static void set_defaults(struct bulk_server_options *o)
         o->user_puts_max = 16;
 }
 
-/* Of the committing and the checking thread. */
+/* The hands and the checking thread. */
 static void stop_helpers(struct bulk_server *server)
 {
     pthread_mutex_lock(&server->mutex);
     server->stopping = true;
     pthread_cond_broadcast(&server->wake);
+    pthread_cond_broadcast(&server->work);
     pthread_mutex_unlock(&server->mutex);
+}
+
+/* 'count' of the hands, and the checking thread if there is one. */
+static void join_helpers(struct bulk_server *server, size_t count, bool checker)
+{
+    stop_helpers(server);
+    for (size_t i = 0; i < count; i++)
+        pthread_join(server->hands[i], NULL);
+    if (checker)
+        pthread_join(server->checker, NULL);
 }
 
 static int start_threads(struct bulk_server *server, struct diag *diag)
 {
-    const struct {
-        pthread_t *thread;
-        void *(*run)(void *server);
-    } threads[] = {
-        {&server->committer, bulk_commit_run}, {&server->checker, bulk_check_run}, {&server->thread, run}};
-    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
-        int error = pthread_create(threads[i].thread, NULL, threads[i].run, server);
-        if (error == 0)
-            continue;
-        stop_helpers(server);
-        while (i-- > 0)
-            pthread_join(*threads[i].thread, NULL);
-        return diag_set(diag, -error, "bulk server: cannot start a thread: %s", strerror(error));
+    size_t hands = 0;
+    int error = 0;
+    while (hands < BULK_HANDS && error == 0) {
+        error = pthread_create(&server->hands[hands], NULL, bulk_hands_run, server);
+        hands += error == 0;
     }
-    return 0;
+    bool checker =
+        error == 0 && (error = pthread_create(&server->checker, NULL, bulk_check_run, server)) == 0;
+    if (checker)
+        error = pthread_create(&server->thread, NULL, run, server);
+    if (error == 0)
+        return 0;
+    join_helpers(server, hands, checker);
+    return diag_set(diag, -error, "bulk server: cannot start a thread: %s", strerror(error));
 }
 
 static struct bulk_server *discard(struct bulk_server *server)
 {
     bulk_send_done(server);
+    bulk_hands_done(server);
     bulk_take_done(server);
     bulk_check_done(server);
     link_server_free(server->link);
@@ -240,6 +252,8 @@ static struct bulk_server *discard(struct bulk_server *server)
     pthread_mutex_destroy(&server->mutex);
     pthread_mutex_destroy(&server->stats_mutex);
     pthread_cond_destroy(&server->wake);
+    pthread_cond_destroy(&server->work);
+    pthread_cond_destroy(&server->rested);
     free(server);
     return NULL;
 }
@@ -265,6 +279,8 @@ int bulk_server_new(const struct bulk_server_options *options, struct bulk_serve
     pthread_mutex_init(&server->mutex, NULL);
     pthread_mutex_init(&server->stats_mutex, NULL);
     pthread_cond_init(&server->wake, NULL);
+    pthread_cond_init(&server->work, NULL);
+    pthread_cond_init(&server->rested, NULL);
     int r = start(server, diag);
     if (r < 0) {
         discard(server);
@@ -280,9 +296,7 @@ struct bulk_server *bulk_server_free(struct bulk_server *server)
         return NULL;
     (void)!eventfd_write(server->stop_fd, 1);
     pthread_join(server->thread, NULL);
-    stop_helpers(server);
-    pthread_join(server->committer, NULL);
-    pthread_join(server->checker, NULL);
+    join_helpers(server, BULK_HANDS, true);
     return discard(server);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Taking uploads: Put opens (or reopens) the user's partial file, PutData appends to it, PutDone hands it to the
- * committing thread. An upload whose sender fell silent is closed, and its bytes stay for a later Put; it counts against its user
+ * Taking uploads: Put opens (or reopens) the user's partial file, PutData appends to it, PutDone gives it to the
+ * hands. An upload whose sender fell silent is closed, and its bytes stay for a later Put; it counts against its user
  * for another hour, so that nobody fills the disk with beginnings.
  */
 #include "bulk_private.h"
@@ -19,6 +19,12 @@ static struct bulk_take *find(struct bulk_server *server, const char *user, cons
     return NULL;
 }
 
+static void close_partial(struct bulk_server *server, struct bulk_take *take)
+{
+    bulk_follow_end(server, take);
+    take->partial = store_partial_close(take->partial);
+}
+
 static void remove_take(struct bulk_server *server, struct bulk_take *take)
 {
     for (size_t i = 0; i < server->ntakes; i++)
@@ -26,7 +32,7 @@ static void remove_take(struct bulk_server *server, struct bulk_take *take)
             server->takes[i] = server->takes[--server->ntakes];
             break;
         }
-    store_partial_close(take->partial);
+    close_partial(server, take);
     free(take->waiting);
     free(take);
 }
@@ -80,7 +86,7 @@ static struct bulk_take *oldest_abandoned(const struct bulk_server *server, cons
 static void abandon(struct bulk_server *server, struct bulk_take *take)
 {
     size_t count;
-    take->partial = store_partial_close(take->partial);
+    close_partial(server, take);
     take->nwaiting = 0;
     take->state = TAKE_ABANDONED;
     struct bulk_take *oldest = oldest_abandoned(server, take->peer.user, &count);
@@ -150,7 +156,7 @@ static void reply_stored(struct bulk_server *server, const struct link_peer *pee
 
 static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_t size, struct diag *diag)
 {
-    take->partial = store_partial_close(take->partial);
+    close_partial(server, take);
     take->state = TAKE_ABANDONED;
     int r = store_partial_begin(server->options.store, take->peer.user, &take->digest, size, &take->partial,
                                 diag);
@@ -158,6 +164,7 @@ static int open_take(struct bulk_server *server, struct bulk_take *take, uint64_
         return r;
     take->stored_size = size;
     take->state = TAKE_RECEIVING;
+    bulk_follow_begin(server, take);
     return 0;
 }
 
@@ -169,46 +176,18 @@ static int check_room(const struct bulk_server *server, struct diag *diag)
                : diag_set(diag, FARM_E_UNAVAILABLE, "the coordinator's disk has no room for uploads now");
 }
 
-static void push(struct bulk_queue *queue, struct bulk_commit *commit)
-{
-    commit->next = NULL;
-    *queue->last = commit;
-    queue->last = &commit->next;
-}
-
-static struct bulk_commit *pop(struct bulk_queue *queue)
-{
-    struct bulk_commit *commit = queue->first;
-    if (commit == NULL)
-        return NULL;
-    queue->first = commit->next;
-    if (queue->first == NULL)
-        queue->last = &queue->first;
-    return commit;
-}
-
-static void commit_free(struct bulk_commit *commit)
-{
-    store_partial_close(commit->partial);
-    buf_done(&commit->whole);
-    free(commit->owner);
-    free(commit);
-}
-
 /* 'whole': the bytes, if they came with Put. */
 static void submit(struct bulk_server *server, struct bulk_take *take, struct view whole)
 {
     struct bulk_commit *commit = mem_zero(1, sizeof(*commit));
+    bulk_follow_end(server, take);
     commit->take = take;
     commit->partial = STEAL(take->partial);
     commit->digest = take->digest;
     commit->owner = mem_string(take->peer.user);
     buf_add_view(&commit->whole, whole);
     take->state = TAKE_COMMITTING;
-    pthread_mutex_lock(&server->mutex);
-    push(&server->to_commit, commit);
-    pthread_cond_broadcast(&server->wake);
-    pthread_mutex_unlock(&server->mutex);
+    bulk_hands_submit(server, commit);
 }
 
 /* Are there so many bytes in memory already that these are to come in chunks? */
@@ -225,7 +204,7 @@ static void drop_other_size(struct bulk_server *server, struct bulk_take *take, 
 {
     if (take->stored_size == size || take->stored_size == 0)
         return;
-    take->partial = store_partial_close(take->partial);
+    close_partial(server, take);
     take->state = TAKE_ABANDONED;
     store_partial_forget(server->options.store, take->peer.user, &take->digest, take->stored_size);
 }
@@ -233,7 +212,7 @@ static void drop_other_size(struct bulk_server *server, struct bulk_take *take, 
 /* No answer before the end: there is nothing to wait for on the other side. */
 static void take_whole(struct bulk_server *server, struct bulk_take *take, struct view data)
 {
-    take->partial = store_partial_close(take->partial);
+    close_partial(server, take);
     take->stored_size = data.size;
     take->whole = true;
     atomic_fetch_add(&server->received_bytes, data.size);
@@ -339,6 +318,7 @@ void bulk_on_put_data(struct bulk_server *server, const struct link_peer *peer, 
     }
     atomic_fetch_add(&server->received_bytes, data->data.len);
     take->touched_ms = now_ms;
+    bulk_follow(server, take);
     reply_ready(server, take, store_partial_offset(take->partial));
 }
 
@@ -358,50 +338,6 @@ void bulk_on_put_done(struct bulk_server *server, const struct link_peer *peer, 
 }
 
 /* ---- committing ---- */
-
-/* Waits for work; NULL when the server ends (what is queued stays a partial file). */
-static struct bulk_commit *next_commit(struct bulk_server *server)
-{
-    pthread_mutex_lock(&server->mutex);
-    while (server->to_commit.first == NULL && !server->stopping)
-        pthread_cond_wait(&server->wake, &server->mutex);
-    struct bulk_commit *commit = server->stopping ? NULL : pop(&server->to_commit);
-    pthread_mutex_unlock(&server->mutex);
-    return commit;
-}
-
-/* As much of it as an earlier attempt did not leave there. */
-static int write_whole(struct bulk_server *server, struct bulk_commit *commit)
-{
-    int r = store_partial_begin(server->options.store, commit->owner, &commit->digest, commit->whole.size,
-                                &commit->partial, &commit->diag);
-    if (r < 0)
-        return r;
-    size_t have = (size_t)store_partial_offset(commit->partial);
-    return store_partial_add(commit->partial, have,
-                             view_of(commit->whole.data + have, commit->whole.size - have), &commit->diag);
-}
-
-static int run_commit(struct bulk_server *server, struct bulk_commit *commit)
-{
-    int r = commit->partial == NULL ? write_whole(server, commit) : 0;
-    return r < 0 ? r
-                 : store_partial_commit(STEAL(commit->partial), server->options.object_max, &commit->diag);
-}
-
-void *bulk_commit_run(void *argument)
-{
-    struct bulk_server *server = argument;
-    struct bulk_commit *commit;
-    while ((commit = next_commit(server)) != NULL) {
-        commit->result = run_commit(server, commit);
-        pthread_mutex_lock(&server->mutex);
-        push(&server->committed, commit);
-        pthread_mutex_unlock(&server->mutex);
-        (void)!eventfd_write(server->done_fd, 1);
-    }
-    return NULL;
-}
 
 static void finish(struct bulk_server *server, struct bulk_commit *commit)
 {
@@ -424,14 +360,9 @@ void bulk_on_committed(struct bulk_server *server)
 {
     eventfd_t ignored;
     (void)!eventfd_read(server->done_fd, &ignored);
-    for (;;) {
-        pthread_mutex_lock(&server->mutex);
-        struct bulk_commit *commit = pop(&server->committed);
-        pthread_mutex_unlock(&server->mutex);
-        if (commit == NULL)
-            return;
+    for (struct bulk_commit *commit; (commit = bulk_hands_result(server)) != NULL;) {
         finish(server, commit);
-        commit_free(commit);
+        bulk_commit_free(commit);
     }
 }
 
@@ -465,17 +396,8 @@ void bulk_take_expire(struct bulk_server *server, int64_t now_ms)
         sweep_one(server, server->takes[i], now_ms);
 }
 
-static void drop_commits(struct bulk_queue *queue)
-{
-    struct bulk_commit *commit;
-    while ((commit = pop(queue)) != NULL)
-        commit_free(commit);
-}
-
 void bulk_take_done(struct bulk_server *server)
 {
-    drop_commits(&server->to_commit);
-    drop_commits(&server->committed);
     while (server->ntakes > 0)
         remove_take(server, server->takes[0]);
     free(server->takes);

@@ -200,6 +200,7 @@ struct frame_decoder {
     struct frame_spares *spares;
     int fd;
     uint64_t offset; /* of the next read */
+    uint64_t end;    /* no byte behind this one is there yet */
     ZSTD_DCtx *context;
     char *in;
     size_t in_size;
@@ -281,6 +282,7 @@ struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd)
     decoder->spares = spares;
     decoder->fd = fd;
     decoder->offset = 0;
+    decoder->end = UINT64_MAX;
     decoder->have = (ZSTD_inBuffer){0};
     decoder->ended = false;
     decoder->total = 0;
@@ -294,12 +296,26 @@ struct frame_decoder *frame_decoder_free(struct frame_decoder *decoder)
     return NULL;
 }
 
-/* pread, so that several decoders may share a descriptor. 1: there is input; 0: the file ended. */
+void frame_decoder_reach(struct frame_decoder *decoder, uint64_t end)
+{
+    decoder->end = end;
+}
+
+void frame_decoder_reach_end(struct frame_decoder *decoder)
+{
+    decoder->end = UINT64_MAX;
+}
+
+/* pread, so that several decoders may share a descriptor. 1: there is input; 0: the file ended; -EAGAIN: more is to come. */
 static int refill(struct frame_decoder *decoder, struct diag *diag)
 {
+    uint64_t there = decoder->end - decoder->offset;
+    size_t size = there < decoder->in_size ? (size_t)there : decoder->in_size;
     ssize_t got;
+    if (size == 0)
+        return -EAGAIN;
     do
-        got = pread(decoder->fd, decoder->in, decoder->in_size, (off_t)decoder->offset);
+        got = pread(decoder->fd, decoder->in, size, (off_t)decoder->offset);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return diag_errno(diag, "read");
@@ -349,7 +365,7 @@ ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size,
 
 int frame_content_size(int fd, uint64_t *ret, struct diag *diag)
 {
-    unsigned char header[SIZED_HEADER + 4]; /* the longest that the format allows */
+    unsigned char header[FRAME_HEADER_MAX];
     ssize_t got = pread(fd, header, sizeof header, 0);
     if (got < 0)
         return diag_errno(diag, "read");

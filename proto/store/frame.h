@@ -30,9 +30,14 @@ struct frame_decoder;
 /* Reads 'fd' (borrowed) from its start. Taken from the spares, and given back to them; NULL: there are none. */
 struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd);
 struct frame_decoder *frame_decoder_free(struct frame_decoder *decoder); /* accepts NULL, returns NULL */
+/* The file is still being written, and is there up to 'end' (which only grows): frame_decode() says -EAGAIN where more is needed. */
+void frame_decoder_reach(struct frame_decoder *decoder, uint64_t end);
+/* From here on the file is whole, as it is for a new decoder. */
+void frame_decoder_reach_end(struct frame_decoder *decoder);
 /* Bytes decoded; 0 where frame and file end together; FARM_E_SYNTAX if the file is anything but one whole frame. */
 ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size, struct diag *diag) MUST_USE;
 
+enum { FRAME_HEADER_MAX = 18 }; /* the longest that the format allows */
 /* The content size that the header states; FARM_E_SYNTAX if it is no frame with a size. */
 int frame_content_size(int fd, uint64_t *ret, struct diag *diag) MUST_USE;
 

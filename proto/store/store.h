@@ -106,6 +106,12 @@ uint64_t store_partial_offset(const struct store_partial *partial);
 int store_partial_add(struct store_partial *partial, uint64_t offset, struct view data,
                       struct diag *diag) MUST_USE;
 /*
+ * Unpacks and hashes a piece of what has arrived, so that little is left for the commit: true if it may go on at once. At most one
+ * thread at a time, but it may be another than the one that adds. Says nothing of what it finds: the commit does. Costs the memory
+ * of a decoder until the partial is closed.
+ */
+bool store_partial_follow(struct store_partial *partial, uint64_t limit);
+/*
  * Decompresses, verifies against the name, links in. FARM_E_DIGEST drops the partial. 'limit' bounds the
  * uncompressed size: FARM_E_LIMIT drops it too, before a byte is unpacked, since the frame says its size and is held to
  * it. FARM_E_STATE if it is not whole yet (it is kept). Consumes the partial in every case. To keep the object from a

@@ -454,6 +454,88 @@ static void test_partial_of_wrong_bytes_is_dropped(void **state)
     transfer_end(&transfer);
 }
 
+static void follow_all(struct store_partial *partial, uint64_t limit)
+{
+    while (store_partial_follow(partial, limit))
+        ;
+}
+
+/* Unpacked behind the writing, piece by piece, also what an earlier connection left; the commit says what it always said. */
+static void test_partial_is_verified_while_it_arrives(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct transfer transfer = transfer_begin(scratch);
+    struct diag diag = DIAG_INIT;
+    struct store_partial *partial = partial_begin(&transfer, "w");
+    assert_false(store_partial_follow(partial, NO_LIMIT)); /* nothing is there */
+    send_until(&transfer, partial, 5);
+    assert_false(store_partial_follow(partial, NO_LIMIT)); /* not even a header */
+    for (size_t end = 6; end < 40; end++) {
+        send_until(&transfer, partial, end);
+        follow_all(partial, NO_LIMIT);
+    }
+    send_until(&transfer, partial, transfer.bytes.size / 2);
+    follow_all(partial, NO_LIMIT);
+    store_partial_close(partial);
+    partial = partial_begin(&transfer, "w");
+    assert_int_equal(store_partial_offset(partial), transfer.bytes.size / 2);
+    follow_all(partial, NO_LIMIT);
+    send_until(&transfer, partial, transfer.bytes.size);
+    assert_true(store_partial_follow(partial, NO_LIMIT)); /* a step is bounded: this was not all of it */
+    follow_all(partial, NO_LIMIT);
+    assert_false(store_has(transfer.receiver, &transfer.name));
+    assert_ok(store_partial_commit(partial, transfer.data.size, &diag), &diag);
+    assert_content(transfer.receiver, &transfer.name, buf_view(&transfer.data));
+    transfer_end(&transfer);
+}
+
+static void test_partial_of_wrong_bytes_is_dropped_though_it_was_followed(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct transfer transfer = transfer_begin(scratch);
+    struct diag diag = DIAG_INIT;
+    for (size_t i = 0; i < 4; i++) { /* its magic, its content, its last block; then none of them */
+        size_t at = i * (transfer.bytes.size - 1) / 2;
+        struct store_partial *partial = partial_begin(&transfer, "worker");
+        if (i < 3)
+            transfer.bytes.data[at] ^= 1;
+        for (size_t end = 0; end < transfer.bytes.size; end += 300000) {
+            send_until(&transfer, partial, end);
+            follow_all(partial, NO_LIMIT);
+        }
+        send_until(&transfer, partial, transfer.bytes.size);
+        follow_all(partial, NO_LIMIT);
+        if (i < 3) {
+            transfer.bytes.data[at] ^= 1;
+            assert_error(store_partial_commit(partial, NO_LIMIT, &diag), FARM_E_DIGEST, &diag,
+                         "received object");
+        } else {
+            assert_ok(store_partial_commit(partial, NO_LIMIT, &diag), &diag);
+        }
+        assert_int_equal(count_files(scratch, "store/incoming"), 0);
+        assert_int_equal(store_has(transfer.receiver, &transfer.name), i == 3);
+    }
+    transfer_end(&transfer);
+}
+
+/* The limit holds for what is unpacked early, too; and one that is only enough for the commit does not spoil it. */
+static void test_A5_partial_over_the_limit_is_not_unpacked_while_it_arrives(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct transfer transfer = transfer_begin(scratch);
+    struct diag diag = DIAG_INIT;
+    struct store_partial *partial = partial_begin(&transfer, "worker");
+    send_until(&transfer, partial, transfer.bytes.size);
+    assert_false(store_partial_follow(partial, transfer.data.size - 1));
+    assert_error(store_partial_commit(partial, transfer.data.size - 1, &diag), FARM_E_LIMIT, &diag, "limit");
+    assert_int_equal(count_files(scratch, "store/incoming"), 0);
+    partial = partial_begin(&transfer, "worker");
+    send_until(&transfer, partial, transfer.bytes.size);
+    assert_false(store_partial_follow(partial, transfer.data.size - 1));
+    assert_ok(store_partial_commit(partial, transfer.data.size, &diag), &diag);
+    transfer_end(&transfer);
+}
+
 static void test_partial_states(void **state)
 {
     const struct scratch *scratch = *state;
@@ -839,6 +921,9 @@ int main(void)
         SCRATCH(test_D6_a_partial_left_read_only_is_taken_up),
         SCRATCH(test_N9_transfer_resumes_after_a_restart),
         SCRATCH(test_partial_of_wrong_bytes_is_dropped),
+        SCRATCH(test_partial_is_verified_while_it_arrives),
+        SCRATCH(test_partial_of_wrong_bytes_is_dropped_though_it_was_followed),
+        SCRATCH(test_A5_partial_over_the_limit_is_not_unpacked_while_it_arrives),
         SCRATCH(test_partial_states),
         SCRATCH(test_A5_decompression_bombs),
         SCRATCH(test_A8_frames_that_are_not_alone),
