@@ -22,5 +22,6 @@ int suite_once(void);
 int suite_facts(void);
 int suite_enrol(void);
 int suite_answers(void);
+int suite_places(void);
 
 #endif

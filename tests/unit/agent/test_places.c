@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "suites.h"
+
+#include "places.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+static void begins_where_it_was_woken(void **state)
+{
+    (void)state;
+    assert_int_equal(places_choose(8, 2, 0, NULL, 0), 0);
+    assert_int_equal(places_choose(8, 2, 5, NULL, 0), 4);
+    assert_int_equal(places_choose(8, 2, 7, NULL, 0), 6);
+    assert_int_equal(places_choose(8, 1, 7, NULL, 0), 7);
+}
+
+static void goes_on_to_what_no_neighbour_holds(void **state)
+{
+    (void)state;
+    static const unsigned held[] = {4, 6, 0};
+    assert_int_equal(places_choose(8, 2, 5, held, 1), 6);
+    assert_int_equal(places_choose(8, 2, 5, held, 2), 0);
+    assert_int_equal(places_choose(8, 2, 5, held, 3), 2);
+}
+
+static void shares_only_when_all_are_held(void **state)
+{
+    (void)state;
+    static const unsigned held[] = {0, 1};
+    assert_int_equal(places_choose(2, 1, 1, held, 2), 1);
+}
+
+/* Fewer cores given than there are slots, a width that does not divide, one wider than the machine. */
+static void odd_widths(void **state)
+{
+    (void)state;
+    static const unsigned held[] = {0};
+    assert_int_equal(places_choose(4, 0, 3, NULL, 0), 3);
+    assert_int_equal(places_choose(7, 3, 6, NULL, 0), 0);
+    assert_int_equal(places_choose(7, 3, 5, held, 1), 3);
+    assert_int_equal(places_choose(2, 4, 1, NULL, 0), 0);
+    assert_int_equal(places_choose(1, 1, 0, held, 1), 0);
+}
+
+/* With one processor left to it a process is on the first of its one. */
+static void counts_only_its_own_processors(void **state)
+{
+    (void)state;
+    cpu_set_t before, one;
+    unsigned count = 0;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    unsigned here = places_here(&count);
+    assert_true(here < count);
+    assert_int_equal(count, CPU_COUNT(&before));
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &before))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    here = places_here(&count);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(here, 0);
+    assert_int_equal(count, 1);
+}
+
+int suite_places(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(begins_where_it_was_woken), cmocka_unit_test(goes_on_to_what_no_neighbour_holds),
+        cmocka_unit_test(shares_only_when_all_are_held), cmocka_unit_test(odd_widths),
+        cmocka_unit_test(counts_only_its_own_processors)};
+    return cmocka_run_group_tests_name("places", tests, NULL, NULL);
+}
