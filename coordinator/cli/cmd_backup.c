@@ -37,6 +37,13 @@ static void print(struct cli *cli, const json_t *body)
            (long long)cli_number(body, "copied_bytes"), cli_text(log, "origin"),
            (long long)cli_number(log, "size"));
     puts("It holds coordinator.key, which is secret: whoever has it can pretend to be this coordinator.");
+    if (cli_number(body, "linked") > 0)
+        printf("%lld objects were there from the earlier backup; %lld of these were read again\n",
+               (long long)cli_number(body, "linked"), (long long)cli_number(body, "read"));
+    json_array_foreach(json_object_get(body, "rotten"), index, name) printf(
+        "rotten: object %s had other bytes in the earlier backup, and was copied anew; that disk loses "
+        "data\n",
+        json_string_value(name));
     json_array_foreach(json_object_get(body, "missing"), index, name)
         printf("missing: object %s is not in the store, or damaged; \"farmctl scrub\" says what it was\n",
                json_string_value(name));
@@ -97,6 +104,8 @@ const struct cli_verb cmd_backup = {
             "restore\" brings it back, or checks it. Exit status 1: objects were missing; they are named, "
             "and the backup "
             "was made\n"
-            "without them.\n",
+            "without them; or objects of the earlier backup had rotted, were named, and were copied anew (a "
+            "sixteenth of\n"
+            "what is there is read each time, another one each time).\n",
     .run = run,
 };

@@ -47,11 +47,11 @@ void backup_list_write(const struct backup_list *list, struct buf *ret)
     for (size_t i = 0; i < list->nmissing; i++)
         json_array_append_new(missing, json_digest(&list->missing[i]));
     json_t *document = json_pack(
-        "{s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o, s:o}", "format", BACKUP_FORMAT, "coordinator",
-        json_digest(&list->coordinator), "origin", list->origin, "software", list->software, "taken",
-        moment_format(list->taken_ms).text, "schema", (json_int_t)list->schema, "log_size",
+        "{s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o}", "format", BACKUP_FORMAT,
+        "coordinator", json_digest(&list->coordinator), "origin", list->origin, "software", list->software,
+        "taken", moment_format(list->taken_ms).text, "schema", (json_int_t)list->schema, "log_size",
         (json_int_t)list->log_size, "objects", (json_int_t)list->nobjects, "store", (int)list->has_store,
-        "files", files, "missing", missing);
+        "share", (json_int_t)list->share, "files", files, "missing", missing);
     json_write(document, ret);
     buf_add_byte(ret, '\n');
     json_decref(document);
@@ -141,6 +141,8 @@ static int read_header(const json_t *document, struct backup_list *list, struct 
         result = get_number(document, "objects", &list->nobjects, diag);
     if (result >= 0)
         result = json_get_bool(document, BACKUP_FILE, "store", &list->has_store, diag);
+    if (result >= 0 && json_object_get(document, "share") != NULL) /* older backups have none */
+        result = get_number(document, "share", &list->share, diag);
     list->schema = (int64_t)schema;
     list->origin = origin != NULL ? mem_string(origin) : NULL;
     list->software = software != NULL ? mem_string(software) : NULL;

@@ -32,6 +32,10 @@ struct backup_work {
     struct digest *objects;
     size_t nobjects, objects_capacity, next;
     uint64_t copied_bytes;
+    size_t nlinked, nread; /* from the earlier backup; so many of these were read before */
+    size_t nrotten;        /* that were damaged there, and were taken from the store anew */
+    struct digest *rotten; /* the first BACKUP_MISSING_MAX of them */
+    size_t rotten_capacity;
     size_t nmissing;          /* list.missing names no more than BACKUP_MISSING_MAX of them */
     int dirfd, earlier_dirfd; /* of 'temp'; of the backup that 'to' is now, -1: none */
     int result;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* A piece of work: about half a second of verifying and copying, then somebody else has the thread. */
-enum { PIECE_OBJECTS = 512 };
+enum { PIECE_OBJECTS = 512, PIECE_MS = 500 };
 #define PIECE_BYTES ((uint64_t)128 << 20)
 
 #define KEY_FILE "coordinator.key"
@@ -35,6 +35,7 @@ void backup_work_free(struct backup_work *work)
     backup_list_done(&work->list);
     free(work->small);
     free(work->objects);
+    free(work->rotten);
     free(work->to);
     free(work->temp);
     free(work);
@@ -80,6 +81,27 @@ static int add_file(struct backup_work *work, const char *path, struct diag *dia
     return result;
 }
 
+/* Now, and not after everything was copied: the last step will do the same with the two backups. */
+static int try_exchange(const struct backup_work *work, struct diag *diag)
+{
+    static const char *const names[] = {"exchange-1", "exchange-2"};
+    if (work->earlier_dirfd < 0)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (mkdirat(work->dirfd, names[i], 0700) < 0)
+            return diag_errno(diag, "%s/%s: create directory", work->temp, names[i]);
+    int result = renameat2(work->dirfd, names[0], work->dirfd, names[1], RENAME_EXCHANGE) < 0 ? -errno : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        (void)!unlinkat(work->dirfd, names[i], AT_REMOVEDIR);
+    if (result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP)
+        return diag_set(diag, FARM_E_UNSUPPORTED,
+                        "%s: its file system cannot put a new backup in the place of an earlier one in one "
+                        "step (RENAME_EXCHANGE); name a directory that does not exist each time, or keep "
+                        "backups on ext4, xfs, btrfs or tmpfs",
+                        work->to);
+    return result < 0 ? diag_set(diag, result, "%s: %s", work->temp, farm_error_text(result)) : 0;
+}
+
 static int copy_database(struct backup_work *work, struct diag *diag)
 {
     CLEANUP_FREE char *from = mem_format("%s/" BACKUP_DB, work->state_path);
@@ -89,7 +111,9 @@ static int copy_database(struct backup_work *work, struct diag *diag)
         return diag_errno(diag, "%s: create directory", work->temp);
     work->step = BACKUP_SMALL;
     work->dirfd = file_open_dir(AT_FDCWD, work->temp, diag);
-    int result = work->dirfd < 0 ? work->dirfd : db_snapshot(from, to, diag);
+    int result = work->dirfd < 0 ? work->dirfd : try_exchange(work, diag);
+    if (result >= 0)
+        result = db_snapshot(from, to, diag);
     if (result >= 0)
         result = look_into(work, to, diag);
     return result < 0 ? result : add_file(work, BACKUP_DB, diag);
@@ -163,17 +187,51 @@ static void note_missing(struct backup_work *work, const struct digest *object)
     list->missing[list->nmissing++] = *object;
 }
 
+/* It is whole in the new backup; but the disk of the earlier one loses what it holds. */
+static void note_rotten(struct backup_work *work, const struct digest *object)
+{
+    if (work->nrotten < BACKUP_MISSING_MAX) {
+        work->rotten =
+            mem_reserve(work->rotten, &work->rotten_capacity, work->nrotten + 1, sizeof *work->rotten);
+        work->rotten[work->nrotten] = *object;
+    }
+    work->nrotten++;
+}
+
+/* Names are digests, so any byte of them shares objects out evenly. */
+static bool is_of_share(const struct backup_work *work, const struct digest *object)
+{
+    return object->bytes[DIGEST_SIZE - 1] % BACKUP_SHARES == work->list.share;
+}
+
+static int copy_object(struct backup_work *work, const struct digest *object, uint64_t *ret_bytes,
+                       struct diag *diag)
+{
+    struct store_copied copied;
+    int result = store_copy_stored(work->store, object, work->earlier_dirfd, is_of_share(work, object),
+                                   work->dirfd, backup_object_path(object).text, &copied, diag);
+    *ret_bytes = copied.bytes;
+    work->nlinked += copied.earlier;
+    work->nread += copied.read;
+    if (result == FARM_E_MISSING || result == FARM_E_CORRUPT) {
+        note_missing(work, object); /* a backup without it is better than none; the answer names it */
+        return 0;
+    }
+    if (result >= 0 && copied.rotten)
+        note_rotten(work, object);
+    return result;
+}
+
 static int copy_objects(struct backup_work *work, struct diag *diag)
 {
     uint64_t bytes = 0;
-    for (int i = 0; i < PIECE_OBJECTS && bytes < PIECE_BYTES && work->next < work->nobjects; i++) {
-        const struct digest *object = &work->objects[work->next++];
+    int64_t began_ms = moment_steady_ms();
+    for (int i = 0; i < PIECE_OBJECTS && bytes < PIECE_BYTES && work->next < work->nobjects &&
+                    moment_steady_ms() - began_ms < PIECE_MS;
+         i++) {
         uint64_t copied = 0;
-        int result = store_copy_stored(work->store, object, work->earlier_dirfd, work->dirfd,
-                                       backup_object_path(object).text, &copied, diag);
-        if (result == FARM_E_MISSING || result == FARM_E_CORRUPT)
-            note_missing(work, object); /* a backup without it is better than none; the answer names it */
-        else if (result < 0)
+        int result = copy_object(work, &work->objects[work->next++], &copied, diag);
+        if (result < 0)
             return result;
         bytes += copied;
     }
@@ -185,18 +243,27 @@ static int copy_objects(struct backup_work *work, struct diag *diag)
 
 /* ---- the name ---- */
 
+static int take_name(const struct backup_work *work, struct diag *diag)
+{
+    if (work->earlier_dirfd < 0)
+        return file_rename_new(AT_FDCWD, work->temp, work->to, diag);
+    if (renameat2(AT_FDCWD, work->temp, AT_FDCWD, work->to, RENAME_EXCHANGE) < 0)
+        return diag_errno(diag, "%s: rename to %s", work->temp, work->to);
+    return 0;
+}
+
 static int appear(struct backup_work *work, struct diag *diag)
 {
     CLEANUP_BUF struct buf text = BUF_INIT;
-    unsigned int how = work->earlier_dirfd >= 0 ? RENAME_EXCHANGE : RENAME_NOREPLACE;
     backup_list_write(&work->list, &text);
     int result = file_create(work->dirfd, BACKUP_FILE, buf_view(&text), 0600, diag);
     if (result < 0)
         return result;
     if (syncfs(work->dirfd) < 0)
         return diag_errno(diag, "%s: sync", work->temp);
-    if (renameat2(AT_FDCWD, work->temp, AT_FDCWD, work->to, how) < 0)
-        return diag_errno(diag, "%s: rename to %s", work->temp, work->to);
+    result = take_name(work, diag);
+    if (result < 0)
+        return result;
     work->step = BACKUP_CLEAN;
     return file_sync_parent(AT_FDCWD, work->to, diag);
 }

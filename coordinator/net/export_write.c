@@ -139,9 +139,9 @@ static int appear(const struct export *export, int dirfd, struct diag *diag)
     int result = 0;
     if (syncfs(dirfd) < 0)
         return diag_errno(diag, "%s: sync", export->temp);
-    if (renameat2(AT_FDCWD, export->temp, AT_FDCWD, export->to, RENAME_NOREPLACE) < 0)
-        return diag_errno(diag, "%s", export->to);
-    result = check_same(export, dirfd, diag);
+    result = file_rename_new(AT_FDCWD, export->temp, export->to, diag);
+    if (result >= 0)
+        result = check_same(export, dirfd, diag);
     return result < 0 ? result : file_sync_parent(AT_FDCWD, export->to, diag);
 }
 

@@ -62,12 +62,16 @@ static int read_trust(const struct farm *farm, struct backup_work *work, struct 
 
 static json_t *answer(const struct backup_work *work)
 {
-    json_t *missing = json_array();
+    json_t *missing = json_array(), *rotten = json_array();
     for (size_t i = 0; i < work->list.nmissing; i++)
         json_array_append_new(missing, json_digest(&work->list.missing[i]));
-    return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:o, s:{s:s, s:I}, s:s}", "to", work->to, "taken",
-                     moment_format(work->list.taken_ms).text, "store", (int)work->list.has_store, "objects",
-                     (json_int_t)work->nobjects, "copied_bytes", (json_int_t)work->copied_bytes,
+    for (size_t i = 0; i < work->nrotten && i < BACKUP_MISSING_MAX; i++)
+        json_array_append_new(rotten, json_digest(&work->rotten[i]));
+    return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:{s:s, s:I}, s:s}", "to",
+                     work->to, "taken", moment_format(work->list.taken_ms).text, "store",
+                     (int)work->list.has_store, "objects", (json_int_t)work->nobjects, "copied_bytes",
+                     (json_int_t)work->copied_bytes, "linked", (json_int_t)work->nlinked, "read",
+                     (json_int_t)work->nread, "rotten_count", (json_int_t)work->nrotten, "rotten", rotten,
                      "missing_count", (json_int_t)work->nmissing, "missing", missing, "log", "origin",
                      work->list.origin, "size", (json_int_t)work->list.log_size, "secret", "coordinator.key");
 }
@@ -97,8 +101,13 @@ static void finish(struct farm *farm, struct backup_work *work)
         log_event(LOG_LEVEL_INFO, "backup made", log_text(FIELD_PATH, work->to),
                   log_number(FIELD_COUNT, (int64_t)work->nobjects),
                   log_number(FIELD_ENTRIES, (int64_t)work->list.log_size));
+        if (work->nrotten > 0)
+            log_event(LOG_LEVEL_WARNING,
+                      "backup: objects had rotted in the earlier one, and were copied anew",
+                      log_text(FIELD_PATH, work->to), log_number(FIELD_COUNT, (int64_t)work->nrotten));
         remember(farm, work);
-        ctl_finish(work->request, work->nmissing > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK, answer(work));
+        ctl_finish(work->request, work->nmissing + work->nrotten > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK,
+                   answer(work));
     }
     backup_work_free(work);
 }
@@ -166,6 +175,7 @@ static int open_earlier(struct backup_work *work, struct diag *diag)
     if (!digest_equal(&earlier.coordinator, &work->list.coordinator))
         return diag_set(diag, FARM_E_EXISTS,
                         "%s is the backup of another coordinator; name another directory", work->to);
+    work->list.share = (earlier.share + 1) % BACKUP_SHARES;
     work->earlier_dirfd = STEAL_FD(fd);
     return 0;
 }

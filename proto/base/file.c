@@ -115,15 +115,38 @@ static int write_temp(int dirfd, const char *temp, struct view content, mode_t m
     return file_sync(fd, diag);
 }
 
+/* link(2) never replaces; and rename(2) replaces a directory by another one only if it is empty. */
+static int rename_without_flags(int dirfd, const char *from, const char *to)
+{
+    struct stat status;
+    if (fstatat(dirfd, from, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (S_ISDIR(status.st_mode))
+        return renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+    if (linkat(dirfd, from, dirfd, to, 0) < 0)
+        return -errno;
+    (void)!unlinkat(dirfd, from, 0);
+    return 0;
+}
+
+int file_rename_new(int dirfd, const char *from, const char *to, struct diag *diag)
+{
+    int result = renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    if (result == -EINVAL)
+        result = rename_without_flags(dirfd, from, to);
+    if (result == -EEXIST || result == -ENOTEMPTY)
+        return diag_set(diag, FARM_E_EXISTS, "%s: exists already and is not overwritten", to);
+    return result < 0 ? diag_set(diag, result, "%s: rename: %s", to, farm_error_text(result)) : 0;
+}
+
 static int put_in_place(int dirfd, const char *temp, const char *path, bool replace, struct diag *diag)
 {
-    unsigned int flags = replace ? 0 : RENAME_NOREPLACE;
-    if (renameat2(dirfd, temp, dirfd, path, flags) < 0) {
-        if (errno == EEXIST)
-            return diag_set(diag, FARM_E_EXISTS, "%s: exists already and is not overwritten", path);
-        return diag_errno(diag, "%s: rename", path);
-    }
-    return file_sync_parent(dirfd, path, diag);
+    int result = 0;
+    if (!replace)
+        result = file_rename_new(dirfd, temp, path, diag);
+    else if (renameat(dirfd, temp, dirfd, path) < 0)
+        result = diag_errno(diag, "%s: rename", path);
+    return result < 0 ? result : file_sync_parent(dirfd, path, diag);
 }
 
 static int write_durably(int dirfd, const char *path, struct view content, mode_t mode, bool replace,

@@ -25,6 +25,8 @@ int file_read_fd(int fd, const char *name, size_t limit, struct buf *ret, struct
 int file_write(int dirfd, const char *path, struct view content, mode_t mode, struct diag *diag) MUST_USE;
 /* As file_write, but never replaces: FARM_E_EXISTS. */
 int file_create(int dirfd, const char *path, struct view content, mode_t mode, struct diag *diag) MUST_USE;
+/* Gives what was written a name that is free: FARM_E_EXISTS. Also where the file system knows no RENAME_NOREPLACE (NFS). Not synced. */
+int file_rename_new(int dirfd, const char *from, const char *to, struct diag *diag) MUST_USE;
 /* Writes all bytes, over EINTR and short writes. */
 int file_write_all(int fd, const void *data, size_t size) MUST_USE;
 /* Fails only for what cannot be synced (a pipe, a read-only file system); any other failure ends the process. */

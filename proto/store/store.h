@@ -126,14 +126,21 @@ void store_partial_forget(struct store *store, const char *owner, const struct d
 
 /* Is this file, wherever it lies, the stored form of the object? Reads it whole; FARM_E_DIGEST if not. */
 int store_check_stored(int fd, const struct digest *name, struct diag *diag) MUST_USE;
+/* What store_copy_stored did. */
+struct store_copied {
+    uint64_t bytes; /* copied; 0 if it was linked */
+    bool earlier;   /* the earlier file was taken */
+    bool read;      /* that was read before */
+    bool rotten;    /* the earlier file was read, and had other bytes: the store's was taken instead */
+};
 /*
  * The stored file, verified, as the new file 'path' below dirfd: a hard link if both are on one file system (objects never change),
  * else a copy. 'earlier_dirfd' (-1: none): if 'path' below that is such a file already, of this object's inode or of another file system than
- * the store's, it is linked as it is, without being read. Not synced: the caller does that once, for all. *ret_bytes: how many were
- * copied. FARM_E_MISSING, FARM_E_CORRUPT.
+ * the store's, it is linked as it is; without being read, but for 'read_earlier'. Not synced: the caller does that once, for all.
+ * FARM_E_MISSING, FARM_E_CORRUPT: the store does not have it, and the earlier file was not taken.
  */
-int store_copy_stored(struct store *store, const struct digest *name, int earlier_dirfd, int dirfd,
-                      const char *path, uint64_t *ret_bytes, struct diag *diag) MUST_USE;
+int store_copy_stored(struct store *store, const struct digest *name, int earlier_dirfd, bool read_earlier,
+                      int dirfd, const char *path, struct store_copied *ret, struct diag *diag) MUST_USE;
 
 /*
  * Removes objects for which keep() is false, that are unpinned and older than grace_ms; also partials older than that, and

@@ -133,6 +133,52 @@ done
 expect_status 0 farmctl backup "$work/killed"
 expect "nothing is left beside it" test -z "$(find "$work" -maxdepth 1 -name 'killed.partial-*')"
 
+say "D8: what rots in a backup on another disk is found by those that follow, and replaced"
+if mkdir "$work/disk" && mount -t tmpfs none "$work/disk" 2>/dev/null; then
+    expect_status 0 farmctl backup "$work/disk/backup"
+    expect_status 0 farmctl backup --json "$work/disk/backup"
+    expect "all is linked, a share of it was read" test "$(jq '.linked == .objects and .rotten_count == 0 and .copied_bytes == 0' "$work/out")" = true
+    objects=$(jq .objects "$work/out")
+    rotten=$(cd "$work/disk/backup" && find store -type f -size +1k | sort | tail -n 1)
+    flip "$work/disk/backup/$rotten" 30
+    expect_status 1 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/disk/backup"
+    read=0
+    for round in $(seq 16); do
+        farmctl backup --json "$work/disk/backup" >"$work/out" && status=0 || status=$?
+        read=$((read + $(jq .read "$work/out")))
+        [ "$status" = 0 ] || break
+    done
+    expect "it is found within sixteen backups (this was the ${round}th)" test "$status" = 1
+    name=${rotten#store/}
+    expect "it is named" test "$(jq -r '.rotten[]' "$work/out")" = "${name/\//}"
+    expect_text "objects had rotted in the earlier one" "$work/log/coordinator.log"
+    expect_status 0 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/disk/backup"
+    for round in $(seq $((16 - round))); do
+        expect_status 0 farmctl backup --json "$work/disk/backup"
+        read=$((read + $(jq .read "$work/out")))
+    done
+    expect "sixteen backups have read each object once" test "$((read + 1))" = "$objects"
+    umount "$work/disk"
+else
+    echo "not tried: cannot mount another file system"
+fi
+
+say "a disk that can only rename"
+coordinator_kill
+mkdir "$work/plain"
+FARM_TEST_DISK=$work/plain "$tests_bin/plain-disk" --config "$work/farm.conf" >>"$work/log/coordinator.log" 2>&1 &
+pids[coordinator]=$!
+wait_for 30 "the coordinator answers" farmctl status
+expect_status 0 farmctl backup "$work/plain/backup"
+expect_status 2 farmctl backup "$work/plain/backup"
+expect_text "RENAME_EXCHANGE" "$work/out"
+expect_text "name a directory that does not exist each time" "$work/out"
+expect "nothing is left beside it" test "$(ls "$work/plain")" = backup
+expect_status 0 farm-coordinator restore --check --config "$work/farm.conf" --from "$work/plain/backup"
+expect_status 0 farmctl backup "$work/plain/another"
+coordinator_kill
+coordinator_start
+
 say "no room for it"
 if mkdir "$work/small" && mount -t tmpfs -o size=200k none "$work/small" 2>/dev/null; then
     expect_status 2 farmctl backup "$work/small/backup"

@@ -183,12 +183,34 @@ static void test_plain_paths(void **state)
     assert_false(file_path_is_plain(view_of(longest, 256)));
 }
 
+static void test_rename_new_never_replaces(void **state)
+{
+    const struct place *place = *state;
+    struct diag diag = DIAG_INIT;
+    assert_int_equal(file_write(place->fd, "one", VIEW("1"), 0600, &diag), 0);
+    assert_int_equal(file_write(place->fd, "two", VIEW("2"), 0600, &diag), 0);
+    assert_int_equal(file_rename_new(place->fd, "one", "two", &diag), FARM_E_EXISTS);
+    assert_holds(place->fd, "two", "2");
+    assert_int_equal(file_rename_new(place->fd, "one", "three", &diag), 0);
+    assert_holds(place->fd, "three", "1");
+    assert_int_equal(file_make_dirs(place->fd, "full/d", 0700, &diag), 0);
+    assert_int_equal(file_make_dirs(place->fd, "new", 0700, &diag), 0);
+    assert_int_equal(file_rename_new(place->fd, "new", "full", &diag), FARM_E_EXISTS);
+    assert_int_equal(file_rename_new(place->fd, "new", "another", &diag), 0);
+    assert_int_equal(file_rename_new(place->fd, "absent", "another2", &diag), -ENOENT);
+}
+
 int base_file_tests(void)
 {
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
     const struct CMUnitTest tests[] = {
-        PLACE(test_write_and_create), PLACE(test_read_limits_and_types), PLACE(test_directories),
-        PLACE(test_remove_tree),      PLACE(test_remove_a_deep_tree),    cmocka_unit_test(test_plain_paths),
+        PLACE(test_write_and_create),
+        PLACE(test_read_limits_and_types),
+        PLACE(test_directories),
+        PLACE(test_remove_tree),
+        PLACE(test_remove_a_deep_tree),
+        PLACE(test_rename_new_never_replaces),
+        cmocka_unit_test(test_plain_paths),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }
