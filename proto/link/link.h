@@ -80,7 +80,7 @@ struct link_server_options {
     size_t frame_max;       /* bytes; a peer that sends more is cut (N4) */
     int queue_max;          /* messages queued per peer and direction; 0: 64 */
     int handshake_ms; /* 0: 5000. Idle connections beyond the descriptor limit spin a core until they end (N3) */
-    int heartbeat_ms;     /* 0: 10000. A silent peer is gone after three */
+    int heartbeat_ms;     /* 0: 10000. A peer whose kernel was silent for three is gone */
     uint64_t waiting_max; /* bytes that all connections together may have waiting in here; 0: 256 MiB */
     bool many;            /* a user may have several connections at a time (bulk): answer with send_to */
 };
@@ -148,7 +148,7 @@ struct link_client_options {
     int connect_ms; /* for resolving, connecting and the handshake together; 0: 10000 */
     int retry_ms;   /* first wait before connecting again; 0: 200. Doubles up to retry_max_ms (0: 15000) */
     int retry_max_ms;
-    int heartbeat_ms; /* 0: 10000 */
+    int heartbeat_ms; /* 0: 10000. A server that was silent for three is gone */
 };
 
 enum link_event {

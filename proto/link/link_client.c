@@ -66,6 +66,8 @@ static int set_options(struct link_client *client, struct diag *diag)
     void *socket = client->socket;
     int r = link_set_common(socket, o->frame_max, o->queue_max, o->heartbeat_ms, diag);
     if (r >= 0)
+        r = link_set_heartbeat(socket, o->heartbeat_ms, diag);
+    if (r >= 0)
         r = link_set_bytes(socket, ZMQ_CURVE_SERVERKEY, client->server_key, LINK_KEY_SIZE,
                            "ZMQ_CURVE_SERVERKEY", diag);
     if (r >= 0)

@@ -79,9 +79,12 @@ int link_error(struct diag *diag, const char *what);
 int link_set_number(void *socket, int option, int value, const char *name, struct diag *diag) MUST_USE;
 int link_set_bytes(void *socket, int option, const void *data, size_t size, const char *name,
                    struct diag *diag) MUST_USE;
-/* Limits, heartbeats and queue lengths that both ends set alike. */
+/* Limits, the kernel's watch over silent connections, and queue lengths that both ends set alike. */
 int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms,
                     struct diag *diag) MUST_USE;
+/* Heartbeats of ZMTP, which also find a server that hangs. For clients alone: with them libzmq keeps timers for each connection, and
+ * looks through all of them whenever one is cancelled, which is quadratic in the connections of a server. */
+int link_set_heartbeat(void *socket, int heartbeat_ms, struct diag *diag) MUST_USE;
 /* Drops the remaining frames of the message being received; returns how many there were. */
 size_t link_skip_frames(void *socket);
 /* Replaces the buffer's content with the message's. */

@@ -33,25 +33,56 @@ size_t link_wire_size(size_t frame)
     return sealed + (sealed <= SHORT_MAX ? SHORT : LONG);
 }
 
+struct number {
+    int option, value;
+    const char *name;
+};
+
+static int set_numbers(void *socket, const struct number *numbers, size_t count, struct diag *diag)
+{
+    int r = 0;
+    for (size_t i = 0; i < count && r >= 0; i++)
+        r = link_set_number(socket, numbers[i].option, numbers[i].value, numbers[i].name, diag);
+    return r;
+}
+
+/* The kernel asks a silent peer's kernel, and gives up what is not acknowledged: nothing of it costs this process anything. */
+static int set_keepalive(void *socket, int beat_ms, struct diag *diag)
+{
+    int beat_s = beat_ms < 1000 ? 1 : beat_ms / 1000;
+    const struct number numbers[] = {
+        {ZMQ_TCP_KEEPALIVE, 1, "ZMQ_TCP_KEEPALIVE"},
+        {ZMQ_TCP_KEEPALIVE_IDLE, beat_s, "ZMQ_TCP_KEEPALIVE_IDLE"},
+        {ZMQ_TCP_KEEPALIVE_INTVL, beat_s, "ZMQ_TCP_KEEPALIVE_INTVL"},
+        {ZMQ_TCP_KEEPALIVE_CNT, LINK_HEARTBEATS_LOST - 1, "ZMQ_TCP_KEEPALIVE_CNT"},
+        {ZMQ_TCP_MAXRT, beat_ms * LINK_HEARTBEATS_LOST, "ZMQ_TCP_MAXRT"},
+    };
+    return set_numbers(socket, numbers, ARRAY_SIZE(numbers), diag);
+}
+
+int link_set_heartbeat(void *socket, int heartbeat_ms, struct diag *diag)
+{
+    int beat = heartbeat_ms > 0 ? heartbeat_ms : LINK_HEARTBEAT_DEFAULT_MS;
+    const struct number numbers[] = {
+        {ZMQ_HEARTBEAT_IVL, beat, "ZMQ_HEARTBEAT_IVL"},
+        {ZMQ_HEARTBEAT_TIMEOUT, beat * LINK_HEARTBEATS_LOST, "ZMQ_HEARTBEAT_TIMEOUT"},
+        {ZMQ_HEARTBEAT_TTL, 0, "ZMQ_HEARTBEAT_TTL"}, /* else it would be a timer in the server */
+    };
+    return set_numbers(socket, numbers, ARRAY_SIZE(numbers), diag);
+}
+
 int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat_ms, struct diag *diag)
 {
     int64_t size = (int64_t)frame_max + LINK_CURVE_OVERHEAD;
-    int beat = heartbeat_ms > 0 ? heartbeat_ms : LINK_HEARTBEAT_DEFAULT_MS;
     int queue = queue_max > 0 ? queue_max : LINK_QUEUE_DEFAULT;
-    const struct {
-        int option, value;
-        const char *name;
-    } numbers[] = {
+    const struct number numbers[] = {
         {ZMQ_LINGER, 0, "ZMQ_LINGER"},
         {ZMQ_SNDHWM, queue, "ZMQ_SNDHWM"},
         {ZMQ_RCVHWM, queue, "ZMQ_RCVHWM"},
-        {ZMQ_HEARTBEAT_IVL, beat, "ZMQ_HEARTBEAT_IVL"},
-        {ZMQ_HEARTBEAT_TIMEOUT, beat * LINK_HEARTBEATS_LOST, "ZMQ_HEARTBEAT_TIMEOUT"},
-        {ZMQ_HEARTBEAT_TTL, beat * LINK_HEARTBEATS_LOST, "ZMQ_HEARTBEAT_TTL"},
     };
-    int r = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(numbers) && r >= 0; i++)
-        r = link_set_number(socket, numbers[i].option, numbers[i].value, numbers[i].name, diag);
+    int r = set_numbers(socket, numbers, ARRAY_SIZE(numbers), diag);
+    if (r >= 0)
+        r = set_keepalive(socket, heartbeat_ms > 0 ? heartbeat_ms : LINK_HEARTBEAT_DEFAULT_MS, diag);
     return r < 0 ? r : link_set_bytes(socket, ZMQ_MAXMSGSIZE, &size, sizeof(size), "ZMQ_MAXMSGSIZE", diag);
 }
 

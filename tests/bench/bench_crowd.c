@@ -119,7 +119,7 @@ static void *open_socket(struct bench_crowd *crowd, const struct bench_worker *w
                    {ZMQ_RCVHWM, QUEUE},
                    {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
                    {ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS},
-                   {ZMQ_HEARTBEAT_TTL, 3 * HEARTBEAT_MS}};
+                   {ZMQ_HEARTBEAT_TTL, 0}};
     void *socket = zmq_socket(crowd->context, ZMQ_DEALER);
     zmq_must(socket != NULL ? 0 : -1, "socket");
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
