@@ -174,7 +174,7 @@ static void say_result(struct bench_crowd *crowd, struct member *member, struct 
     say(crowd, member->control, WIRE_RESULT, &result.base);
 }
 
-/* ---- sending objects: three offers at once, and the bytes of each when they are asked for ---- */
+/* ---- sending objects: three at once, as workers do: small ones with their Put, the bytes of others when they are asked for ---- */
 
 static void offer_objects(struct bench_crowd *crowd, struct member *member,
                           const struct bench_object *objects)
@@ -185,6 +185,8 @@ static void offer_objects(struct bench_crowd *crowd, struct member *member,
         Wire__Put put = WIRE__PUT__INIT;
         put.digest = wire_digest(&objects[i].digest);
         put.stored_size = objects[i].stored.size;
+        if (objects[i].stored.size <= WIRE_WHOLE_MAX)
+            put.data = wire_bytes(buf_view(&objects[i].stored));
         say(crowd, member->bulk, WIRE_PUT, &put.base);
     }
 }
