@@ -97,17 +97,16 @@ void bulk_progress(struct bulk_client *client, const struct digest *digest, uint
 
 struct run {
     struct bulk_call *call;
-    struct buf frame;
     bool begun;          /* on this connection */
     int64_t progress_ms; /* when the last answer came, or the call began */
     struct diag down;    /* why there is no connection */
 };
 
 /* A message arrived: it is progress if it decodes, even if it is not what was hoped for. */
-static int on_frame(struct run *run, int64_t now_ms, struct diag *diag)
+static int on_frame(struct run *run, struct view frame, int64_t now_ms, struct diag *diag)
 {
     struct wire_message *message = NULL;
-    int r = wire_decode(WIRE_BULK_REPLY, buf_view(&run->frame), &message, diag);
+    int r = wire_decode_over(WIRE_BULK_REPLY, frame, &message, diag);
     if (r < 0)
         return diag_wrap(diag, r, "the coordinator's bulk server");
     run->progress_ms = now_ms;
@@ -116,11 +115,11 @@ static int on_frame(struct run *run, int64_t now_ms, struct diag *diag)
     return r;
 }
 
-static int on_event(struct run *run, int event, int64_t now_ms, struct diag *diag)
+static int on_event(struct run *run, int event, struct view frame, int64_t now_ms, struct diag *diag)
 {
     switch ((enum link_event)event) {
     case LINK_FRAME:
-        return run->begun ? on_frame(run, now_ms, diag) : 0; /* else it is about an earlier call */
+        return run->begun ? on_frame(run, frame, now_ms, diag) : 0; /* else it is about an earlier call */
     case LINK_UP:
     case LINK_DOWN:
         run->begun = false;
@@ -138,14 +137,15 @@ static int drain(struct run *run, struct diag *diag)
     int r = 0;
     for (int i = 0; r == 0 && i < EVENTS_PER_TURN; i++) {
         struct diag reason = DIAG_INIT;
-        int event = link_client_next(run->call->client->link, &run->frame, &reason);
+        struct view frame = VIEW_NONE;
+        int event = link_client_next_view(run->call->client->link, &frame, &reason);
         if (event == LINK_DOWN)
             run->down = reason;
         if (event < 0)
             return diag_set(diag, event, "%s", diag_text(&reason, event));
         if (event == LINK_NOTHING)
             break;
-        r = on_event(run, event, moment_steady_ms(), diag);
+        r = on_event(run, event, frame, moment_steady_ms(), diag);
     }
     return r;
 }
@@ -206,11 +206,10 @@ static int loop(struct run *run, struct diag *diag)
 
 int bulk_run(struct bulk_call *call, struct diag *diag)
 {
-    struct run run = {.call = call, .frame = BUF_INIT, .progress_ms = moment_steady_ms()};
+    struct run run = {.call = call, .progress_ms = moment_steady_ms()};
     int r = ensure_link(call->client, diag);
     if (r >= 0)
         r = loop(&run, diag);
-    buf_done(&run.frame);
     if (r < 0)
         bulk_client_rest(call->client);
     return r < 0 ? r : 0;

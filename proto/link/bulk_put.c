@@ -48,20 +48,22 @@ static int read_chunk(const struct put *put, char *data, size_t size, struct dia
     return 0;
 }
 
+/* Read straight into the frame. */
 static int encode_chunk(struct put *put, struct diag *diag)
 {
     uint64_t left = put->size - put->sent;
     size_t size = left < WIRE_CHUNK_MAX ? (size_t)left : WIRE_CHUNK_MAX;
-    CLEANUP_FREE char *data = mem_alloc(size);
     Wire__PutData body = WIRE__PUT_DATA__INIT;
-    int r = read_chunk(put, data, size, diag);
-    if (r < 0)
-        return r;
+    char *data;
     body.digest = wire_digest(put->digest);
     body.offset = put->sent;
-    body.data = wire_bytes(view_of(data, size));
     put->frame_bytes = size;
-    return wire_encode(WIRE_PUT_DATA, &body.base, &put->frame, diag);
+    int r = wire_encode_room(WIRE_PUT_DATA, &body.base, size, &put->frame, &data, diag);
+    if (r >= 0)
+        r = read_chunk(put, data, size, diag);
+    if (r < 0)
+        buf_clear(&put->frame);
+    return r;
 }
 
 static int send_chunk(struct bulk_call *call, struct diag *diag)

@@ -155,20 +155,22 @@ static size_t chunk_size(const struct bulk_send *send)
     return left < WIRE_CHUNK_MAX ? (size_t)left : WIRE_CHUNK_MAX;
 }
 
+/* Read straight into the frame. */
 static int encode_chunk(struct bulk_send *send, struct diag *diag)
 {
     size_t size = chunk_size(send);
-    CLEANUP_FREE char *data = mem_alloc(size > 0 ? size : 1);
     Wire__Chunk chunk = WIRE__CHUNK__INIT;
-    int r = read_chunk(send, data, size, diag);
-    if (r < 0)
-        return r;
+    char *data;
     chunk.digest = wire_digest(&send->digest);
     chunk.offset = send->offset;
     chunk.stored_size = send->stored_size;
-    chunk.data = wire_bytes(view_of(data, size));
     chunk.last = send->offset + size == send->stored_size;
-    return wire_encode(WIRE_CHUNK, &chunk.base, &send->frame, diag);
+    int r = wire_encode_room(WIRE_CHUNK, &chunk.base, size, &send->frame, &data, diag);
+    if (r >= 0)
+        r = read_chunk(send, data, size, diag);
+    if (r < 0)
+        buf_clear(&send->frame);
+    return r;
 }
 
 /* One chunk. 1: sent; -EAGAIN: the peer's queue is full; other errors end the transfer. */

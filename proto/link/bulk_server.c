@@ -104,17 +104,18 @@ static void dispatch(struct bulk_server *server, const struct link_peer *peer,
 }
 
 /* True if there was a request. */
-static bool take_request(struct bulk_server *server, struct buf *frame)
+static bool take_request(struct bulk_server *server)
 {
+    struct view frame;
     struct link_peer peer;
     struct wire_message *message = NULL;
     struct diag diag = DIAG_INIT;
-    int r = link_server_receive(server->link, &peer, frame, &diag);
+    int r = link_server_receive_view(server->link, &peer, &frame, &diag);
     if (r < 0)
         log_warning("bulk: %s", diag_text(&diag, r));
     if (r <= 0)
         return false;
-    r = wire_decode(WIRE_BULK_REQUEST, buf_view(frame), &message, &diag);
+    r = wire_decode_over(WIRE_BULK_REQUEST, frame, &message, &diag);
     if (r < 0) {
         atomic_fetch_add(&server->bad_frames, 1);
         log_event(LOG_LEVEL_DEBUG, "bulk: what came is no request", log_text(FIELD_WORKER, peer.user),
@@ -147,7 +148,7 @@ static bool has_pending_sends(const struct bulk_server *server)
 }
 
 /* False when it is time to stop. */
-static bool turn(struct bulk_server *server, struct buf *frame, int timeout_ms)
+static bool turn(struct bulk_server *server, int timeout_ms)
 {
     struct link_poll_item items[] = {LINK_POLL_SERVER(server->link), LINK_POLL_FD(server->stop_fd, POLLIN),
                                      LINK_POLL_FD(server->done_fd, POLLIN)};
@@ -163,7 +164,7 @@ static bool turn(struct bulk_server *server, struct buf *frame, int timeout_ms)
         bulk_on_committed(server);
         bulk_on_checked(server, moment_steady_ms());
     }
-    for (int i = 0; i < REQUESTS_PER_TURN && take_request(server, frame); i++)
+    for (int i = 0; i < REQUESTS_PER_TURN && take_request(server); i++)
         ;
     return true;
 }
@@ -171,10 +172,9 @@ static bool turn(struct bulk_server *server, struct buf *frame, int timeout_ms)
 static void *run(void *argument)
 {
     struct bulk_server *server = argument;
-    struct buf frame = BUF_INIT;
     int64_t sweep_at = moment_steady_ms() + SWEEP_MS;
     int timeout = SWEEP_MS;
-    while (turn(server, &frame, timeout)) {
+    while (turn(server, timeout)) {
         int64_t now = moment_steady_ms();
         bool more = bulk_send_round(server, now);
         timeout = more ? 0 : has_pending_sends(server) ? STUCK_WAIT_MS : SWEEP_MS;
@@ -183,7 +183,6 @@ static void *run(void *argument)
         sweep(server, now);
         sweep_at = now + SWEEP_MS;
     }
-    buf_done(&frame);
     return NULL;
 }
 

@@ -117,6 +117,9 @@ const char *link_server_endpoint(const struct link_server *server);
  */
 int link_server_receive(struct link_server *server, struct link_peer *ret_from, struct buf *ret_frame,
                         struct diag *diag) MUST_USE;
+/* As link_server_receive, without a copy: the frame is there until the next call for this server. */
+int link_server_receive_view(struct link_server *server, struct link_peer *ret_from, struct view *ret_frame,
+                             struct diag *diag) MUST_USE;
 /*
  * To the user's newest connection that has spoken. Never blocks. FARM_E_UNKNOWN: not connected (nothing was sent), -EAGAIN: its
  * queue is full. Success means queued, not received.
@@ -164,6 +167,8 @@ int link_client_new(const struct link_client_options *options, struct link_clien
 struct link_client *link_client_free(struct link_client *client); /* accepts NULL, returns NULL */
 /* What happened: an enum link_event, or a negative error. Never blocks. With LINK_FRAME, *ret_frame is replaced. */
 int link_client_next(struct link_client *client, struct buf *ret_frame, struct diag *diag) MUST_USE;
+/* As link_client_next, without a copy: the frame is there until the next call for this client. */
+int link_client_next_view(struct link_client *client, struct view *ret_frame, struct diag *diag) MUST_USE;
 bool link_client_is_up(const struct link_client *client);
 /* Never blocks. FARM_E_UNAVAILABLE: not connected; -EAGAIN: the queue is full. */
 int link_client_send(struct link_client *client, struct view frame, struct diag *diag) MUST_USE;

@@ -36,6 +36,7 @@ struct link_client {
     char endpoint[ENDPOINT_MAX];
     unsigned char server_key[LINK_KEY_SIZE], secret_key[LINK_KEY_SIZE], public_key[LINK_KEY_SIZE];
     void *context, *socket, *monitor;
+    zmq_msg_t held; /* what link_client_next_view gave out */
     enum state state;
     bool refused; /* the last attempt, by the server's gate */
     int64_t due_ms;
@@ -151,6 +152,7 @@ int link_client_new(const struct link_client_options *options, struct link_clien
 {
     struct link_client *client = mem_zero(1, sizeof(*client));
     client->options = *options;
+    zmq_msg_init(&client->held);
     set_defaults(client);
     snprintf(client->endpoint, sizeof(client->endpoint), "%s", options->endpoint);
     memcpy(client->server_key, options->server_key, LINK_KEY_SIZE);
@@ -171,6 +173,7 @@ struct link_client *link_client_free(struct link_client *client)
     if (client == NULL)
         return NULL;
     close_sockets(client);
+    zmq_msg_close(&client->held);
     if (client->context != NULL)
         zmq_ctx_term(client->context);
     explicit_bzero(client->secret_key, sizeof(client->secret_key));
@@ -270,22 +273,20 @@ static int on_event(struct link_client *client, uint16_t event, struct diag *dia
 
 /* ---- the caller's side ---- */
 
-static int receive(struct link_client *client, struct buf *ret_frame, struct diag *diag)
+static void let_go(struct link_client *client)
 {
-    zmq_msg_t frame;
-    int r = LINK_NOTHING;
-    zmq_msg_init(&frame);
-    if (zmq_msg_recv(&frame, client->socket, ZMQ_DONTWAIT) < 0) {
+    zmq_msg_close(&client->held);
+    zmq_msg_init(&client->held);
+}
+
+static int receive(struct link_client *client, struct diag *diag)
+{
+    if (zmq_msg_recv(&client->held, client->socket, ZMQ_DONTWAIT) < 0) {
         if (zmq_errno() != EAGAIN && zmq_errno() != EINTR)
-            r = link_error(diag, "receiving");
-    } else if (link_skip_frames(client->socket) > 0) {
-        r = LINK_DROPPED;
-    } else {
-        link_message_copy(&frame, ret_frame);
-        r = LINK_FRAME;
+            return link_error(diag, "receiving");
+        return LINK_NOTHING;
     }
-    zmq_msg_close(&frame);
-    return r;
+    return link_skip_frames(client->socket) > 0 ? LINK_DROPPED : LINK_FRAME;
 }
 
 /* A wait or an attempt is over. */
@@ -297,16 +298,29 @@ static int on_due(struct link_client *client, struct diag *diag)
     return r < 0 ? r : LINK_NOTHING;
 }
 
-int link_client_next(struct link_client *client, struct buf *ret_frame, struct diag *diag)
+int link_client_next_view(struct link_client *client, struct view *ret_frame, struct diag *diag)
 {
     uint16_t event;
     uint32_t value;
+    let_go(client);
     /* What was received before the connection ended is delivered before its end is. */
-    int r = client->state == UP ? receive(client, ret_frame, diag) : LINK_NOTHING;
+    int r = client->state == UP ? receive(client, diag) : LINK_NOTHING;
+    if (r == LINK_FRAME)
+        *ret_frame = link_message_view(&client->held);
     while (r == LINK_NOTHING && client->socket != NULL && take_event(client, &event, &value))
         r = on_event(client, event, diag);
     if (r == LINK_NOTHING && link_client_wait_ms(client, moment_steady_ms()) == 0)
         r = on_due(client, diag);
+    return r;
+}
+
+int link_client_next(struct link_client *client, struct buf *ret_frame, struct diag *diag)
+{
+    struct view frame;
+    int r = link_client_next_view(client, &frame, diag);
+    if (r == LINK_FRAME)
+        link_message_copy(&client->held, ret_frame);
+    let_go(client);
     return r;
 }
 

@@ -87,7 +87,9 @@ int link_set_common(void *socket, size_t frame_max, int queue_max, int heartbeat
 int link_set_heartbeat(void *socket, int heartbeat_ms, struct diag *diag) MUST_USE;
 /* Drops the remaining frames of the message being received; returns how many there were. */
 size_t link_skip_frames(void *socket);
-/* Replaces the buffer's content with the message's. */
+/* The message's bytes, where they are. */
+struct view link_message_view(zmq_msg_t *message);
+/* Replaces the buffer's content. */
 void link_message_copy(zmq_msg_t *message, struct buf *ret);
 /* A message over the buffer's own memory; the buffer is empty afterwards. */
 void link_message_from(zmq_msg_t *message, struct buf *frame);

@@ -41,6 +41,7 @@ struct link_server {
     struct link_guard *guard;
     struct map *sessions; /* user -> struct session; unused when options.many */
     struct link_server_stats stats;
+    zmq_msg_t held; /* what link_server_receive_view gave out */
 };
 
 /* ---- starting ---- */
@@ -133,6 +134,7 @@ int link_server_new(const struct link_server_options *options, struct link_serve
 {
     struct link_server *server = mem_zero(1, sizeof(*server));
     server->options = *options;
+    zmq_msg_init(&server->held);
     memcpy(server->secret_key, options->secret_key, LINK_KEY_SIZE);
     server->sessions = map_new();
     int r = start(server, diag);
@@ -160,6 +162,7 @@ struct link_server *link_server_free(struct link_server *server)
     if (server == NULL)
         return NULL;
     link_guard_free(server->guard);
+    zmq_msg_close(&server->held);
     if (server->socket != NULL)
         zmq_close(server->socket);
     link_zap_free(server->zap);
@@ -285,37 +288,57 @@ static int receive_one(struct link_server *server, zmq_msg_t *route, zmq_msg_t *
     return link_skip_frames(server->socket) > 0 ? -EBADMSG : 1;
 }
 
-/* 1: a message; 0: nothing there; -EBADMSG: one was dropped. */
-static int receive(struct link_server *server, struct link_peer *ret_from, struct buf *ret_frame,
-                   struct diag *diag)
+/* 1: server->held is a message; 0: nothing there; -EBADMSG: one was dropped. */
+static int receive(struct link_server *server, struct link_peer *ret_from, struct diag *diag)
 {
-    zmq_msg_t route, frame;
+    zmq_msg_t route;
     struct link_peer peer = {0};
     zmq_msg_init(&route);
-    zmq_msg_init(&frame);
-    int r = receive_one(server, &route, &frame, diag);
+    int r = receive_one(server, &route, &server->held, diag);
     if (r == -EBADMSG)
         server->stats.dropped_shape++;
-    if (r == 1 && !judge(server, &route, &frame, &peer))
+    if (r == 1 && !judge(server, &route, &server->held, &peer))
         r = -EBADMSG;
     if (r == 1) {
-        link_guard_heard(server->guard, &peer, zmq_msg_size(&frame));
+        link_guard_heard(server->guard, &peer, zmq_msg_size(&server->held));
         *ret_from = peer;
-        link_message_copy(&frame, ret_frame);
         server->stats.frames++;
     }
     zmq_msg_close(&route);
-    zmq_msg_close(&frame);
     return r;
+}
+
+/* libzmq's message becomes an empty one. */
+static void let_go(struct link_server *server)
+{
+    zmq_msg_close(&server->held);
+    zmq_msg_init(&server->held);
+}
+
+int link_server_receive_view(struct link_server *server, struct link_peer *ret_from, struct view *ret_frame,
+                             struct diag *diag)
+{
+    int r = -EBADMSG;
+    for (int i = 0; i < DROPS_PER_CALL && r == -EBADMSG; i++) {
+        let_go(server);
+        r = receive(server, ret_from, diag);
+    }
+    if (r == 1)
+        *ret_frame = link_message_view(&server->held);
+    else
+        let_go(server);
+    return r == -EBADMSG ? 0 : r;
 }
 
 int link_server_receive(struct link_server *server, struct link_peer *ret_from, struct buf *ret_frame,
                         struct diag *diag)
 {
-    int r = -EBADMSG;
-    for (int i = 0; i < DROPS_PER_CALL && r == -EBADMSG; i++)
-        r = receive(server, ret_from, ret_frame, diag);
-    return r == -EBADMSG ? 0 : r;
+    struct view frame;
+    int r = link_server_receive_view(server, ret_from, &frame, diag);
+    if (r == 1)
+        link_message_copy(&server->held, ret_frame);
+    let_go(server);
+    return r;
 }
 
 /* ---- sending ---- */

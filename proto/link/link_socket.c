@@ -103,6 +103,11 @@ size_t link_skip_frames(void *socket)
     return skipped;
 }
 
+struct view link_message_view(zmq_msg_t *message)
+{
+    return view_of(zmq_msg_data(message), zmq_msg_size(message));
+}
+
 void link_message_copy(zmq_msg_t *message, struct buf *ret)
 {
     buf_clear(ret);

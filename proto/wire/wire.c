@@ -136,7 +136,39 @@ static int take_envelope(struct view frame, int *ret_type, struct view *ret_body
     return 0;
 }
 
+/* The field with a piece of an object; NULL: this type carries none. */
+static const ProtobufCFieldDescriptor *piece_field(const struct wire_entry *entry)
+{
+    if (entry->type != WIRE_PUT && entry->type != WIRE_PUT_DATA && entry->type != WIRE_CHUNK)
+        return NULL;
+    return protobuf_c_message_descriptor_get_field_by_name(entry->body.descriptor, "data");
+}
+
+static ProtobufCBinaryData *piece_of(const ProtobufCFieldDescriptor *field, const ProtobufCMessage *body)
+{
+    return (ProtobufCBinaryData *)((char *)body + field->offset);
+}
+
 /* ---- encoding ---- */
+
+/* The frame up to its body, 'size' bytes, for which there is room then. */
+static int encode_envelope(const struct wire_entry *entry, size_t size, struct buf *ret, struct diag *diag)
+{
+    size_t max = wire_frame_max(entry->direction);
+    if (size > max || size + 8 > max) /* 8: more than tag and length need */
+        return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes are over the limit of %zu for a frame",
+                        wire_type_name(entry->type), size, max);
+    buf_room(ret, size + 8);
+    add_varint(ret, (uint32_t)entry->type << 3 | LENGTH_DELIMITED);
+    add_varint(ret, (uint32_t)size);
+    return 0;
+}
+
+static void encode_body(const ProtobufCMessage *body, size_t size, struct buf *ret)
+{
+    ret->size += protobuf_c_message_pack(body, (uint8_t *)buf_room(ret, size));
+    ret->data[ret->size] = '\0';
+}
 
 int wire_encode(int type, const ProtobufCMessage *body, struct buf *ret, struct diag *diag)
 {
@@ -145,13 +177,37 @@ int wire_encode(int type, const ProtobufCMessage *body, struct buf *ret, struct 
     int r = wire_check(&entry->body, body, diag);
     if (r < 0)
         return r;
-    size_t size = protobuf_c_message_get_packed_size(body), max = wire_frame_max(entry->direction);
-    if (size > max || size + 8 > max) /* 8: more than tag and length need */
-        return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes are over the limit of %zu for a frame",
-                        wire_type_name(type), size, max);
-    add_varint(ret, (uint32_t)type << 3 | LENGTH_DELIMITED);
-    add_varint(ret, (uint32_t)size);
-    ret->size += protobuf_c_message_pack(body, (uint8_t *)buf_room(ret, size));
+    size_t size = protobuf_c_message_get_packed_size(body);
+    if ((r = encode_envelope(entry, size, ret, diag)) < 0)
+        return r;
+    encode_body(body, size, ret);
+    return 0;
+}
+
+int wire_encode_room(int type, const ProtobufCMessage *body, size_t size, struct buf *ret, char **ret_data,
+                     struct diag *diag)
+{
+    const struct wire_entry *entry = wire_entry(type);
+    assert(entry != NULL && body->descriptor == entry->body.descriptor);
+    const ProtobufCFieldDescriptor *field = piece_field(entry);
+    assert(field != NULL && piece_of(field, body)->len == 0);
+    const struct wire_rule *rule = &entry->body.rules[field - entry->body.descriptor->fields];
+    if (size > rule->max)
+        return diag_set(diag, FARM_E_LIMIT, "%s.%s: %zu bytes are over the limit of %llu",
+                        wire_type_name(type), field->name, size, (unsigned long long)rule->max);
+    int r = wire_check(&entry->body, body, diag);
+    if (r < 0)
+        return r;
+    CLEANUP_BUF struct buf head = BUF_INIT; /* the piece's tag and length; fields may come in any order */
+    add_varint(&head, field->id << 3 | LENGTH_DELIMITED);
+    add_varint(&head, (uint32_t)size);
+    size_t others = protobuf_c_message_get_packed_size(body);
+    if ((r = encode_envelope(entry, others + head.size + size, ret, diag)) < 0)
+        return r;
+    encode_body(body, others, ret);
+    buf_add_view(ret, buf_view(&head));
+    *ret_data = buf_room(ret, size);
+    ret->size += size;
     ret->data[ret->size] = '\0';
     return 0;
 }
@@ -203,16 +259,68 @@ static void drop_unknown(ProtobufCMessage *message, ProtobufCAllocator *allocato
         drop_unknown_in(&message->descriptor->fields[i], message, allocator);
 }
 
-static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMessage **ret, struct diag *diag)
+static bool skip_varint(struct view *rest)
 {
-    struct budget budget = {BUDGET_FACTOR * body.size + BUDGET_BASE, false};
+    enum { LONGEST = 10 }; /* 64 bits */
+    for (size_t i = 0; i < LONGEST && i < rest->size; i++)
+        if ((rest->data[i] & 0x80) == 0) {
+            *rest = view_of(rest->data + i + 1, rest->size - i - 1);
+            return true;
+        }
+    return false;
+}
+
+/* One field off the front; *ret_value is set if it is bytes. False for what is malformed, or of a kind that the catalogue has not. */
+static bool take_field(struct view *rest, uint32_t *ret_tag, struct view *ret_value)
+{
+    enum { VARINT = 0 };
+    uint32_t length;
+    if (!take_varint(rest, ret_tag))
+        return false;
+    if ((*ret_tag & 7) == VARINT)
+        return skip_varint(rest);
+    if ((*ret_tag & 7) != LENGTH_DELIMITED || !take_varint(rest, &length) || length > rest->size)
+        return false;
+    *ret_value = view_of(rest->data, length);
+    *rest = view_of(rest->data + length, rest->size - length);
+    return true;
+}
+
+/*
+ * A body with exactly one piece, taken apart: the piece where it lies, and all other fields. False for every other body: that is given
+ * to protobuf-c as it is, which says what it means.
+ */
+static bool cut_piece(struct view body, uint32_t number, struct view *ret_piece, struct buf *ret_others)
+{
+    size_t found = 0;
+    for (struct view rest = body; rest.size > 0;) {
+        const char *start = rest.data;
+        uint32_t tag;
+        struct view value = VIEW_NONE;
+        if (!take_field(&rest, &tag, &value))
+            return false;
+        if (tag == (number << 3 | LENGTH_DELIMITED)) {
+            *ret_piece = value;
+            found++;
+        } else {
+            buf_add(ret_others, start, (size_t)(rest.data - start));
+        }
+    }
+    return found == 1;
+}
+
+/* 'size': of the whole body, of which 'body' may lack a piece. */
+static int unpack(const struct wire_entry *entry, struct view body, size_t size, ProtobufCMessage **ret,
+                  struct diag *diag)
+{
+    struct budget budget = {BUDGET_FACTOR * size + BUDGET_BASE, false};
     ProtobufCAllocator allocator = budget_allocator(&budget);
     ProtobufCMessage *message =
         protobuf_c_message_unpack(entry->body.descriptor, &allocator, body.size, (const uint8_t *)body.data);
     if (message == NULL && budget.exceeded)
         return diag_set(diag, FARM_E_LIMIT,
                         "%s: %zu bytes would take more memory than a message of that size may",
-                        wire_type_name(entry->type), body.size);
+                        wire_type_name(entry->type), size);
     if (message == NULL)
         return diag_set(diag, FARM_E_SYNTAX, "%s: malformed", wire_type_name(entry->type));
     drop_unknown(message, &allocator);
@@ -220,18 +328,26 @@ static int unpack(const struct wire_entry *entry, struct view body, ProtobufCMes
     return 0;
 }
 
-static void free_body(ProtobufCMessage *body)
+/* 'borrow': a piece is left where it is. */
+static int unpack_message(const struct wire_entry *entry, struct view body, bool borrow,
+                          struct wire_message *ret, struct diag *diag)
 {
-    struct budget budget = {0};
-    ProtobufCAllocator allocator = budget_allocator(&budget);
-    protobuf_c_message_free_unpacked(body, &allocator);
+    CLEANUP_BUF struct buf others = BUF_INIT;
+    struct view piece = VIEW_NONE;
+    const ProtobufCFieldDescriptor *field = borrow ? piece_field(entry) : NULL;
+    bool cut = field != NULL && cut_piece(body, field->id, &piece, &others);
+    int r = unpack(entry, cut ? buf_view(&others) : body, body.size, &ret->body, diag);
+    if (r < 0 || !cut)
+        return r;
+    ret->borrowed = piece_of(field, ret->body);
+    *ret->borrowed = wire_bytes(piece);
+    return 0;
 }
 
-int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret,
-                struct diag *diag)
+static int decode(enum wire_direction direction, struct view frame, bool borrow, struct wire_message **ret,
+                  struct diag *diag)
 {
     struct view body = VIEW_NONE;
-    ProtobufCMessage *message = NULL;
     int type = 0, r;
     if (frame.size > wire_frame_max(direction))
         return diag_set(diag, FARM_E_LIMIT, "a frame of %zu bytes is over the limit of %zu", frame.size,
@@ -242,21 +358,45 @@ int wire_decode(enum wire_direction direction, struct view frame, struct wire_me
     if (entry == NULL || entry->direction != direction)
         return diag_set(diag, FARM_E_UNSUPPORTED, "message type %d (%s) is not known in this direction", type,
                         wire_type_name(type));
-    if ((r = unpack(entry, body, &message, diag)) < 0)
-        return r;
-    if ((r = wire_check(&entry->body, message, diag)) < 0) {
-        free_body(message);
+    struct wire_message *message = mem_zero(1, sizeof(*message));
+    message->type = type;
+    r = unpack_message(entry, body, borrow, message, diag);
+    if (r >= 0)
+        r = wire_check(&entry->body, message->body, diag);
+    if (r < 0) {
+        wire_free(message);
         return r;
     }
-    *ret = mem_zero(1, sizeof(**ret));
-    (*ret)->type = type;
-    (*ret)->body = message;
+    *ret = message;
     return 0;
+}
+
+int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret,
+                struct diag *diag)
+{
+    return decode(direction, frame, false, ret, diag);
+}
+
+int wire_decode_over(enum wire_direction direction, struct view frame, struct wire_message **ret,
+                     struct diag *diag)
+{
+    return decode(direction, frame, true, ret, diag);
+}
+
+static void free_body(ProtobufCMessage *body)
+{
+    struct budget budget = {0};
+    ProtobufCAllocator allocator = budget_allocator(&budget);
+    protobuf_c_message_free_unpacked(body, &allocator);
 }
 
 struct wire_message *wire_free(struct wire_message *message)
 {
-    if (message != NULL)
+    if (message == NULL)
+        return NULL;
+    if (message->borrowed != NULL)
+        *message->borrowed = (ProtobufCBinaryData){0};
+    if (message->body != NULL)
         free_body(message->body);
     free(message);
     return NULL;

@@ -155,7 +155,8 @@ enum {
 };
 
 struct wire_message {
-    int type; /* an enumerator of the direction that was asked for */
+    int type;                      /* an enumerator of the direction that was asked for */
+    ProtobufCBinaryData *borrowed; /* the body's field that is the frame's (wire_decode_over); NULL: none */
     union {
         ProtobufCMessage *body;
         Wire__Hello *hello;
@@ -198,12 +199,22 @@ struct wire_message {
 int wire_encode(int type, const ProtobufCMessage *body, struct buf *ret, struct diag *diag) MUST_USE;
 
 /*
+ * The same for what carries a piece of an object (Put, PutData, Chunk), without having the piece at hand: 'body' has no data, and the
+ * frame ends with room for 'size' bytes of it, *ret_data, which the caller fills.
+ */
+int wire_encode_room(int type, const ProtobufCMessage *body, size_t size, struct buf *ret, char **ret_data,
+                     struct diag *diag) MUST_USE;
+
+/*
  * *ret is owned. Errors, each saying which field of which message: FARM_E_SYNTAX (malformed, trailing bytes, wrong
  * content), FARM_E_LIMIT (frame, field, list or heap too large), FARM_E_UNSUPPORTED (a type that does not travel in
  * this direction, or an unknown one).
  */
 int wire_decode(enum wire_direction direction, struct view frame, struct wire_message **ret,
                 struct diag *diag) MUST_USE;
+/* As wire_decode; but the data of Put, PutData and Chunk is not copied, and is there as long as the frame. */
+int wire_decode_over(enum wire_direction direction, struct view frame, struct wire_message **ret,
+                     struct diag *diag) MUST_USE;
 struct wire_message *wire_free(struct wire_message *message); /* accepts NULL, returns NULL */
 
 /* Longest frame of a direction: what sockets are told. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Wire messages: the first byte says which direction, the rest is a frame. What is decoded is encoded, decoded and encoded again to
- * the same bytes; and what one direction takes no other takes.
+ * the same bytes; what one direction takes no other takes; and decoding without a copy finds the same.
  */
 #include "fuzz.h"
 
@@ -41,12 +41,31 @@ static void round_trip(enum wire_direction direction, const struct wire_message 
     wire_free(again);
 }
 
+/* 'message' NULL: it was refused. */
+static void check_over(enum wire_direction direction, struct view frame, const struct wire_message *message,
+                       int result)
+{
+    CLEANUP_BUF struct buf copied = BUF_INIT, borrowed = BUF_INIT;
+    struct wire_message *over = NULL;
+    struct diag diag = DIAG_INIT;
+    FUZZ_CHECK(wire_decode_over(direction, frame, &over, &diag) == result);
+    if (message == NULL) {
+        FUZZ_CHECK(over == NULL);
+        return;
+    }
+    encode(direction, message, &copied);
+    encode(direction, over, &borrowed);
+    fuzz_check_same(&copied, &borrowed);
+    wire_free(over);
+}
+
 static void run(struct view input)
 {
     unsigned int direction = fuzz_take_byte(&input) % DIRECTIONS;
     struct wire_message *message = NULL;
     struct diag diag = DIAG_INIT;
     int result = wire_decode((enum wire_direction)direction, input, &message, &diag);
+    check_over((enum wire_direction)direction, input, message, result);
     if (result < 0) {
         fuzz_check_refusal(result, &diag);
         FUZZ_CHECK(message == NULL);

@@ -205,6 +205,62 @@ static void a_chunk_of_a_mebibyte_round_trips(void **state)
     wire_free(message);
 }
 
+/* The room is the piece's, whatever comes before it; decoded without a copy it lies in the frame. */
+static void a_piece_is_neither_copied_in_nor_out(void **state)
+{
+    static const size_t sizes[] = {0, 1, 127, 128, WIRE_CHUNK_MAX};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        Wire__Chunk chunk = WIRE__CHUNK__INIT;
+        CLEANUP_BUF struct buf frame = BUF_INIT;
+        struct wire_message *copy = NULL, *over = NULL;
+        char *room = NULL;
+        chunk.digest = wire_digest(&key);
+        chunk.offset = (uint64_t)1 << 40;
+        chunk.stored_size = chunk.offset + sizes[i];
+        chunk.last = true;
+        assert_int_equal(wire_encode_room(WIRE_CHUNK, &chunk.base, sizes[i], &frame, &room, NULL), 0);
+        assert_ptr_equal(room + sizes[i], frame.data + frame.size);
+        memset(room, 'x', sizes[i]);
+        assert_int_equal(wire_decode(WIRE_BULK_REPLY, buf_view(&frame), &copy, NULL), 0);
+        assert_int_equal(wire_decode_over(WIRE_BULK_REPLY, buf_view(&frame), &over, NULL), 0);
+        assert_int_equal(copy->chunk->data.len, sizes[i]);
+        assert_int_equal(over->chunk->data.len, sizes[i]);
+        assert_ptr_equal(over->chunk->data.data, room);
+        assert_memory_equal(over->chunk->data.data, room, sizes[i]);
+        assert_true(over->chunk->last && over->chunk->offset == chunk.offset);
+        wire_free(copy);
+        wire_free(over);
+    }
+}
+
+static void a_piece_has_its_limits_also_without_a_copy(void **state)
+{
+    Wire__Put put = WIRE__PUT__INIT;
+    CLEANUP_BUF struct buf frame = BUF_INIT;
+    struct wire_message *message = NULL;
+    struct diag diag = DIAG_INIT;
+    char *room;
+    (void)state;
+    put.digest = wire_digest(&key);
+    assert_int_equal(wire_encode_room(WIRE_PUT, &put.base, WIRE_WHOLE_MAX + 1, &frame, &room, &diag),
+                     FARM_E_LIMIT);
+    assert_non_null(strstr(diag.text, "Put.data"));
+    assert_int_equal(frame.size, 0);
+    assert_int_equal(wire_encode_room(WIRE_PUT, &put.base, WIRE_WHOLE_MAX, &frame, &room, &diag), 0);
+    memset(room, 0, WIRE_WHOLE_MAX);
+    /* Every cut of its beginning is refused, and so is a second piece behind the first only if the copy would be. */
+    for (size_t size = 0; size < 64; size++)
+        assert_true(wire_decode_over(WIRE_BULK_REQUEST, view_of(frame.data, size), &message, NULL) < 0);
+    static const char twice[] = "\x92\x02\x28\x0a\x20"
+                                "0123456789abcdef0123456789abcdef"
+                                "\x1a\x01x\x1a\x01y";
+    assert_int_equal(wire_decode_over(WIRE_BULK_REQUEST, view_of(twice, sizeof twice - 1), &message, &diag),
+                     0);
+    assert_true(message->put->data.len == 1 && message->put->data.data[0] == 'y'); /* proto3: the last one */
+    wire_free(message);
+}
+
 static void prefixed_frames_are_taken_whole(void **state)
 {
     Wire__CtlRequest request = WIRE__CTL_REQUEST__INIT;
@@ -478,6 +534,8 @@ int main(void)
         cmocka_unit_test(the_longest_closure_fits_a_frame),
         cmocka_unit_test(optional_digests_may_be_absent),
         cmocka_unit_test(a_chunk_of_a_mebibyte_round_trips),
+        cmocka_unit_test(a_piece_is_neither_copied_in_nor_out),
+        cmocka_unit_test(a_piece_has_its_limits_also_without_a_copy),
         cmocka_unit_test(prefixed_frames_are_taken_whole),
         cmocka_unit_test(fields_over_their_limits_are_refused),
         cmocka_unit_test(control_characters_and_unknown_enums_are_refused),
