@@ -4,6 +4,7 @@
 #include "effects.h"
 #include "jobs.h"
 #include "leases.h"
+#include "lost.h"
 #include "rounds.h"
 #include "workers.h"
 
@@ -229,6 +230,9 @@ static void take(struct core *core, struct lease *lease, const struct core_answe
         lease->worker->troubles = 0;
     emit_answered(core, lease->worker, lease, from, answer, fate, NULL);
     end_lease(core, lease, fate);
+    if (answer->failure ==
+        FAILURE_NONE) /* void or not: whoever signed it, the bytes are what they are called */
+        lost_remove(core, lease->job, &answer->payload);
     if (answer->counted) {
         tell_vote(core, lease, vote);
         leases_withdraw_rest(core, lease, "its operator has answered");

@@ -5,6 +5,7 @@
  */
 #include "graph.h"
 #include "jobs.h"
+#include "lost.h"
 #include "ready.h"
 #include "rounds.h"
 #include "workers.h"
@@ -66,6 +67,8 @@ static int check_node(const struct node *node, struct diag *diag)
         return WRONG(diag, "%s: demand is not what it should be", node->id);
     if (node->solid && (!keyed || node->unsettled > 0 || !node->claim->has_payload))
         return WRONG(diag, "%s is solid without cause", node->id);
+    if (keyed && lost_is(node->job, node->claim) && (node->solid || node->state == NODE_AGREED))
+        return WRONG(diag, "%s is built upon, and its payload's bytes are lost", node->id);
     if (node->state == NODE_WAITING && node->unsettled == 0 && node->plan->state != PLAN_CANCELLED)
         return WRONG(diag, "%s waits for nothing", node->id);
     if (node->state == NODE_DERIVING && keyed)

@@ -11,6 +11,7 @@
 #include "intern.h"
 #include "jobs.h"
 #include "leases.h"
+#include "lost.h"
 #include "ready.h"
 #include "rounds.h"
 #include "schedule.h"
@@ -377,6 +378,24 @@ static int on_vote_void(struct core *core, const struct core_event *event, struc
     return 0;
 }
 
+static int on_payload_lost(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    struct job *job = jobs_find(core, &event->key);
+    (void)diag;
+    if (job != NULL)
+        lost_add(core, job, &event->answer.payload);
+    return 0;
+}
+
+static int on_payload_back(struct core *core, const struct core_event *event, struct diag *diag)
+{
+    struct job *job = jobs_find(core, &event->key);
+    (void)diag;
+    if (job != NULL)
+        lost_remove(core, job, &event->answer.payload);
+    return 0;
+}
+
 static int on_lease_refused(struct core *core, const struct core_event *event, struct diag *diag)
 {
     struct worker *worker = NULL;
@@ -422,6 +441,8 @@ static event_handler *const handlers[] = {
     [CORE_LEASE_REFUSED] = on_lease_refused,
     [CORE_OPERATOR_FLAG] = on_operator_flag,
     [CORE_HOLD] = on_hold,
+    [CORE_PAYLOAD_LOST] = on_payload_lost,
+    [CORE_PAYLOAD_BACK] = on_payload_back,
 };
 
 /* --- the step --- */

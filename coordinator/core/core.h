@@ -16,7 +16,7 @@
  *   - an operator has at most one live lease and at most one vote per job and round;
  *   - a verdict is verdict_of() over every recorded answer of the round but infrastructure failures and void ones, so that
  *     farm-verify, which has the same answers, finds the same (which of an operator's answers is called its vote is for listings);
- *   - a node is leased only if every node of its closure is agreed, and its spec was derived from those payloads;
+ *   - a node is leased only if every node of its closure is agreed, its spec was derived from those payloads, and none of them is lost;
  *   - nobody who has not answered is asked with knowledge of an answer: a lease carries none;
  *   - no verdict but what verdict_of() says about the recorded votes; a verdict may be reopened by a late dissent;
  *   - every node of a started plan ends agreed, failed, blocked, held or halted, or core_why() says what it waits for.
@@ -143,8 +143,14 @@ enum core_event_type {
     CORE_ANSWER,        /* .name (worker) .answer; always gives one CORE_ANSWERED effect */
     CORE_LEASE_REFUSED, /* .name .answer.nonce .text: the worker's reason */
     CORE_HOLD, /* .flag .text: while set no lease is granted, whatever else happens (the disk is full, say) */
-    CORE_OPERATOR_FLAG /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
+    CORE_OPERATOR_FLAG, /* .name .text: flagged before a restart (as CORE_OPERATOR_FLAGGED said) and not cleared since;
                             * feed after the workers and before the plans. Votes from before a restart flag nobody anew */
+    CORE_PAYLOAD_LOST, /* .key .answer.payload: the store does not have the bytes of this payload of the job any more. The verdict
+                           * stands, but nothing is built upon it, and the job is asked for again, in a new round unless the current one
+                           * may still bring them, until CORE_PAYLOAD_BACK or an answer with that payload (its objects were checked).
+                           * Known already, or a job that is not in memory: no event. It is forgotten with the job: feed it
+                           * again after the job's history */
+    CORE_PAYLOAD_BACK /* .key .answer.payload: they are here again, whoever brought them */
 };
 
 struct core_event {
@@ -272,7 +278,8 @@ struct core_node_view {
     struct digest key;
     uint32_t round;
     struct verdict verdict; /* when keyed: if agreed over all rounds, else of the current one */
-    bool has_payload;       /* its rounds agree on one: it may be built upon, also while it is repeated */
+    bool has_payload;       /* its rounds agree on one: it may be built upon, also while it is repeated, */
+    bool lost;              /* unless its bytes are lost (CORE_PAYLOAD_LOST) */
     struct digest payload;
     uint32_t live_leases, attempts, infrastructure_failures;
     int64_t since_ms;           /* when it entered this state */

@@ -4,6 +4,7 @@
 #include "effects.h"
 #include "jobs.h"
 #include "leases.h"
+#include "lost.h"
 
 #include <stdlib.h>
 
@@ -19,13 +20,14 @@ static enum node_state judge_keyed(const struct node *node)
 {
     const struct claim *claim = node->claim;
     bool running = node->job->live > 0;
+    bool is_here = claim->has_payload && !lost_is(node->job, claim);
     if (node->unsettled > 0)
-        return claim->has_payload && claim->told != VERDICT_DISPUTED ? NODE_AGREED : NODE_WAITING;
+        return is_here && claim->told != VERDICT_DISPUTED ? NODE_AGREED : NODE_WAITING;
     if (claim->contradicted || claim->told == VERDICT_DISPUTED)
         return NODE_DISPUTED;
     if (claim->told == VERDICT_FAILED)
         return NODE_FAILED;
-    if (claim->has_payload && !waits_for_fresh_round(node))
+    if (is_here && !waits_for_fresh_round(node))
         return NODE_AGREED;
     if ((claim->exhausted || claim->futile) && !running)
         return NODE_HALTED;
@@ -43,11 +45,11 @@ enum node_state graph_judge(const struct node *node)
     return node->unsettled == 0 && node->deriving > 0 ? NODE_DERIVING : NODE_WAITING;
 }
 
-/* A halted repetition does not take back what an earlier round agreed on. */
+/* A halted repetition does not take back what an earlier round agreed on; but nothing is built upon bytes that nobody has. */
 static bool judge_solid(const struct node *node)
 {
     return node->job != NULL && node->unsettled == 0 && node->broken == 0 && node->refusal == NULL &&
-           !node->shaken && node->claim->has_payload;
+           !node->shaken && node->claim->has_payload && !lost_is(node->job, node->claim);
 }
 
 static bool judge_bad(const struct node *node)

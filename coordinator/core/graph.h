@@ -5,7 +5,8 @@
  *
  * Going forward, a solid node lowers 'unsettled' of its dependents. Going back (a reopened verdict), it raises it
  * again, and everything above, agreed or not, stops being solid. When it settles, each node above compares the
- * fingerprint of its closure's payloads: the same, and nothing happened; another, and it asks for a new key.
+ * fingerprint of its closure's payloads: the same, and nothing happened; another, and it asks for a new key. A payload whose
+ * bytes were lost goes the same two ways.
  */
 #ifndef FARM_CORE_GRAPH_H
 #define FARM_CORE_GRAPH_H

@@ -33,6 +33,7 @@ void jobs_free(struct job *job)
         next = claim->next;
         free(claim);
     }
+    free(job->lost);
     free(job);
 }
 

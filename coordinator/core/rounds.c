@@ -3,6 +3,7 @@
 
 #include "effects.h"
 #include "graph.h"
+#include "lost.h"
 #include "workers.h"
 
 #include <assert.h>
@@ -268,12 +269,32 @@ static bool is_broken_off(const struct job *job, const struct claim *claim)
            verdict_is_settled(judge_answers(job, claim->rules, job->round, true).state);
 }
 
-/* Revocation reopened it, so somebody has to be asked: in a round of its own. */
+static bool is_said(const struct job *job, uint32_t round, const struct digest *payload)
+{
+    for (const struct lease *lease = job->leases; lease != NULL; lease = lease->job_next)
+        for (const struct answer *a = lease->answers; a != NULL && lease->round == round; a = a->next)
+            if (a->counted && a->failure == FAILURE_NONE && digest_equal(&a->payload, payload))
+                return true;
+    return false;
+}
+
+/*
+ * Its payload's bytes were lost, and the current round does not bring them back: it is over, or who said so has said so. A round in which nobody
+ * said so yet goes on, however it was begun, so that a restart opens no further one, and a loss is no way to ask until the
+ * answer pleases.
+ */
+static bool is_to_be_repeated(const struct job *job, const struct claim *claim)
+{
+    return claim->nodes != NULL && lost_is(job, claim) &&
+           (round_is_settled(job, job->round) || is_said(job, job->round, &claim->payload));
+}
+
+/* Revocation reopened it, or its bytes are gone, so somebody has to be asked: in a round of its own. */
 static bool needs_new_round(const struct job *job)
 {
     for (const struct claim *claim = &job->claim; claim != NULL && job->round < ROUNDS_MAX;
          claim = claim->next)
-        if (is_broken_off(job, claim))
+        if (is_broken_off(job, claim) || is_to_be_repeated(job, claim))
             return true;
     return false;
 }

@@ -6,7 +6,7 @@
  * Over several rounds ("--from-scratch") a job's payload is what verdict_of_rounds() says.
  *
  * A round that lost its verdict because answers were voided goes on where the rules count open votes. Where they do not, it never could
- * be settled again, and a new round begins by itself: a full quorum is asked.
+ * be settled again, and a new round begins by itself: a full quorum is asked. The same where a payload's bytes were lost (lost.h).
  */
 #ifndef FARM_CORE_ROUNDS_H
 #define FARM_CORE_ROUNDS_H

@@ -153,8 +153,10 @@ struct job {
     uint32_t group_slot;
     uint32_t round, live;
     uint32_t want,
-        want_others;          /* operators to ask beyond the live leases; of them, who need not be anchors */
-    uint64_t settled_rounds;  /* bit r-1: round r was agreed or failed at some time */
+        want_others;         /* operators to ask beyond the live leases; of them, who need not be anchors */
+    uint64_t settled_rounds; /* bit r-1: round r was agreed or failed at some time */
+    struct digest *lost;     /* payloads whose bytes are not here; see lost.h */
+    uint32_t nlost;
     uint32_t reserved;        /* workers that hold out for it */
     int64_t round_started_ms; /* first lease of the current round; 0: none */
     bool dirty;

@@ -6,6 +6,7 @@
 
 #include "graph.h"
 #include "leases.h"
+#include "lost.h"
 #include "rounds.h"
 #include "workers.h"
 
@@ -136,6 +137,7 @@ bool core_node(const struct core *core, const struct digest *plan_id, size_t ind
                        ? rounds_verdict_of_all(node->job, node->rules).all
                        : rounds_verdict(node->job, node->rules, node->job->round);
     ret->has_payload = node->claim->has_payload;
+    ret->lost = lost_is(node->job, node->claim);
     if (ret->has_payload)
         ret->payload = node->claim->payload;
     ret->live_leases = node->job->live;

@@ -10,6 +10,7 @@
 #include "graph.h"
 #include "jobs.h"
 #include "leases.h"
+#include "lost.h"
 #include "moment.h"
 #include "rounds.h"
 #include "status.h"
@@ -169,10 +170,30 @@ static void say_void(const struct job *job, struct buf *ret)
             n, plural(n), n == 1 ? "is" : "are", n == 1 ? "it" : "them");
 }
 
+/* And what to do if no answer can bring it back. */
+static void say_lost(const struct node *node, struct buf *ret)
+{
+    if (node->job == NULL || !lost_is(node->job, node->claim))
+        return;
+    buf_add_format(ret,
+                   "Its payload %.16s is agreed, and its bytes are lost: they were damaged in the store, or "
+                   "removed. It is built "
+                   "again, and nothing is built upon it until somebody gives the same answer, whose files "
+                   "take their place.\n",
+                   digest_hex(&node->claim->payload).text);
+    if (node->job->round == ROUNDS_MAX)
+        buf_add_format(ret,
+                       "This is its last round: no job has more than %d. If it brings nothing, put the files "
+                       "back: from a release's export with "
+                       "\"farmctl source add\", or from a backup.\n",
+                       ROUNDS_MAX);
+}
+
 static void say_wants(const struct core *core, const struct node *node, const struct verdict *verdict,
                       int64_t now_ms, struct buf *ret)
 {
     const struct claim *claim = node->claim;
+    say_lost(node, ret);
     say_void(node->job, ret);
     say_rules(node, verdict, ret);
     say_votes(node, verdict, ret);
@@ -220,6 +241,8 @@ static void say_obstacles(const struct node *node, struct buf *ret)
         buf_add_format(ret, "  %s: %s", dependency->id, node_state_name(dependency->state));
         if (dependency->state == NODE_AGREED)
             buf_add_text(ret, ", but something below it was reopened");
+        if (dependency->job != NULL && lost_is(dependency->job, dependency->claim))
+            buf_add_text(ret, ", since its payload was lost from the store");
         buf_add_text(ret, "\n");
     }
     if (named > NAMES_MAX)
@@ -308,6 +331,7 @@ static void say_why(const struct core *core, const struct node *node, int64_t no
         verdict = rounds_verdict(node->job, node->rules, node->job->round);
     switch (node->state) {
     case NODE_WAITING:
+        say_lost(node, ret);
         if (node->unsettled > 0)
             say_waiting(core, node, now_ms, ret);
         break;
