@@ -29,8 +29,10 @@ static void print(struct cli *cli, const json_t *body)
     {
         CLEANUP_FREE char *holders = cli_join(json_object_get(row, "holders"));
         cli_put(cli, CLI_BAD, "lost");
-        printf("  %s, found %s\n    of %s\n    %s\n", cli_text(row, "object"), cli_text(row, "found"),
-               holders, cli_text(row, "do"));
+        printf("  %s, found %s\n    of %s", cli_text(row, "object"), cli_text(row, "found"), holders);
+        if (cli_text(row, "node")[0] != '\0')
+            printf(": %s", cli_text(row, "node"));
+        printf("\n    %s\n", cli_text(row, "do"));
     }
     if (cli_number(body, "lost_count") == 0)
         puts("every object that the database names is there");
@@ -59,6 +61,8 @@ const struct cli_verb cmd_scrub = {
             "\n"
             "The coordinator reads every object that its database names once in scrub_interval. What is "
             "damaged is moved aside and\n"
-            "never served; sources are fetched again by themselves. Exit status 1 while something is lost.\n",
+            "never served; sources are fetched again by themselves, and what was agreed on is built again. "
+            "Exit status 1 while\n"
+            "something is lost.\n",
     .run = run,
 };

@@ -287,8 +287,9 @@ static void check_store(void *context, struct health_note *note)
     closedir(stream);
     if (cli_number(doctor->status, "lost_objects") > 0)
         health_say(note, HEALTH_FAIL, "\"farmctl scrub\" says what brings each back",
-                   "%lld objects are damaged or missing",
-                   (long long)cli_number(doctor->status, "lost_objects"));
+                   "%lld objects are damaged or missing; %lld lost payloads are built again",
+                   (long long)cli_number(doctor->status, "lost_objects"),
+                   (long long)cli_number(doctor->status, "lost_payloads"));
     if (damaged > 0)
         health_say(note, HEALTH_WARN,
                    "look at the disk (smartctl, dmesg); \"farmctl scrub\" says what is lost",

@@ -155,8 +155,8 @@ void status_view_print(struct cli *cli, const json_t *body)
                (long long)cli_number(workers, "flagged"));
     puts(json_is_true(json_object_get(body, "trust_root")) ? "" : "; no trust root is installed");
     if (cli_number(body, "lost_objects") > 0)
-        printf("%lld objects are damaged or missing (farmctl scrub)\n",
-               (long long)cli_number(body, "lost_objects"));
+        printf("%lld objects are damaged or missing (farmctl scrub); %lld lost payloads are built again\n",
+               (long long)cli_number(body, "lost_objects"), (long long)cli_number(body, "lost_payloads"));
     if (cli_text(body, "held")[0] != '\0')
         printf("No new work is taken: %s\n", cli_text(body, "held"));
 }

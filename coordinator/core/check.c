@@ -184,15 +184,18 @@ static int check_job(const struct job *job, struct diag *diag)
 
 static int check_jobs(const struct core *core, struct diag *diag)
 {
-    size_t cursor = 0, leases = 0;
+    size_t cursor = 0, leases = 0, lost = 0;
     for (struct table_link *link = table_next(&core->jobs, &cursor, NULL); link != NULL;
          link = table_next(&core->jobs, &cursor, link)) {
         int r = check_job(job_of_link(link), diag);
         if (r < 0)
             return r;
+        lost += job_of_link(link)->nlost;
         for (const struct lease *lease = job_of_link(link)->leases; lease != NULL; lease = lease->job_next)
             leases++;
     }
+    if (lost != core->nlost)
+        return WRONG(diag, "jobs have %zu lost payloads, and %u are counted", lost, core->nlost);
     return leases == core->leases.count
                ? 0
                : WRONG(diag, "jobs have %zu leases, and %zu are known", leases, core->leases.count);

@@ -308,12 +308,13 @@ struct core_worker_view {
 };
 void core_each_worker(const struct core *core,
                       void (*visit)(void *context, const struct core_worker_view *view), void *context);
-/* How many there are, in O(plans + workers + operators). */
+/* How many there are, in O(plans + workers + operators), and of jobs while a payload is lost. */
 struct core_counts {
     size_t plans[PLAN_CANCELLED + 1], nodes[NODE_BLOCKED + 1]; /* by state */
     size_t workers, online, paused, resting,
         revoked; /* workers: those that are not revoked; revoked ones are in none of the others */
     size_t operators, flagged, live_leases;
+    size_t lost; /* jobs whose agreed payload is lost */
     uint64_t illegal_events;
 };
 void core_count(const struct core *core, struct core_counts *ret);

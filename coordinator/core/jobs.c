@@ -4,6 +4,7 @@
 #include "answers.h"
 #include "graph.h"
 #include "leases.h"
+#include "lost.h"
 #include "ready.h"
 #include "rounds.h"
 
@@ -66,6 +67,7 @@ static void forget(struct core *core, struct job *job)
     }
     for (const struct claim *claim = &job->claim; claim != NULL; claim = claim->next)
         core->nexhausted -= claim->exhausted;
+    lost_forget(core, job);
     table_remove(&core->jobs, &job->link);
     jobs_free(job);
 }

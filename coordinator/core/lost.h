@@ -15,6 +15,10 @@
 /* The job's payload is gone, or back. Again, or of no such loss: nothing happens. */
 void lost_add(struct core *core, struct job *job, const struct digest *payload);
 void lost_remove(struct core *core, struct job *job, const struct digest *payload);
+/* The job is about to be forgotten. */
+void lost_forget(struct core *core, const struct job *job);
+/* Jobs that have an agreed payload, for some node, whose bytes are not here. */
+size_t lost_count(const struct core *core);
 /* The claim has a payload, and its bytes are not here. */
 bool lost_is(const struct job *job, const struct claim *claim);
 

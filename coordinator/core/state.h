@@ -238,7 +238,8 @@ struct core {
     size_t nasked, asked_capacity;
     uint64_t stamp, outvoted_stamp, illegal_events, sequence, answer_sequence;
     uint32_t text_count, nexhausted;
-    bool held; /* no leases are granted */
+    uint32_t nlost; /* of all jobs */
+    bool held;      /* no leases are granted */
     char *held_text;
 };
 

@@ -220,7 +220,8 @@ static void count_worker(const struct core *core, const struct worker *worker, s
 
 void core_count(const struct core *core, struct core_counts *ret)
 {
-    struct core_counts counts = {.operators = core->noperators, .illegal_events = core->illegal_events};
+    struct core_counts counts = {
+        .operators = core->noperators, .lost = lost_count(core), .illegal_events = core->illegal_events};
     for (size_t i = 0; i < core->nplans; i++) {
         const struct plan *plan = core->plan_list[i];
         counts.plans[plan->state]++;

@@ -193,7 +193,6 @@ static void say_wants(const struct core *core, const struct node *node, const st
                       int64_t now_ms, struct buf *ret)
 {
     const struct claim *claim = node->claim;
-    say_lost(node, ret);
     say_void(node->job, ret);
     say_rules(node, verdict, ret);
     say_votes(node, verdict, ret);
@@ -329,9 +328,9 @@ static void say_why(const struct core *core, const struct node *node, int64_t no
     struct verdict verdict = {0};
     if (node->job != NULL)
         verdict = rounds_verdict(node->job, node->rules, node->job->round);
+    say_lost(node, ret);
     switch (node->state) {
     case NODE_WAITING:
-        say_lost(node, ret);
         if (node->unsettled > 0)
             say_waiting(core, node, now_ms, ret);
         break;

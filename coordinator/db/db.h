@@ -199,6 +199,9 @@ int db_each_object(struct db *db, const struct digest *after, int64_t limit,
 int db_each_holder(struct db *db, const struct digest *object,
                    int (*visit)(void *context, const char *holder), void *context,
                    struct diag *diag) MUST_USE;
+/* The node whose job it is: "tier/name". */
+int db_find_job(struct db *db, const struct digest *key, int (*visit)(void *context, const char *node),
+                void *context, struct diag *diag) MUST_USE;
 /* Median duration of the successful answers for a node, over all its keys; 0 if never built. Milliseconds. */
 int64_t db_duration_of(struct db *db, const char *node);
 

@@ -377,6 +377,13 @@ int db_each_holder(struct db *db, const struct digest *object,
                             "SELECT holder FROM reference WHERE object = ? ORDER BY holder", "d", object);
 }
 
+int db_find_job(struct db *db, const struct digest *key, int (*visit)(void *context, const char *node),
+                void *context, struct diag *diag)
+{
+    struct visit_text caller = {visit, context};
+    return statement_select(db, row_text, &caller, diag, "SELECT node FROM job WHERE key = ?", "d", key);
+}
+
 int64_t db_duration_of(struct db *db, const char *node)
 {
     int64_t median = 0;

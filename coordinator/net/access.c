@@ -16,8 +16,13 @@ struct told {
     int64_t at_ms; /* steady, of the last time */
 };
 
+/* Objects that were asked for in vain between two looks; whoever else finds one missing says so again. */
+enum { ABSENT_MAX = 64 };
+
 struct access {
     pthread_mutex_t lock;
+    struct digest absent[ABSENT_MAX];
+    size_t nabsent;
     struct map *allowed;     /* worker, 0, digest -> how many live leases of it name the object */
     struct map *told;        /* digest -> struct told */
     struct digest published; /* everybody's; zero: none */
@@ -114,6 +119,28 @@ bool access_may_get(void *context, const char *worker, const struct digest *obje
     bool allowed = map_get(access->allowed, key) != NULL || digest_equal(&access->published, object);
     pthread_mutex_unlock(&access->lock);
     return allowed;
+}
+
+void access_absent(void *context, const struct digest *object)
+{
+    struct access *access = context;
+    pthread_mutex_lock(&access->lock);
+    bool known = access->nabsent == ABSENT_MAX;
+    for (size_t i = 0; i < access->nabsent; i++)
+        known |= digest_equal(&access->absent[i], object);
+    if (!known)
+        access->absent[access->nabsent++] = *object;
+    pthread_mutex_unlock(&access->lock);
+}
+
+size_t access_take_absent(struct access *access, struct digest *ret, size_t max)
+{
+    pthread_mutex_lock(&access->lock);
+    size_t n = access->nabsent < max ? access->nabsent : max;
+    access->nabsent -= n;
+    memcpy(ret, access->absent + access->nabsent, n * sizeof *ret);
+    pthread_mutex_unlock(&access->lock);
+    return n;
 }
 
 void access_keep_free(struct access *access, int dirfd, uint64_t bytes)

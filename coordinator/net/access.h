@@ -6,6 +6,9 @@
  * neither the answers of others, nor their logs, nor what a job depends on that was never given to it. An object that a worker was told we have is pinned, since its
  * answer will name it without sending it again; the pins are given up by the next collection after PRESENT_KEEP_MS.
  *
+ * It also hears which of them it could not be given since the store lost them, so that what is missing is known before the scrub
+ * comes by.
+ *
  * Thread-safe: the bulk server's threads ask.
  */
 #ifndef FARM_ACCESS_H
@@ -37,6 +40,10 @@ bool access_is_published(struct access *access, const struct digest *object);
 /* For the bulk server; 'context' is the access. */
 bool access_may_get(void *context, const char *worker, const struct digest *object);
 void access_present(void *context, const char *worker, const struct digest *object);
+/* Some worker was promised the object, and it is not here. */
+void access_absent(void *context, const struct digest *object);
+/* What access_absent() heard since: at most 'max' of them. */
+size_t access_take_absent(struct access *access, struct digest *ret, size_t max);
 /* Uploads leave this much of the file system free (D7); before the server runs. The directory is borrowed. */
 void access_keep_free(struct access *access, int dirfd, uint64_t bytes);
 bool access_has_room(void *context);

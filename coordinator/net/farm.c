@@ -9,6 +9,7 @@
 #include "join.h"
 #include "journal.h"
 #include "json.h"
+#include "missing.h"
 #include "outputs.h"
 #include "scrub.h"
 #include "specs.h"
@@ -151,6 +152,7 @@ static int open_sockets(struct farm *farm, struct diag *diag)
                                                .may_get = access_may_get,
                                                .present = access_present,
                                                .has_room = access_has_room,
+                                               .absent = access_absent,
                                                .context = farm->access,
                                                .object_max = farm->config.upload_limit};
     bulk_options.link.endpoint = bulk;
@@ -296,6 +298,7 @@ struct farm *farm_close(struct farm *farm)
     access_free(farm->access);
     restored_done(&farm->restored);
     scrub_free(farm->scrub);
+    missing_free(farm->missing);
     drop_outbox(farm);
     free(farm->outbox);
     free(farm->unsent);

@@ -77,6 +77,7 @@ struct outgoing {
 
 struct ctl;
 struct scrub;
+struct missing;
 struct journal;
 struct past;
 struct web;
@@ -125,11 +126,12 @@ struct farm {
     struct disk disk;
     struct restored restored;
     struct scrub *scrub;
-    bool backing_up;     /* one at a time */
-    bool handing_over;   /* one at a time: gate.state is read, and written by what was read */
-    bool leaving;        /* told to stop: nothing new begins, what was begun ends */
-    bool log_flushed;    /* and the log's files show every entry */
-    int64_t leave_by_ms; /* steady; then it stops as it is */
+    struct missing *missing; /* objects that the store lost */
+    bool backing_up;         /* one at a time */
+    bool handing_over;       /* one at a time: gate.state is read, and written by what was read */
+    bool leaving;            /* told to stop: nothing new begins, what was begun ends */
+    bool log_flushed;        /* and the log's files show every entry */
+    int64_t leave_by_ms;     /* steady; then it stops as it is */
     bool stopping;
     int64_t forget_due_ms; /* core clock; plans_forget_turn() looks then */
     int64_t expiry_due_ms; /* steady; sessions_expire() looks then */

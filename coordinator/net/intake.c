@@ -18,6 +18,7 @@
 #include "farmlog.h"
 #include "journal.h"
 #include "json.h"
+#include "missing.h"
 #include "outputs.h"
 #include "payload.h"
 #include "pkginfo.h"
@@ -313,6 +314,13 @@ static bool is_the_answers_fault(int error)
     return false;
 }
 
+/* Checked, and found missing since: the core takes an answer for a promise that its payload is here. */
+static bool is_gone_again(const struct farm *farm, const struct intake *intake)
+{
+    return missing_count(farm) > 0 && intake->failure == FAILURE_NONE &&
+           (!store_has(farm->store, &intake->manifest) || !store_has(farm->store, &intake->tar));
+}
+
 static void intake_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
@@ -331,6 +339,8 @@ static void intake_done(struct pool_task *task, void *context)
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result), 0);
     } else if (intake->result < 0) {
         refuse(farm, intake);
+    } else if (is_gone_again(farm, intake)) {
+        acknowledge(farm, intake, WIRE_ACK_AGAIN, "its files were lost since they were checked", 0);
     } else {
         feed(farm, intake);
     }

@@ -6,6 +6,7 @@
 #include "farm.h"
 #include "farmlog.h"
 #include "journal.h"
+#include "missing.h"
 #include "scrub.h"
 #include "sdnotify.h"
 
@@ -93,6 +94,7 @@ static void tick(struct farm *farm)
     plans_forget_turn(farm);
     sessions_expire(farm);
     disk_turn(farm);
+    missing_turn(farm);
     scrub_turn(farm);
 }
 

@@ -14,6 +14,7 @@
 
 #include "farmlog.h"
 #include "logentry.h"
+#include "missing.h"
 
 #include <stdlib.h>
 
@@ -242,6 +243,7 @@ int plans_feed_history(struct farm *farm, const struct digest *key, struct diag 
                                    .npast = history.count,
                                    .settled_rounds = history.settled_rounds};
         result = farm_feed(farm, &event, diag);
+        missing_tell(farm, key);
     }
     history_done(&history);
     return result;

@@ -4,7 +4,7 @@
 #include "farm.h"
 #include "farmlog.h"
 #include "file.h"
-#include "source_fetch.h"
+#include "missing.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,21 +12,10 @@
 enum {
     PIECE = 64,             /* objects of one piece, at most */
     PIECE_MS = 500,         /* a piece ends with the object that exceeds this: others need the pool, too */
-    LOOK_AT = 256,          /* lost objects of one look: all of a disk's would keep the loop */
     SCRUB_FILE_MAX = 16384, /* scrub.json */
-    LOOK_MS = 2000,         /* between two looks whether something came back */
-    RETRY_MS = 3600 * 1000, /* between two tries to fetch a source */
-    LOST_LISTED_MAX = 1000, /* in one answer; more of them are a disk that is gone */
     SHARE = 4               /* a piece is followed by a pause of so many times what it took, at least */
 };
 #define SCRUB_FILE "scrub.json"
-
-/* An object that rows name and the store does not have. */
-struct lost {
-    struct digest object;
-    int64_t found_ms; /* wall */
-    int64_t retry_ms; /* steady; when its source is fetched again */
-};
 
 struct piece {
     struct pool_task task;
@@ -42,128 +31,9 @@ struct scrub {
     struct digest after;         /* the last object that was read in this pass */
     int64_t started_ms, last_ms; /* wall: of this pass, the end of the one before; 0: none */
     uint64_t done, of, damaged, passes;
-    int64_t due_ms, look_ms;    /* steady */
+    int64_t due_ms;             /* steady */
     bool working, hurry, again; /* again: what the piece under way finds is the last of this pass */
-    struct map *lost;           /* digest -> struct lost */
-    size_t look_at;             /* cursor in it: where the next look goes on */
-    bool fetching; /* a source, in the pool: one at a time, since what answers wait for has to pass as well */
 };
-
-/* ---- what is lost ---- */
-
-static void add_lost(struct farm *farm, const struct digest *object)
-{
-    struct view key = view_of(object->bytes, DIGEST_SIZE);
-    if (map_get(farm->scrub->lost, key) != NULL)
-        return;
-    struct lost *lost = mem_zero(1, sizeof *lost);
-    lost->object = *object;
-    lost->found_ms = moment_wall_ms();
-    map_set(farm->scrub->lost, key, lost);
-    log_event(LOG_LEVEL_ERROR, "an object is damaged or missing; \"farmctl scrub\" says what to do",
-              log_digest(FIELD_OBJECT, object));
-}
-
-static void remove_lost(struct farm *farm, struct lost *lost)
-{
-    (void)map_remove(farm->scrub->lost, view_of(lost->object.bytes, DIGEST_SIZE));
-    log_event(LOG_LEVEL_INFO, "an object that was missing is here again",
-              log_digest(FIELD_OBJECT, &lost->object));
-    free(lost);
-}
-
-static int look_for(void *context, const struct digest *object)
-{
-    struct farm *farm = context;
-    if (!store_has(farm->store, object))
-        add_lost(farm, object);
-    farm->scrub->of++;
-    return 0;
-}
-
-/* ---- sources are fetched again ---- */
-
-struct healing {
-    struct source_fetch source;
-    struct digest object; /* the one that is lost */
-};
-
-static void healed(struct pool_task *task, void *context)
-{
-    struct farm *farm = context;
-    struct healing *healing = (struct healing *)task;
-    struct source_fetch *source = &healing->source;
-    struct lost *lost = map_get(farm->scrub->lost, view_of(healing->object.bytes, DIGEST_SIZE));
-    farm->scrub->fetching = false;
-    farm->scrub->look_ms = 0; /* the next one */
-    if (source->result < 0) {
-        log_event(LOG_LEVEL_WARNING, "a damaged source cannot be fetched again",
-                  log_text(FIELD_ADDRESS, source->url),
-                  log_text(FIELD_REASON, diag_text(&source->diag, source->result)));
-    } else {
-        source_fetch_record(farm,
-                            source); /* of git perhaps in another pack: the row names that one from now on */
-        if (lost != NULL && !digest_equal(&source->object, &healing->object))
-            remove_lost(farm, lost);
-    }
-    source_fetch_done(source);
-    free(healing);
-}
-
-struct wanted {
-    struct farm *farm;
-    struct lost *lost;
-    bool found;
-};
-
-static int fetch_source(void *context, const struct db_source *row)
-{
-    struct wanted *wanted = context;
-    bool is_git = row->commit[0] != '\0';
-    if (wanted->found || !digest_equal(&row->object, &wanted->lost->object) ||
-        strncmp(row->origin, "added: ", 7) == 0)
-        return 0;
-    struct healing *healing = mem_zero(1, sizeof *healing);
-    source_fetch_init(wanted->farm, &healing->source);
-    healing->source.task.done = healed;
-    healing->source.is_git = is_git;
-    healing->source.url = mem_string(row->origin);
-    snprintf(healing->source.commit, sizeof healing->source.commit, "%s", row->commit);
-    healing->source.pin = row->pin;
-    healing->source.size = row->size;
-    healing->object = wanted->lost->object;
-    wanted->found = wanted->farm->scrub->fetching = true;
-    pool_submit(wanted->farm->pool, &healing->source.task);
-    return 0;
-}
-
-static void heal(struct farm *farm, struct lost *lost, int64_t now_ms)
-{
-    struct wanted wanted = {.farm = farm, .lost = lost};
-    if (farm->scrub->fetching || now_ms < lost->retry_ms)
-        return;
-    lost->retry_ms = now_ms + RETRY_MS;
-    (void)!db_each_source(farm->db, fetch_source, &wanted, NULL);
-}
-
-/* Some of the list, round and round. */
-static void look(struct farm *farm, int64_t now_ms)
-{
-    struct scrub *scrub = farm->scrub;
-    struct view key;
-    void *value;
-    for (int i = 0; i < LOOK_AT; i++) {
-        if (!map_next(scrub->lost, &scrub->look_at, &key, &value)) {
-            scrub->look_at = 0;
-            return;
-        }
-        struct lost *lost = value;
-        if (store_has(farm->store, &lost->object))
-            remove_lost(farm, lost);
-        else
-            heal(farm, lost, now_ms);
-    }
-}
 
 /* ---- the file ---- */
 
@@ -269,13 +139,13 @@ static void piece_done(struct pool_task *task, void *context)
     if (piece->result >= 0 && !farm->stopping) {
         for (size_t i = 0; i < piece->read; i++)
             if (piece->missing[i])
-                add_lost(farm, &piece->objects[i]);
+                missing_add(farm, &piece->objects[i]);
         if (scrub->again)
             scrub->started_ms = 0;
         else
             go_on(farm, piece);
         scrub->again = false;
-        scrub->look_ms = 0;
+        missing_hurry(farm);
         save(farm);
     }
     free(piece);
@@ -336,13 +206,7 @@ static bool is_due(const struct farm *farm, int64_t now_ms)
 
 void scrub_turn(struct farm *farm)
 {
-    struct scrub *scrub = farm->scrub;
-    int64_t now_ms = moment_steady_ms();
-    if (now_ms >= scrub->look_ms && !farm->stopping && !farm->leaving) {
-        look(farm, now_ms);
-        scrub->look_ms = now_ms + LOOK_MS;
-    }
-    if (is_due(farm, now_ms))
+    if (is_due(farm, moment_steady_ms()))
         next_piece(farm);
 }
 
@@ -353,23 +217,14 @@ int scrub_open(struct farm *farm, struct diag *diag)
     static const struct digest first;
     enum { SETTLE_MS = 60 * 1000 }; /* a start has more urgent things to read */
     struct scrub *scrub = mem_zero(1, sizeof *scrub);
-    scrub->lost = map_new();
     load(farm, scrub);
     scrub->due_ms = moment_steady_ms() + SETTLE_MS;
     farm->scrub = scrub;
-    return db_each_object(farm->db, &first, -1, look_for, farm, diag);
+    return db_each_object(farm->db, &first, -1, count_object, &scrub->of, diag);
 }
 
 struct scrub *scrub_free(struct scrub *scrub)
 {
-    size_t cursor = 0;
-    struct view key;
-    void *value;
-    if (scrub == NULL)
-        return NULL;
-    while (map_next(scrub->lost, &cursor, &key, &value))
-        free(value);
-    map_free(scrub->lost);
     free(scrub);
     return NULL;
 }
@@ -380,7 +235,7 @@ void scrub_hurry(struct farm *farm)
     scrub->hurry = true;
     scrub->again = scrub->working;
     scrub->started_ms = 0;
-    scrub->look_ms = 0;
+    missing_hurry(farm);
 }
 
 bool scrub_is_working(const struct farm *farm)
@@ -393,50 +248,7 @@ uint64_t scrub_passes(const struct farm *farm)
     return farm->scrub->passes;
 }
 
-size_t scrub_lost(const struct farm *farm)
-{
-    return map_count(farm->scrub->lost);
-}
-
 /* ---- telling ---- */
-
-/* Which of these an object is of decides what brings it back; the first that fits is told. */
-static const struct {
-    const char *holder, *remedy;
-} remedies[] = {
-    {"source:", "fetched again by itself; if that fails: farmctl source add FILE, with the same bytes"},
-    {"base:", "farmctl base import again, from the same tar"},
-    {"attestation:",
-     "a manifest or archive: farmctl build --from-scratch PLAN; a build log is gone, and hinders nothing"},
-    {"release:",
-     "its archive: put the file from an export back with farmctl source add; or draft the release again"},
-    {"plan:",
-     "a spec is made again at the next start, a plan or package tree by farmctl plan; or restore a backup"},
-};
-
-struct holders {
-    json_t *list;
-    const char *remedy;
-};
-
-static int take_holder(void *context, const char *holder)
-{
-    struct holders *holders = context;
-    json_array_append_new(holders->list, json_string(holder));
-    for (size_t i = 0; holders->remedy == NULL && i < ARRAY_SIZE(remedies); i++)
-        if (strncmp(holder, remedies[i].holder, strlen(remedies[i].holder)) == 0)
-            holders->remedy = remedies[i].remedy;
-    return 0;
-}
-
-static json_t *lost_json(struct farm *farm, const struct lost *lost)
-{
-    struct holders holders = {.list = json_array()};
-    (void)!db_each_holder(farm->db, &lost->object, take_holder, &holders, NULL);
-    return json_pack("{s:o, s:o, s:s, s:s}", "object", json_digest(&lost->object), "holders", holders.list,
-                     "found", moment_format(lost->found_ms).text, "do",
-                     holders.remedy != NULL ? holders.remedy : "restore a backup");
-}
 
 json_t *scrub_report_pass(const struct farm *farm)
 {
@@ -450,14 +262,11 @@ json_t *scrub_report_pass(const struct farm *farm)
 json_t *scrub_report(struct farm *farm)
 {
     const struct scrub *scrub = farm->scrub;
-    json_t *lost = json_array();
-    size_t cursor = 0;
-    struct view key;
-    void *value;
-    while (json_array_size(lost) < LOST_LISTED_MAX && map_next(scrub->lost, &cursor, &key, &value))
-        json_array_append_new(lost, lost_json(farm, value));
-    return json_pack("{s:o, s:o, s:I, s:I, s:o}", "pass", scrub_report_pass(farm), "last",
+    struct core_counts counts;
+    core_count(farm->core, &counts);
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:o}", "pass", scrub_report_pass(farm), "last",
                      scrub->last_ms > 0 ? json_string(moment_format(scrub->last_ms).text) : json_null(),
                      "interval_s", (json_int_t)farm->config.scrub_interval, "lost_count",
-                     (json_int_t)map_count(scrub->lost), "lost", lost);
+                     (json_int_t)missing_count(farm), "lost_payloads", (json_int_t)counts.lost, "lost",
+                     missing_report(farm));
 }

@@ -6,10 +6,7 @@
  * scrub_interval, unless somebody waits for it. Where it stands is kept in scrub.json, so that restarts do not begin it anew. A damaged object is
  * moved aside by the store; from then on it is missing, and so is one that somebody removed.
  *
- * What is missing is listed until it is there again, however it came back, and is never served:
- *   - a source is fetched again from where it came, at once and once an hour; one source at a time
- *   - what was built comes back when it is built again; a base when it is imported again; and so on: the listing says which
- * At start the names of all objects are looked up once (nothing is read), so that the list does not depend on memory.
+ * What is missing is listed until it is there again, and brought back where it can be: missing.h.
  */
 #ifndef FARM_SCRUB_H
 #define FARM_SCRUB_H
@@ -35,12 +32,11 @@ bool scrub_is_working(const struct farm *farm);
 /* Passes that have ended since the start. */
 uint64_t scrub_passes(const struct farm *farm);
 /*
- * {"pass": {"started", "done", "of", "damaged"}, "last": null or time, "interval_s", "lost_count", "lost": [{"object", "holders", "found", "do"}]}; a new
- * reference.
+ * {"pass": {"started", "done", "of", "damaged"}, "last": null or time, "interval_s", "lost_count", "lost_payloads": agreed ones that wait for their
+ * bytes, "lost": missing_report()}; a new reference.
  */
 json_t *scrub_report(struct farm *farm);
 /* Its "pass" alone, for whoever asks again and again; a new reference. */
 json_t *scrub_report_pass(const struct farm *farm);
-size_t scrub_lost(const struct farm *farm);
 
 #endif

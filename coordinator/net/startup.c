@@ -8,6 +8,7 @@
 
 #include "farmlog.h"
 #include "journal.h"
+#include "missing.h"
 #include "scrub.h"
 
 struct restore {
@@ -76,6 +77,8 @@ int startup_restore(struct farm *farm, struct diag *diag)
         result = revocation_restore(farm, diag);
     if (result >= 0)
         result = db_each_flag(farm->db, restore_flag, &restore, diag);
+    if (result >= 0)
+        result = missing_open(farm, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
     if (result >= 0)

@@ -3,6 +3,7 @@
 
 #include "farm.h"
 #include "journal.h"
+#include "missing.h"
 #include "stats_store.h"
 #include "web.h"
 
@@ -30,6 +31,7 @@ struct snapshot {
     double build, start_time, time, stopping;
     double plans[PLAN_STATES], nodes[NODE_BLOCKED + 1];
     double leases_live, workers[WORKER_STATES], operators, operators_flagged, illegal_events, held;
+    double lost_objects, lost_payloads;
     double handshakes[SOCKETS], handshakes_refused[SOCKETS], frames[SOCKETS], cut[SOCKETS],
         dropped[DROP_KINDS];
     double bulk_sent, bulk_received, uploads, uploads_refused;
@@ -150,6 +152,10 @@ const struct metrics_row stats_rows[] = {
      "Objects in the store, counted in the background every five seconds or, where there are many, less "
      "often.",
      METRICS_GAUGE, ONE(store_objects)},
+    {P "lost_objects", "Objects that are damaged or missing; farmctl scrub lists them.", METRICS_GAUGE,
+     ONE(lost_objects)},
+    {P "lost_payloads", "Jobs whose agreed payload is lost and built again.", METRICS_GAUGE,
+     ONE(lost_payloads)},
     {P "store_size_bytes", "Their size as stored.", METRICS_GAUGE, ONE(store_bytes)},
     {P "disk_free_bytes", "Free space of the state directory's file system.", METRICS_GAUGE, ONE(disk_free)},
     {P "disk_reserve_bytes", "The reserve below which no new work is taken.", METRICS_GAUGE,
@@ -207,6 +213,7 @@ static void take_core(struct farm *farm, struct snapshot *now)
     for (size_t i = 0; i <= NODE_BLOCKED; i++)
         now->nodes[i] = (double)counts.nodes[i];
     now->leases_live = (double)counts.live_leases;
+    now->lost_payloads = (double)counts.lost;
     now->workers[WORKERS_KNOWN] = (double)counts.workers;
     now->workers[WORKERS_ONLINE] = (double)counts.online;
     now->workers[WORKERS_PAUSED] = (double)counts.paused;
@@ -216,6 +223,7 @@ static void take_core(struct farm *farm, struct snapshot *now)
     now->operators_flagged = (double)counts.flagged;
     now->illegal_events = (double)counts.illegal_events;
     now->held = farm->disk.low;
+    now->lost_objects = (double)missing_count(farm);
 }
 
 static void take_link(struct snapshot *now, size_t socket, const struct link_server_stats *stats)

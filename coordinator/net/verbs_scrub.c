@@ -2,6 +2,7 @@
 /* scrub: how far it is and what is lost; with "now", after a whole pass that does not wait. */
 #include "verbs.h"
 
+#include "missing.h"
 #include "scrub.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ struct scrub_watch {
 
 static void finish(struct farm *farm, struct ctl_request *request)
 {
-    ctl_finish(request, scrub_lost(farm) > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK, scrub_report(farm));
+    ctl_finish(request, missing_count(farm) > 0 ? FARM_EXIT_VIOLATION : FARM_EXIT_OK, scrub_report(farm));
 }
 
 static bool poll_pass(struct farm *farm, struct ctl_request *request, void *context)

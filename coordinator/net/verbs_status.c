@@ -5,7 +5,7 @@
 #include "buf.h"
 #include "download.h"
 #include "gitpin.h"
-#include "scrub.h"
+#include "missing.h"
 #include "web.h"
 
 #include <stdlib.h>
@@ -147,6 +147,12 @@ static json_t *time_json(int64_t wall_ms)
     return wall_ms > 0 ? json_string(moment_format(wall_ms).text) : json_null();
 }
 
+/* It had ended, and goes on: a verdict was reopened, or a payload lost. The row has its end until there is another. */
+static bool goes_on(const size_t counts[NODE_STATES])
+{
+    return counts[NODE_WAITING] + counts[NODE_DERIVING] + counts[NODE_READY] + counts[NODE_RUNNING] > 0;
+}
+
 static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t *disputes, json_t *failures)
 {
     size_t counts[NODE_STATES] = {0};
@@ -165,6 +171,8 @@ static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t
     }
     if (plan->forgotten && strcmp(row.state_room, plan_state_name(PLAN_DONE)) == 0)
         counts[NODE_AGREED] = plan->plan->nnodes;
+    if (plan->active && strcmp(row.state_room, plan_state_name(PLAN_CANCELLED)) != 0 && goes_on(counts))
+        snprintf(row.state_room, sizeof row.state_room, "%s", plan_state_name(PLAN_RUNNING));
     json_t *states = json_object();
     for (int i = 0; i < NODE_STATES; i++)
         json_object_set_new(states, node_state_name((enum node_state)i), json_integer((json_int_t)counts[i]));
@@ -252,19 +260,21 @@ json_t *status_report(struct farm *farm)
 {
     json_t *plans = json_array(), *disputes = json_array(), *failures = json_array();
     struct worker_counts workers = {0};
+    struct core_counts counts;
     size_t cursor = 0;
     struct view key;
     void *value;
+    core_count(farm->core, &counts);
     while (map_next(farm->plans, &cursor, &key, &value))
         json_array_append_new(plans, plan_json(farm, value, disputes, failures));
     core_each_worker(farm->core, count_worker, &workers);
-    json_t *report = json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I}", "version",
-                               FARM_VERSION, "started", moment_format(farm->started_ms).text, "plans", plans,
-                               "workers", "known", workers.known, "online", workers.online, "flagged",
-                               workers.flagged, "leases", leases_json(farm), "disputes", disputes, "failures",
-                               failures, "trust_root", (int)(farm->root != NULL), "held",
-                               farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(),
-                               "lost_objects", (json_int_t)scrub_lost(farm));
+    json_t *report = json_pack(
+        "{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I, s:I}", "version", FARM_VERSION,
+        "started", moment_format(farm->started_ms).text, "plans", plans, "workers", "known", workers.known,
+        "online", workers.online, "flagged", workers.flagged, "leases", leases_json(farm), "disputes",
+        disputes, "failures", failures, "trust_root", (int)(farm->root != NULL), "held",
+        farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(), "lost_objects",
+        (json_int_t)missing_count(farm), "lost_payloads", (json_int_t)counts.lost);
     add_program(report);
     return report;
 }

@@ -36,6 +36,8 @@ struct bulk_server_options {
     /* The user is about to be told that we have this object (it was uploaded, or asked for with Have or Put): pin it if it
      * has to stay. May be NULL. */
     void (*present)(void *context, const char *user, const struct digest *digest);
+    /* The user may get it, and it is not here, or was found damaged just now. May be NULL. */
+    void (*absent)(void *context, const struct digest *digest);
     void *context;
     uint64_t object_max;     /* most uncompressed bytes of one upload; 0: STORE_OBJECT_MAX */
     uint64_t user_bytes_max; /* stored bytes of one user's unfinished uploads, abandoned ones of the last hour

@@ -108,6 +108,14 @@ static int check_offset(const struct bulk_send *send, uint64_t offset, struct di
                     digest_hex(&send->digest).text, (unsigned long long)send->stored_size);
 }
 
+/* Somebody should know: it was promised. */
+static void tell_absent(const struct bulk_server *server, const struct digest *digest, int error)
+{
+    const struct bulk_server_options *o = &server->options;
+    if (o->absent != NULL && (error == FARM_E_MISSING || error == FARM_E_CORRUPT))
+        o->absent(o->context, digest);
+}
+
 void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const Wire__Get *get,
                  int64_t now_ms)
 {
@@ -118,6 +126,7 @@ void bulk_on_get(struct bulk_server *server, const struct link_peer *peer, const
     if (send != NULL && !send->checking)
         r = check_offset(send, get->offset, &diag);
     if (r < 0 || send == NULL) {
+        tell_absent(server, &digest, r);
         bulk_reply_error(server, peer, &digest, r, diag.text);
         return;
     }
@@ -234,6 +243,7 @@ void bulk_send_checked(struct bulk_server *server, const struct bulk_check *chec
         int r = begin_checked(server, send, check, &diag);
         if (r >= 0)
             continue;
+        tell_absent(server, &send->digest, r);
         bulk_reply_error(server, &send->peer, &send->digest, r, diag.text);
         remove_at(server, i);
     }

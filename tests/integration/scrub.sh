@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# D8: bytes flip in the store of a farm. The scrub finds each, moves it aside, and nobody is served it; a source comes back by itself, a payload
-# when it is built again, a base when it is imported again; until then status and doctor name what is lost. What depends on it is built
-# in the end.
+# D8: bytes flip in the store of a farm. The scrub finds each, moves it aside, and nobody is served it; a source is fetched again, an agreed payload is
+# built again, by themselves; a base when it is imported again; until then status, why and doctor name what is lost. What depends on it waits, goes on by
+# itself, and is released.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command -v python3 >/dev/null || skip "python3 serves the source here"
 conf_extra+=$'\nallow_http = yes\nallow_private_addresses = yes\nscrub_interval = 0s'
@@ -19,6 +19,7 @@ pids[web]=$!
 tree_plain one
 tree_plain two one
 tree_plain four
+tree_plain five one
 mkdir -p "$work/tree/packages/extra/three"
 cat >"$work/tree/packages/extra/three/package.yml" <<RECIPE
 name: three
@@ -76,6 +77,18 @@ payload_of() { sql "SELECT lower(hex(a.tar)) FROM attestation a JOIN lease l ON 
 is_lost() { ! farmctl scrub >"$work/lost" && grep -q "$1" "$work/lost"; }
 is_whole() { farmctl scrub >"$work/lost"; }
 in_store() { [ -e "$(file_of "$1")" ]; }
+workers_stop() {
+    local name
+    for name in alder birch; do
+        kill -TERM "${pids[$name-1]}"
+        wait "${pids[$name-1]}" 2>/dev/null || true
+    done
+}
+workers_start() {
+    worker_run alder-1
+    worker_run birch-1
+    wait_for 60 "the workers are back" workers_online 2
+}
 
 say "a source: found, and fetched again"
 rot "$numbers"
@@ -98,18 +111,44 @@ expect_text "fail  store: 1 objects are damaged or missing" "$work/out"
 expect_status 0 farmctl source add "$work/www/numbers.tar"
 wait_for 20 "nothing is lost" is_whole
 
-say "a payload that a dependent needs, and it is still lost after a restart"
+say "a payload that dependents need: it is still lost after a restart, and is built again by itself"
 payload=$(payload_of one)
+before=$(sql "SELECT count(*) FROM lease")
 rot "$payload"
+workers_stop
 expect_status 1 farmctl scrub --now
-expect_text "build --from-scratch" "$work/out"
+expect_text "extra/one" "$work/out"
+expect_text "its payload is agreed, and is built again: the job is ready, in round 2" "$work/out"
 coordinator_kill
 coordinator_start
 wait_for 10 "it is known to be lost" is_lost "$payload"
 expect "nobody is served it" test ! -e "$(file_of "$payload")"
-wait_for 60 "the workers are back" workers_online 2
-expect_status 0 farmctl build --wait --from-scratch "$plan"
+farmctl status >"$work/out"
+expect_text "1 lost payloads are built again" "$work/out"
+expect_text "running" "$work/out"
+farmctl why one >"$work/out"
+expect_text "its bytes are lost" "$work/out"
+farmctl metrics >"$work/out"
+expect_text "igos_farm_lost_payloads 1" "$work/out"
+farm_plan two 2>/dev/null # which needs it
+expect_status 0 farmctl build "$plan"
+farmctl why two >"$work/out"
+expect_text "since its payload was lost from the store" "$work/out"
+workers_start
+wait_for 60 "it is here again" in_store "$payload"
+expect_status 0 farmctl build --wait "$plan"
 wait_for 20 "nothing is lost" is_whole
+expect "the same bytes" test "$(payload_of one)" = "$payload"
+expect "nobody built more than that, and what needs it" test $(($(sql "SELECT count(*) FROM lease") - before)) = 4
+
+say "a payload that a worker finds missing: nobody had looked at it since"
+workers_stop
+rm -rf "$(file_of "$payload")" "$work"/worker-*/store "$work"/worker-*/roots # else they need not ask
+workers_start
+farm_plan five 2>/dev/null
+expect_status 0 farmctl build --wait "$plan"
+wait_for 20 "nothing is lost" is_whole
+expect "it is here again" in_store "$payload"
 
 say "a base"
 rot "$(sql "SELECT lower(hex(tar)) FROM base LIMIT 1")"

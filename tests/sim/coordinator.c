@@ -105,6 +105,7 @@ static void lose_memory(struct world *world)
     outgoing_clear(c->outbox, &c->noutbox);
     outgoing_clear(c->unsent, &c->nunsent);
     c->checking = map_free(c->checking);
+    c->lost = map_free(c->lost);
     c->answering = NULL;
     c->held = false;
     memset(c->pending, 0, world->nworkers * sizeof *c->pending);
@@ -285,7 +286,7 @@ static void tick(struct world *world)
 }
 
 /* As the core has it: a row may say that it ended, and a verdict was reopened since. */
-static bool runs(const struct world *world, const struct digest *id)
+bool coordinator_runs(const struct world *world, const struct digest *id)
 {
     struct digest plan;
     enum plan_state state;
@@ -300,7 +301,7 @@ static void forget(struct world *world, size_t p)
 {
     struct sim_plan *plan = &world->plans.items[p];
     struct core_event event = {.type = CORE_PLAN_FORGET, .plan = plan->id};
-    if (plan->forgotten || runs(world, &plan->id))
+    if (plan->forgotten || coordinator_runs(world, &plan->id))
         return;
     world->totals->forgotten++;
     plan->forgotten = true;
@@ -360,6 +361,9 @@ static void do_request(struct world *world, const struct request *request)
     case VERB_ANCHOR:
         coordinator_change_anchor(world, request->who);
         return;
+    case VERB_SCRUB:
+        coordinator_scrub(world);
+        return;
     case VERB_DISK:
         world->coordinator.held = request->flag;
         event = (struct core_event){.type = CORE_HOLD, .flag = request->flag, .text = "the disk is full"};
@@ -388,6 +392,7 @@ static void start(struct world *world)
     struct coordinator *c = &world->coordinator;
     c->up = true;
     c->checking = map_new();
+    c->lost = map_new();
     open_core(world);
     world_trace(world, "the coordinator starts its life %u", c->life);
     coordinator_restore(world);

@@ -6,6 +6,7 @@
  *   coordinator_apply.c   effects into rows, messages and further events (net/effects.c, net/plans_history.c)
  *   coordinator_hear.c    what workers say (net/sessions.c)
  *   coordinator_intake.c  answers, checked before anybody counts them (net/intake.c)
+ *   coordinator_scrub.c   what the store lost (net/scrub.c)
  *   coordinator_start.c   restart from the rows, and revocation (net/startup.c, net/revocation.c)
  *
  * Death: 'dying' is set at some step, and from there on nothing that the turn still does has any effect: the open transaction is undone,
@@ -54,6 +55,7 @@ struct coordinator {
     bool *paused;         /* per worker: as the core was told */
     uint32_t *slots;      /* per worker: as its Hello said */
     bool held;            /* as the core was told */
+    struct map *lost;     /* payloads of jobs whose objects are not here, as found; see coordinator_scrub.c */
 };
 
 /* What people ask for. */
@@ -65,7 +67,8 @@ enum verb {
     VERB_REVOKE,       /* .who worker, .from */
     VERB_CLEAR,        /* .who operator */
     VERB_ANCHOR,       /* .who operator: a new trust root makes it an anchor, or no anchor any more */
-    VERB_DISK          /* .flag: it is full */
+    VERB_DISK,         /* .flag: it is full */
+    VERB_SCRUB         /* nobody asks: it looks through its store */
 };
 struct request {
     enum verb verb;
@@ -109,6 +112,13 @@ void coordinator_feed_history(struct world *world, const struct row_job *job);
 /* See plans_start(). */
 void coordinator_start_plan(struct world *world, size_t plan, bool from_scratch, int64_t since_wall_ms);
 int coordinator_pause(struct world *world, size_t worker, bool paused);
+/* coordinator_scrub.c */
+void coordinator_find_lost(struct world *world); /* at the start, before the plans */
+void coordinator_scrub(struct world *world);
+/* The core was just told of the job's past. */
+void coordinator_tell_lost(struct world *world, const struct row_job *job);
+/* For the core the plan runs. */
+bool coordinator_runs(const struct world *world, const struct digest *plan);
 /* coordinator_start.c */
 void coordinator_restore(struct world *world);
 void coordinator_revoke(struct world *world, size_t worker);

@@ -220,6 +220,7 @@ void coordinator_feed_history(struct world *world, const struct row_job *job)
         if (job->settled_at[round] != 0)
             event.settled_rounds |= (uint64_t)1 << (round - 1);
     (void)coordinator_feed(world, &event, NULL);
+    coordinator_tell_lost(world, job);
 }
 
 /* --- plans --- */
@@ -236,7 +237,8 @@ static void on_derive(struct world *world, const struct core_effect *effect)
         return;
     }
     event.key = plan_key(world, effect->node, effect->payloads);
-    const struct row_job *job = db_put_job(&world->db, &event.key, effect->node);
+    const struct row_job *job =
+        db_put_job(&world->db, &event.key, effect->node, (size_t)(plan - world->plans.items));
     plan->keys[effect->node] = event.key;
     coordinator_feed_history(world, job);
     (void)coordinator_feed(world, &event, NULL);

@@ -160,6 +160,13 @@ static void refuse(struct world *world, const struct intake *intake)
     (void)coordinator_feed(world, &event, NULL);
 }
 
+/* Checked, and found missing since: the core takes an answer's word that its payload is here. */
+static bool is_gone_again(const struct world *world, const struct intake *intake)
+{
+    return intake->result >= 0 && intake->failure == FAILURE_NONE && map_count(world->coordinator.lost) > 0 &&
+           (!objects_has(&world->objects, &intake->manifest) || !objects_has(&world->objects, &intake->tar));
+}
+
 void coordinator_finish_intake(struct world *world, struct intake *intake)
 {
     struct coordinator *c = &world->coordinator;
@@ -167,7 +174,7 @@ void coordinator_finish_intake(struct world *world, struct intake *intake)
     c->pending[intake->worker]--;
     if (c->dying || world->workers[intake->worker].revoked) {
         /* not acknowledged */
-    } else if (intake->result == FARM_E_MISSING) {
+    } else if (intake->result == FARM_E_MISSING || is_gone_again(world, intake)) {
         world->totals->again++;
         acknowledge(world, intake, WIRE_ACK_AGAIN, 0);
     } else if (intake->result < 0) {

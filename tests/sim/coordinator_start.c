@@ -121,6 +121,7 @@ void coordinator_restore(struct world *world)
             coordinator_revoke(world, i);
     for (size_t i = 0; i < world->noperators; i++)
         restore_flag(world, &world->operators[i]);
+    coordinator_find_lost(world);
     for (size_t p = 0; p < PLANS; p++)
         restore_plan(world, p);
 }

@@ -163,12 +163,16 @@ struct row_job *db_job(struct database *db, const struct digest *key)
     return map_get(db->jobs, view_of(key, sizeof *key));
 }
 
-struct row_job *db_put_job(struct database *db, const struct digest *key, size_t node)
+struct row_job *db_put_job(struct database *db, const struct digest *key, size_t node, size_t plan)
 {
     struct row_job *job = db_job(db, key), fresh = {.key = *key, .node = node};
     if (job == NULL) {
         fresh.counts = count_cache_new();
         job = insert(db, db->jobs, &fresh, sizeof fresh);
+    }
+    if (!job->of_plan[plan]) {
+        db_touch(db, &job->of_plan[plan], sizeof job->of_plan[plan]);
+        job->of_plan[plan] = true;
     }
     return job;
 }

@@ -11,6 +11,7 @@
 
 #include "core.h"
 #include "map.h"
+#include "plan.h"
 
 enum { DB_ROUNDS_MAX = 64 };
 
@@ -65,6 +66,7 @@ struct rows {
 struct row_job {
     struct digest key;
     size_t node;
+    bool of_plan[PLANS];                            /* that derived it at some time */
     struct rows leases, answers, votes;             /* answers in order of arrival */
     struct row_verdict verdicts[DB_ROUNDS_MAX + 1]; /* by round; as last told */
     bool has_verdict[DB_ROUNDS_MAX + 1];
@@ -97,7 +99,8 @@ void db_commit(struct database *db);
 void db_rollback(struct database *db);
 
 struct row_job *db_job(struct database *db, const struct digest *key); /* NULL: no such row */
-struct row_job *db_put_job(struct database *db, const struct digest *key, size_t node);
+/* Of the plan, too. */
+struct row_job *db_put_job(struct database *db, const struct digest *key, size_t node, size_t plan);
 struct row_lease *db_lease(struct database *db, const struct core_nonce *nonce);
 struct row_lease *db_put_lease(struct database *db, const struct row_lease *row);
 struct row_answer *db_answer(struct database *db, const struct digest *envelope);

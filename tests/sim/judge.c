@@ -17,7 +17,7 @@ const char *invariant_name(enum invariant invariant)
         [INVARIANT_ELIGIBLE] = "eligible", [INVARIANT_ROUNDS] = "rounds",     [INVARIANT_OBJECTS] = "objects",
         [INVARIANT_COMMIT] = "commit",     [INVARIANT_DURABLE] = "durable",   [INVARIANT_PAST] = "past",
         [INVARIANT_FRAMES] = "frames",     [INVARIANT_ENDS] = "ends",         [INVARIANT_EVENTS] = "events",
-        [INVARIANT_CORE] = "core",
+        [INVARIANT_CORE] = "core",         [INVARIANT_LOST] = "lost",
     };
     return names[invariant];
 }
@@ -26,6 +26,8 @@ void judge_open(struct judge *judge)
 {
     judge->signed_ = map_new();
     judge->told = map_new();
+    judge->lost = map_new();
+    judge->repeated = map_new();
 }
 
 void judge_close(struct judge *judge)
@@ -36,6 +38,8 @@ void judge_close(struct judge *judge)
         free(statement);
     map_free(judge->signed_);
     map_free(judge->told);
+    map_free(judge->lost);
+    map_free(judge->repeated);
 }
 
 static struct view digest_view(const struct digest *digest)
@@ -86,6 +90,8 @@ static bool may_be_refused(enum core_event_type type)
     case CORE_ANSWER:
     case CORE_HOLD:
     case CORE_PLAN_FORGET:
+    case CORE_PAYLOAD_LOST:
+    case CORE_PAYLOAD_BACK:
         return false;
     }
     return false;
@@ -102,6 +108,8 @@ void judge_step(struct world *world, const struct core_event *event, int result,
 {
     if (result < 0 && !may_be_refused(event->type))
         world_fail(world, INVARIANT_EVENTS, "event %d is refused: %s", (int)event->type, diag->text);
+    if (event->type == CORE_PAYLOAD_LOST || event->type == CORE_PAYLOAD_BACK)
+        judge_loss(world, event);
     if (world->options.verbose && event->type != CORE_WORKER_HEARD)
         world_trace(world, "event %d %s %s", (int)event->type, event->name != NULL ? event->name : "",
                     result < 0 ? diag->text : "");
@@ -196,8 +204,13 @@ static void check_answered(struct world *world, const struct core_effect *effect
     if (effect->open != (lease->job->settled_at[lease->round] != 0))
         world_fail(world, INVARIANT_OPEN, "an answer is %s, and its round was %s",
                    effect->open ? "open" : "blind", effect->open ? "not settled" : "settled");
-    if (effect->answer.failure == FAILURE_NONE && (!objects_has(&world->objects, &effect->answer.payload) ||
-                                                   !objects_has(&world->objects, &effect->answer.tar)))
+    judge_healed(world, effect);
+    bool rotten =
+        objects_have_lost(&world->objects, &effect->answer.payload) ||
+        objects_have_lost(&world->objects, &effect->answer.tar); /* perhaps since it was looked at */
+    if (effect->answer.failure == FAILURE_NONE && !rotten &&
+        (!objects_has(&world->objects, &effect->answer.payload) ||
+         !objects_has(&world->objects, &effect->answer.tar)))
         world_fail(world, INVARIANT_OBJECTS, "an answer of %s is taken whose objects are not here",
                    world->workers[sender].name);
 }
@@ -229,6 +242,9 @@ static void check_node_state(struct world *world, const struct core_effect *effe
     if (effect->state == NODE_AGREED &&
         (job == NULL || !count_agreed(world, job, (size_t)(plan - world->plans.items), &payload)))
         world_fail(world, INVARIANT_QUORUM, "%s is agreed, and the recorded answers do not say so",
+                   world->plans.nodes[effect->node].id);
+    if (effect->state == NODE_AGREED && judge_is_lost(world, job, &payload))
+        world_fail(world, INVARIANT_LOST, "%s has nothing to wait for, and its payload is lost",
                    world->plans.nodes[effect->node].id);
 }
 
@@ -385,10 +401,12 @@ void judge_end(struct world *world)
         const struct sim_plan *plan = &world->plans.items[p];
         if (!plan->started || plan->state == PLAN_CANCELLED)
             continue;
-        for (size_t i = 0; i < world->plans.nnodes; i++)
+        bool must_end = (world->faults & FAULT_LIARS) == 0 && quiet && could_satisfy(world, &plan->rules);
+        for (size_t i = 0; i < world->plans.nnodes; i++) {
             check_why(world, plan, i);
-        if ((world->faults & FAULT_LIARS) == 0 && quiet && plan->state == PLAN_RUNNING &&
-            could_satisfy(world, &plan->rules))
+            judge_lost_at_end(world, p, i);
+        }
+        if (must_end && (plan->state == PLAN_RUNNING || coordinator_runs(world, &plan->id)))
             world_fail(world, INVARIANT_ENDS,
                        "everybody is honest and there are enough of them, and plan %zu did not end", p);
     }

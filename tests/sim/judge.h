@@ -29,6 +29,7 @@ enum invariant {
     INVARIANT_DURABLE, /* what was acknowledged is never lost */
     INVARIANT_PAST,    /* after a restart the core knows what it knew */
     INVARIANT_FRAMES,  /* a frame that is taken could have been sent: it keeps the catalogue's rules */
+    INVARIANT_LOST, /* nothing is built upon a payload that is known to be lost; it comes back, or the plan says why not */
     INVARIANT_ENDS, /* every job ends, or core_why() says why not; where everybody is honest, every plan ends */
     INVARIANT_EVENTS, /* the core takes what its contract allows */
     INVARIANT_CORE    /* core_check() */
@@ -37,6 +38,8 @@ enum invariant {
 struct judge {
     struct map *signed_;   /* envelope -> what was really signed */
     struct map *told;      /* envelopes that were acknowledged as taken */
+    struct map *lost;      /* job and payload: the coordinator knows that it is lost */
+    struct map *repeated;  /* jobs of which a payload ever was */
     bool asked[2];         /* per plan: from scratch, ever */
     uint64_t checked_step; /* the last full check */
 };
@@ -68,6 +71,13 @@ void judge_end(struct world *world);
 /* judge_leases.c */
 void judge_granted(struct world *world, const struct core_lease *lease);
 void judge_ended(struct world *world, const struct core_lease *lease);
+/* judge_lost.c: CORE_PAYLOAD_LOST and CORE_PAYLOAD_BACK; an answer that was taken. */
+void judge_loss(struct world *world, const struct core_event *event);
+void judge_healed(struct world *world, const struct core_effect *effect);
+/* Nobody could fetch it, and the coordinator knows. */
+bool judge_is_lost(struct world *world, const struct row_job *job, const struct digest *payload);
+/* At the end: a payload that is not here is known to be lost and is waited for, and why says so. */
+void judge_lost_at_end(struct world *world, size_t plan, size_t node);
 /* judge_rows.c: one job, recounted: votes, verdicts, what the core makes of it. */
 void judge_job(struct world *world, struct row_job *job, enum invariant invariant);
 

@@ -51,6 +51,9 @@ static void agreed_payloads(struct world *world, size_t p, size_t node, size_t a
         if (job == NULL || !count_agreed(world, job, p, &ret[i]))
             world_fail(world, INVARIANT_INPUTS, "%s is leased, and its input %s is not agreed",
                        world->plans.nodes[about].id, world->plans.nodes[n->closure[i]].id);
+        if (judge_is_lost(world, job, &ret[i]))
+            world_fail(world, INVARIANT_LOST, "%s is leased, and the payload of its input %s is lost",
+                       world->plans.nodes[about].id, world->plans.nodes[n->closure[i]].id);
     }
 }
 
@@ -78,7 +81,8 @@ static void check_inputs(struct world *world, const struct core_lease *lease)
 
 static void check_round(struct world *world, const struct row_job *job, uint32_t round)
 {
-    bool wanted = round == 1 || world->judge.asked[0] || world->judge.asked[1];
+    bool wanted = round == 1 || world->judge.asked[0] || world->judge.asked[1] ||
+                  map_get(world->judge.repeated, view_of(&job->key, sizeof job->key)) != NULL;
     for (size_t i = 0; i < job->leases.count; i++)
         wanted |= ((const struct row_lease *)job->leases.items[i])->round == round;
     for (size_t i = 0; i < job->answers.count; i++) {

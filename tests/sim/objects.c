@@ -8,11 +8,13 @@ enum { PARTS = 3 };
 void objects_open(struct objects *objects)
 {
     objects->parts = map_new();
+    objects->rotten = map_new();
 }
 
 void objects_close(struct objects *objects)
 {
     map_free(objects->parts);
+    map_free(objects->rotten);
 }
 
 static uintptr_t parts_of(const struct objects *objects, const struct digest *digest)
@@ -24,6 +26,22 @@ static uintptr_t parts_of(const struct objects *objects, const struct digest *di
 bool objects_has(const struct objects *objects, const struct digest *digest)
 {
     return parts_of(objects, digest) == PARTS;
+}
+
+void objects_rot(struct world *world, const struct digest *digest)
+{
+    struct view key = view_of(digest, sizeof *digest);
+    if (!objects_has(&world->objects, digest))
+        return;
+    world->totals->rotten++;
+    world_trace(world, "object %.8s rots", digest_hex(digest).text);
+    map_set(world->objects.parts, key, (void *)(uintptr_t)1);
+    map_set(world->objects.rotten, key, world);
+}
+
+bool objects_have_lost(const struct objects *objects, const struct digest *digest)
+{
+    return map_get(objects->rotten, view_of(digest, sizeof *digest)) != NULL;
 }
 
 bool objects_upload(struct world *world, const struct digest *digest)

@@ -121,10 +121,36 @@ static void forget_some(struct world *world)
     }
 }
 
+/* Something of some answer that was taken. */
+static void rot_something(struct world *world)
+{
+    size_t left = map_count(world->db.answers), cursor = 0;
+    struct view key;
+    void *value = NULL;
+    if (left == 0)
+        return;
+    left = world_below(world, DICE_ROT, left) + 1;
+    while (left-- > 0)
+        (void)map_next(world->db.answers, &cursor, &key, &value);
+    const struct core_answer *answer = &((const struct row_answer *)value)->answer;
+    const struct digest *objects[] = {&answer->payload, &answer->tar, &answer->manifest_log};
+    objects_rot(world, objects[world_below(world, DICE_ROT, ARRAY_SIZE(objects))]);
+}
+
+static void let_rot(struct world *world)
+{
+    struct request scrub = {.verb = VERB_SCRUB};
+    if (world_has(world, FAULT_ROT) && world_chance(world, DICE_ROT, 60))
+        rot_something(world);
+    if ((world->faults & FAULT_ROT) != 0 && world_chance(world, DICE_ROT, 300))
+        coordinator_ask(world, &scrub);
+}
+
 void people_act(struct world *world)
 {
     start_first(world);
     forget_some(world);
+    let_rot(world);
     for (size_t i = 0; i < ARRAY_SIZE(habits); i++)
         if (world_has(world, habits[i].fault) && below(world, 100) < habits[i].percent)
             habits[i].act(world);
@@ -150,4 +176,5 @@ void people_calm(struct world *world)
         if (world->plans.items[p].started)
             coordinator_ask(world, &start);
     }
+    coordinator_ask(world, &(struct request){.verb = VERB_SCRUB});
 }

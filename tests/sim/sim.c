@@ -82,9 +82,9 @@ static void print_totals(const struct sim_totals *t)
            "(%llu late, %llu "
            "refused, %llu asked for again), %llu verdicts (%llu disputes), %llu answers voided, %llu "
            "coordinator crashes, %llu "
-           "full checks, %llu plans forgotten\n",
+           "full checks, %llu plans forgotten, %llu objects rotten\n",
            N(seeds), N(steps), N(frames), N(dropped), N(leases), N(answers), N(late), N(refused), N(again),
-           N(verdicts), N(disputes), N(voided), N(crashes), N(checks), N(forgotten));
+           N(verdicts), N(disputes), N(voided), N(crashes), N(checks), N(forgotten), N(rotten));
 #undef N
 }
 

@@ -9,7 +9,7 @@
  *   worker.h       agents with a durable spool, and every behaviour that a stranger's machine may have
  *   coordinator.h  what coordinator/net does around the core: sessions, intake, effects, transactions, restart, revocation
  *   database.h     rows, transactions that a crash undoes, the log's positions
- *   objects.h      what was uploaded, and what of it arrived
+ *   objects.h      what was uploaded, what of it arrived, and what rots
  *   people.h       who starts plans, cancels, pauses, revokes, fills the disk and sets clocks
  *
  * judge.h watches all of it and shares no code with what it watches: votes are counted anew (count.h), from what workers really signed.
@@ -45,7 +45,8 @@ enum fault {
     FAULT_FORGET =
         1
         << 12, /* no fault: finished plans leave memory, at any moment, and come back when somebody asks for them */
-    FAULT_ALL = (1 << 13) - 1
+    FAULT_ROT = 1 << 13, /* what was taken is damaged in the store, or vanishes from it */
+    FAULT_ALL = (1 << 14) - 1
 };
 
 /* Parts draw from streams of their own, so that a change in one leaves the others' luck as it was. */
@@ -57,6 +58,7 @@ enum dice {
     DICE_PEOPLE,
     DICE_CORE,
     DICE_FORGET,
+    DICE_ROT,
     DICE_COUNT
 };
 
@@ -71,7 +73,7 @@ struct sim_options {
 
 struct sim_totals {
     uint64_t seeds, steps, frames, dropped, leases, answers, late, refused, again, verdicts, disputes, voided,
-        crashes, checks, forgotten;
+        crashes, checks, forgotten, rotten;
 };
 
 struct sim_operator {

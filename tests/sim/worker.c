@@ -188,6 +188,18 @@ static bool is_derivable(const struct world *world, const Wire__Lease *lease, si
     return digest_equal(&key, &told);
 }
 
+/* Its inputs are there; else it gives the lease back. */
+static bool can_fetch(const struct world *world, const Wire__Lease *lease)
+{
+    bool all = true;
+    for (size_t i = 0; i < lease->n_payloads && (world->faults & FAULT_ROT) != 0; i++) {
+        struct digest manifest = wire_get_digest(&lease->payloads[i]->manifest),
+                      tar = wire_get_digest(&lease->payloads[i]->tar);
+        all &= objects_has(&world->objects, &manifest) && objects_has(&world->objects, &tar);
+    }
+    return all;
+}
+
 static void on_lease(struct world *world, size_t index, const Wire__Lease *lease)
 {
     struct sim_worker *worker = &world->workers[index];
@@ -201,6 +213,13 @@ static void on_lease(struct world *world, size_t index, const Wire__Lease *lease
     }
     if (worker->paused || is_bad_day(world, FAULT_MACHINES, 20)) {
         refuse(world, index, &nonce, worker->paused ? WIRE_REFUSE_PAUSED : WIRE_REFUSE_BUSY);
+        return;
+    }
+    if (!can_fetch(world, lease)) {
+        struct request scrub = {.verb = VERB_SCRUB};
+        refuse(world, index, &nonce, WIRE_REFUSE_INPUT);
+        if (chance(world, 800)) /* whoever serves objects tells of those that are not there */
+            coordinator_ask(world, &scrub);
         return;
     }
     worker->builds =

@@ -39,7 +39,7 @@ bool world_chance(struct world *world, enum dice dice, unsigned int permille)
 /* --- faults --- */
 
 static const char *const fault_names[] = {"loss", "delay", "twice",  "garble", "crash", "machines", "uploads",
-                                          "disk", "clock", "revoke", "people", "liars", "forget"};
+                                          "disk", "clock", "revoke", "people", "liars", "forget",   "rot"};
 
 const char *world_fault_name(size_t bit)
 {
@@ -65,12 +65,19 @@ bool world_parse_faults(const char *text, uint32_t *ret)
     return true;
 }
 
+/* What came later draws from a stream of its own: the seeds before are what they were. */
+static enum dice dice_of(size_t bit)
+{
+    uint32_t fault = (uint32_t)1 << bit;
+    return fault == FAULT_FORGET ? DICE_FORGET : fault == FAULT_ROT ? DICE_ROT : DICE_SHAPE;
+}
+
 /* Each kind in somewhat more than half of the runs. */
 static uint32_t draw_faults(struct world *world)
 {
     uint32_t faults = 0;
     for (size_t bit = 0; bit < ARRAY_SIZE(fault_names); bit++)
-        if (world_chance(world, 1u << bit == FAULT_FORGET ? DICE_FORGET : DICE_SHAPE, 600))
+        if (world_chance(world, dice_of(bit), 600))
             faults |= (uint32_t)1 << bit;
     return faults;
 }
@@ -179,7 +186,8 @@ static bool all_ended(const struct world *world)
 {
     for (size_t p = 0; p < PLANS; p++) {
         const struct sim_plan *plan = &world->plans.items[p];
-        if (plan->started ? plan->state == PLAN_RUNNING : plan->start_ms != INT64_MAX)
+        if (plan->started ? plan->state == PLAN_RUNNING || coordinator_runs(world, &plan->id)
+                          : plan->start_ms != INT64_MAX)
             return false;
     }
     return true;

@@ -33,7 +33,7 @@ enum { MEBI = 1024 * 1024, BIG = 12 * MEBI + 12345, PATIENCE_MS = 20000 };
 struct rules {
     atomic_bool deny_get, deny_put;
     atomic_int chunks; /* that there is room for; negative: any number */
-    atomic_int present;
+    atomic_int present, absent;
     char present_user[LINK_USER_MAX + 1];
 };
 
@@ -79,6 +79,13 @@ static void present(void *context, const char *user, const struct digest *digest
     atomic_fetch_add(&rules->present, 1);
 }
 
+static void absent(void *context, const struct digest *digest)
+{
+    struct rules *rules = context;
+    (void)digest;
+    atomic_fetch_add(&rules->absent, 1);
+}
+
 static void must(int r, const struct diag *diag)
 {
     if (r < 0)
@@ -95,6 +102,7 @@ static void start_server(struct farm *farm, const char *endpoint, uint64_t objec
         .may_get = may_get,
         .may_put = may_put,
         .present = present,
+        .absent = absent,
         .has_room = has_room,
         .context = &farm->rules,
         .object_max = object_max,
@@ -405,6 +413,13 @@ static void damaged_objects_are_not_served(void **state)
     spoil(farm, "here", &up);
     assert_int_equal(bulk_get(farm->client, farm->here, &down, BIG, &diag), FARM_E_CORRUPT);
     assert_false(store_has(farm->here, &down));
+    assert_int_equal(farm->rules.absent, 1);
+    assert_int_equal(bulk_get(farm->client, farm->here, &down, BIG, &diag), FARM_E_MISSING);
+    assert_int_equal(farm->rules.absent, 2);
+    atomic_store(&farm->rules.deny_get, true); /* who may not have it has nothing to report */
+    assert_int_equal(bulk_get(farm->client, farm->here, &down, BIG, &diag), FARM_E_REFUSED);
+    assert_int_equal(farm->rules.absent, 2);
+    atomic_store(&farm->rules.deny_get, false);
     assert_int_equal(bulk_put(farm->client, farm->here, &up, &diag), FARM_E_CORRUPT);
     assert_false(store_has(farm->there, &up));
     assert_int_equal(farm->rules.present, 0);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Missing: the objects that rows name and the store does not have, since they were damaged or somebody removed them (D8).
+ *
+ * Three find them: the start, which looks up the names of all; the scrub, which reads all; and the bulk server, when a worker asks for what it was
+ * promised. From then on an object is listed until it is there again, however it came back, and is never served:
+ *
+ *   source            fetched again from where it came, at once and once an hour; one source at a time
+ *   manifest or tar   the core is told that the job's payload is lost (CORE_PAYLOAD_LOST): nothing is built upon it, and workers are asked to
+ *                     build it again, if it was agreed on; a plan that has left memory is brought back for it, at once and once an hour
+ *   anything else     waits for a person; the listing says what to do
+ *
+ * The list is in memory alone. It is found again at each start before the plans are given to the core, so that a payload which was lost before is
+ * lost before anything is granted.
+ */
+#ifndef FARM_MISSING_H
+#define FARM_MISSING_H
+
+#include "diag.h"
+#include "digest.h"
+#include "json.h"
+
+struct farm;
+struct missing;
+
+/* At start: before the plans, after the rest of the database was read. */
+int missing_open(struct farm *farm, struct diag *diag) MUST_USE;
+struct missing *missing_free(struct missing *missing); /* accepts NULL, returns NULL */
+/* The object was found damaged or absent; again: nothing happens. */
+void missing_add(struct farm *farm, const struct digest *object);
+/* The core was just told of the job's past: which of its payloads are lost. */
+void missing_tell(struct farm *farm, const struct digest *job);
+/* In each turn: what came back, and what is to be tried again. */
+void missing_turn(struct farm *farm);
+/* With the next turn, instead of in a while. */
+void missing_hurry(struct farm *farm);
+size_t missing_count(const struct farm *farm);
+
+/*
+ * missing_say.c: [{"object", "holders", "found", "node": whose payload it is, or null, "by_itself": it comes back without anybody's help, "do"}], a
+ * thousand of them at most; a new reference.
+ */
+json_t *missing_report(struct farm *farm);
+
+#endif

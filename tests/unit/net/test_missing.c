@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the store lost (D8): who finds it, what the core is told, what brings it back, and what people read of it. */
+#include "farm_rig.h"
+
+#include "missing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const size_t two[] = {RIG_ALPHA, RIG_BETA};
+
+/* "liba" is agreed by alpha and beta, who have leases for "appb"; the coordinator runs. */
+static int setup(void **state)
+{
+    struct rig *rig = rig_new();
+    rig_build(rig, two, 2);
+    rig_agree(rig, RIG_LIBA, RIG_ALPHA, RIG_BETA);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_free(*state);
+    return 0;
+}
+
+/* --- objects come and go --- */
+
+static char *path_of(const struct rig *rig, const struct digest *object)
+{
+    struct digest_hex hex = digest_hex(object);
+    return mem_format("%s/store/objects/%.2s/%s", rig->path, hex.text, hex.text + 2);
+}
+
+static void take_away(const struct rig *rig, const struct digest *object)
+{
+    CLEANUP_FREE char *path = path_of(rig, object);
+    CLEANUP_FREE char *aside = mem_format("%s/%s", rig->path, digest_hex(object).text);
+    assert_int_equal(rename(path, aside), 0);
+}
+
+static void put_back(const struct rig *rig, const struct digest *object)
+{
+    CLEANUP_FREE char *path = path_of(rig, object);
+    CLEANUP_FREE char *aside = mem_format("%s/%s", rig->path, digest_hex(object).text);
+    assert_int_equal(rename(aside, path), 0);
+}
+
+/* The rig has a few names without objects; these are the others. */
+static json_t *find_report(struct rig *rig, const struct digest *object)
+{
+    CLEANUP_JSON json_t *report = missing_report(rig->farm);
+    size_t index;
+    json_t *row;
+    json_array_foreach(report, index, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "object")), digest_hex(object).text) == 0)
+            return json_incref(row);
+    }
+    return NULL;
+}
+
+static bool is_listed(struct rig *rig, const struct digest *object)
+{
+    CLEANUP_JSON json_t *row = find_report(rig, object);
+    return row != NULL;
+}
+
+static void expect_report(struct rig *rig, const struct digest *object, bool by_itself, const char *words)
+{
+    CLEANUP_JSON json_t *row = find_report(rig, object);
+    const char *text = row != NULL ? json_string_value(json_object_get(row, "do")) : "it is not listed";
+    if (strstr(text, words) == NULL)
+        fail_msg("expected \"%s\" in: %s", words, text);
+    assert_int_equal(json_is_true(json_object_get(row, "by_itself")), by_itself);
+}
+
+/* --- looking --- */
+
+static struct core_node_view view_of_node(struct rig *rig, size_t package)
+{
+    struct core_node_view view = {0};
+    assert_true(core_node(rig->farm->core, &rig->plan, package, &view));
+    return view;
+}
+
+static size_t count_lost(struct rig *rig)
+{
+    struct core_counts counts;
+    core_count(rig->farm->core, &counts);
+    return counts.lost;
+}
+
+static void look(struct rig *rig)
+{
+    missing_hurry(rig->farm);
+    missing_turn(rig->farm);
+    rig_turn(rig);
+}
+
+static void answer(struct rig *rig, size_t worker, size_t package)
+{
+    struct rig_answer given = {.package = package, .nonce = rig_lease(rig, worker), .finished_ms = 7};
+    wire_free(rig_answer(rig, worker, &given));
+}
+
+/* --- tests --- */
+
+static void test_D8_an_agreed_payload_is_asked_for_and_healed_by_the_first_answer(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
+    rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
+    take_away(rig, tar);
+    missing_add(rig->farm, tar);
+    rig_turn(rig);
+    assert_int_equal(count_lost(rig), 1);
+    assert_true(view_of_node(rig, RIG_LIBA).lost);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).round, 2);
+    expect_report(rig, tar, true, "built again: the job is running, in round 2");
+    put_back(rig, tar); /* the worker's upload */
+    answer(rig, RIG_ALPHA, RIG_LIBA);
+    assert_int_equal(count_lost(rig), 0);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).state, NODE_AGREED);
+    assert_int_equal(view_of_node(rig, RIG_APPB).round, 1);
+    look(rig);
+    assert_false(is_listed(rig, tar));
+}
+
+/* Manifest and tar: it is back when both are. */
+static void test_D8_both_objects_of_a_payload(void **state)
+{
+    struct rig *rig = *state;
+    const struct payload *payload = &rig->packages[RIG_LIBA].payload;
+    take_away(rig, &payload->manifest);
+    take_away(rig, &payload->tar);
+    missing_add(rig->farm, &payload->manifest);
+    missing_add(rig->farm, &payload->tar);
+    missing_add(rig->farm, &payload->tar);
+    put_back(rig, &payload->tar);
+    look(rig);
+    assert_false(is_listed(rig, &payload->tar));
+    assert_int_equal(count_lost(rig), 1);
+    put_back(rig, &payload->manifest);
+    look(rig);
+    assert_int_equal(count_lost(rig), 0);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).state, NODE_AGREED);
+}
+
+/* An answer whose files were lost between its check and now is no promise. */
+static void test_D8_an_answer_without_its_files_is_asked_for_again(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
+    rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
+    take_away(rig, tar);
+    missing_add(rig->farm, tar);
+    rig_turn(rig);
+    struct rig_answer given = {.package = RIG_LIBA, .nonce = rig_lease(rig, RIG_ALPHA), .finished_ms = 7};
+    struct wire_message *ack = rig_answer(rig, RIG_ALPHA, &given);
+    assert_int_equal(ack->result_ack->code, WIRE_ACK_AGAIN);
+    wire_free(ack);
+    assert_int_equal(count_lost(rig), 1);
+}
+
+/* A restart finds it before it grants anything, and begins no further round. */
+static void test_D8_a_restart_finds_it_again(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *manifest = &rig->packages[RIG_LIBA].payload.manifest;
+    rig_stop(rig);
+    take_away(rig, manifest);
+    rig_restart(rig);
+    assert_true(view_of_node(rig, RIG_LIBA).lost);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).round, 2);
+    assert_int_equal(view_of_node(rig, RIG_APPB).state, NODE_WAITING);
+    rig_hello(rig, RIG_ALPHA);
+    rig_turn(rig);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).live_leases, 1);
+    rig_restart(rig);
+    assert_true(view_of_node(rig, RIG_LIBA).lost);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).round, 2);
+    put_back(rig, manifest);
+    rig_restart(rig);
+    assert_false(view_of_node(rig, RIG_LIBA).lost);
+    assert_false(is_listed(rig, manifest));
+}
+
+/* What a worker was promised and could not be given. */
+static void test_D8_a_worker_asked_in_vain(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
+    struct digest nobodys = digest_of(VIEW("nobody's")), absent[4];
+    access_absent(rig->farm->access, tar); /* it is there, after all */
+    access_absent(rig->farm->access, &nobodys);
+    missing_turn(rig->farm);
+    assert_false(is_listed(rig, tar) || is_listed(rig, &nobodys));
+    take_away(rig, tar);
+    access_absent(rig->farm->access, tar);
+    access_absent(rig->farm->access, tar);
+    missing_turn(rig->farm);
+    assert_int_equal(count_lost(rig), 1);
+    assert_int_equal(access_take_absent(rig->farm->access, absent, ARRAY_SIZE(absent)), 0);
+}
+
+/* Its plan ended a while ago: it is brought back, and the job is asked for. */
+static void test_D8_a_plan_that_left_memory_comes_back(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
+    rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
+    rig->farm->config.plan_memory = 0;
+    rig->farm->forget_due_ms = 0;
+    plans_forget_turn(rig->farm);
+    assert_int_equal(core_plan_count(rig->farm->core), 0);
+    rig->farm->config.plan_memory = 3600;
+    take_away(rig, tar);
+    missing_add(rig->farm, tar);
+    expect_report(rig, tar, true, "its plan ended a while ago");
+    look(rig);
+    assert_int_equal(core_plan_count(rig->farm->core), 1);
+    assert_int_equal(count_lost(rig), 1);
+    expect_report(rig, tar, true, "built again: the job is running");
+}
+
+/* What nobody brings back by itself. */
+static void test_D8_what_a_person_reads(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
+    struct digest log = digest_of(VIEW("log"));
+    struct core_event cancel = {.type = CORE_PLAN_CANCEL, .plan = rig->plan};
+    answer(rig, RIG_ALPHA, RIG_APPB); /* one of two: nothing is agreed */
+    take_away(rig, &log);
+    missing_add(rig->farm, &log);
+    expect_report(rig, &log, false, "a build log");
+    take_away(rig, &rig->packages[RIG_APPB].payload.tar);
+    missing_add(rig->farm, &rig->packages[RIG_APPB].payload.tar);
+    expect_report(rig, &rig->packages[RIG_APPB].payload.tar, false, "an answer that is not agreed on");
+    take_away(rig, tar);
+    missing_add(rig->farm, tar);
+    assert_int_equal(count_lost(rig), 1);
+    assert_int_equal(farm_feed(rig->farm, &cancel, NULL), 0);
+    expect_report(rig, tar, false, "its plan was cancelled: farmctl build");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_D8_an_agreed_payload_is_asked_for_and_healed_by_the_first_answer,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_both_objects_of_a_payload, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_an_answer_without_its_files_is_asked_for_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_restart_finds_it_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_worker_asked_in_vain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_plan_that_left_memory_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_what_a_person_reads, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
