@@ -23,7 +23,7 @@
 struct farm;
 struct missing;
 
-/* At start: before the plans, after the rest of the database was read. */
+/* At start: before the core is told of any job. */
 int missing_open(struct farm *farm, struct diag *diag) MUST_USE;
 struct missing *missing_free(struct missing *missing); /* accepts NULL, returns NULL */
 /* The object was found damaged or absent; again: nothing happens. */

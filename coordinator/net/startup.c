@@ -72,13 +72,13 @@ int startup_restore(struct farm *farm, struct diag *diag)
     if (result >= 0)
         result = startup_check_log(farm, diag);
     if (result >= 0)
+        result = missing_open(farm, diag); /* before any job's past is fed */
+    if (result >= 0)
         result = admission_restore(farm, diag);
     if (result >= 0)
         result = revocation_restore(farm, diag);
     if (result >= 0)
         result = db_each_flag(farm->db, restore_flag, &restore, diag);
-    if (result >= 0)
-        result = missing_open(farm, diag);
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
     if (result >= 0)

@@ -9,7 +9,7 @@ test_begin hostile
 tree_package spy <<BUILD
 build() {
     : >found
-    if (exec 3<>/dev/tcp/127.0.0.1/\$((0x\$(printf '%x' ${control_port:=$((20000 + RANDOM % 20000))})))) 2>/dev/null; then echo network >>found; fi
+    if (exec 3<>/dev/tcp/127.0.0.1/\$((0x\$(printf '%x' ${control_port:=$((20000 + RANDOM % 12000))})))) 2>/dev/null; then echo network >>found; fi
     for file in $work/worker-*/worker.key $work/keys/* $work/farm.conf /etc/shadow /proc/1/root$work/farm.conf /root/.ssh; do
         if [ -e "\$file" ]; then echo "sees \$file" >>found; fi
     done

@@ -182,12 +182,13 @@ tree_commit() {
 
 # ---- the farm ----
 
+# The port lies below those that the kernel gives to whoever connects: else somebody may have it when the coordinator comes back.
 coordinator_start() {
     if [ ! -e "$work/farm.conf" ]; then
         cat >"$work/farm.conf" <<CONF
 [coordinator]
 state_dir = $work/coordinator
-control_listen = 127.0.0.1:${control_port:=$((20000 + RANDOM % 20000))}
+control_listen = 127.0.0.1:${control_port:=$((20000 + RANDOM % 12000))}
 bulk_listen = 127.0.0.1:$((control_port + 1))
 advertise = 127.0.0.1
 local_repositories = $work

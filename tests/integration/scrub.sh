@@ -13,7 +13,7 @@ mkdir "$work/www"
 mkdir "$work/numbers" && seq 1 5000 >"$work/numbers/numbers"
 tar -C "$work" --mtime=@1700000000 -cf "$work/www/numbers.tar" numbers
 numbers=$(sha256sum <"$work/www/numbers.tar" | cut -d' ' -f1)
-web_port=$((20000 + RANDOM % 20000))
+web_port=$((20000 + RANDOM % 12000))
 (cd "$work/www" && exec python3 -m http.server --bind 127.0.0.1 "$web_port") >"$work/log/web.log" 2>&1 &
 pids[web]=$!
 tree_plain one

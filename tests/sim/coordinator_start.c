@@ -114,6 +114,7 @@ static void restore_plan(struct world *world, size_t p)
 
 void coordinator_restore(struct world *world)
 {
+    coordinator_find_lost(world);
     for (size_t i = 0; i < world->nworkers; i++)
         admit(world, i);
     for (size_t i = 0; i < world->nworkers; i++)
@@ -121,7 +122,6 @@ void coordinator_restore(struct world *world)
             coordinator_revoke(world, i);
     for (size_t i = 0; i < world->noperators; i++)
         restore_flag(world, &world->operators[i]);
-    coordinator_find_lost(world);
     for (size_t p = 0; p < PLANS; p++)
         restore_plan(world, p);
 }
