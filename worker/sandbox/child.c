@@ -112,7 +112,8 @@ static int place(const int *fds, struct diag *diag)
                : 0;
 }
 
-/* Runs in the forked child; on failure its words end up in the log pipe, whose tail becomes the message. */
+/* After vfork(), in the parent's memory; on failure its words end up in the log pipe, whose tail becomes the message. */
+static void run_bwrap(const struct job *job, char *const *argv, const int *fds) __attribute__((noreturn));
 static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
 {
     struct diag diag = DIAG_INIT;
@@ -136,6 +137,18 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
     _exit(126);
 }
 
+/*
+ * The parent waits until the child is bubblewrap or gone, which spares copying its page tables and then, one fault after the other,
+ * its pages. From then on the child is the group's leader.
+ */
+static pid_t start_bwrap(const struct job *job, char *const *argv, const int *fds)
+{
+    pid_t pid = vfork();
+    if (pid == 0)
+        run_bwrap(job, argv, fds);
+    return pid;
+}
+
 static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, int status_write, pid_t *ret,
                        struct diag *diag)
 {
@@ -153,15 +166,9 @@ static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, 
         if (high[i] < 0)
             error = diag_errno(diag, "cannot prepare descriptor %d of the build", i);
     }
-    pid_t pid = error < 0 ? -1 : fork();
-    if (pid == 0)
-        run_bwrap(job, argv, high);
+    pid_t pid = error < 0 ? -1 : start_bwrap(job, argv, high);
     if (error >= 0 && pid < 0)
         error = diag_errno(diag, "cannot fork");
-    if (pid > 0)
-        setpgid(
-            pid,
-            pid); /* here too, so that it holds whichever of the two runs first; fails once the other did and exec'd */
     for (int i = 0; i < CHILD_FD_END; i++) {
         mem_close_p(&high[i]);
         if (i == STDIN_FILENO || i == CHILD_FD_SECCOMP)
