@@ -163,8 +163,11 @@ static void run_once(const struct loop *loop, int lane, int number)
     CLEANUP_FREE char *dir = mem_format(SCRATCH "/%d-%d", lane, number);
     struct build_steps *steps;
     struct diag diag = DIAG_INIT;
-    const struct build_plan plan = {
-        .name = loop->name, .tier = "extra", .system = BUILD_CUSTOM, .has_build_sh = true};
+    const struct build_plan plan = {.name = loop->name,
+                                    .tier = "extra",
+                                    .system = BUILD_CUSTOM,
+                                    .has_build_sh = true,
+                                    .tests_enabled = true}; /* as a recipe that does not speak of tests */
     int status;
     make_directories(loop, dir);
     if (build_steps_make(&plan, dir, &steps, &diag) < 0)
