@@ -409,6 +409,12 @@ void watch_add(struct farm *farm, struct ctl_request *request, watch_poll *poll,
     ctl->watch_due_ms = 0; /* the new one looks at once */
 }
 
+void watch_wake(struct ctl *ctl)
+{
+    if (ctl != NULL)
+        ctl->watch_due_ms = 0;
+}
+
 int64_t watch_due(const struct ctl *ctl)
 {
     return ctl->nwatchers > 0 ? ctl->watch_due_ms : INT64_MAX;

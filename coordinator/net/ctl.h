@@ -56,7 +56,7 @@ extern const struct ctl_verb_row ctl_verbs[];
 extern const size_t ctl_nverbs;
 
 /*
- * Watchers: requests that are answered over time (build --wait, watch, log). poll() is called twice a second,
+ * Watchers: requests that are answered over time (build --wait, watch, log). poll() is called twice a second and after watch_wake(),
  * but not while the client has not read what it was sent; it returns false when it has finished the request,
  * or given it to another watcher.
  * When the client has gone, the request just ends.
@@ -65,6 +65,8 @@ typedef bool watch_poll(struct farm *farm, struct ctl_request *request, void *st
 void watch_add(struct farm *farm, struct ctl_request *request, watch_poll *poll, void *state,
                void (*release)(void *state));
 void watch_poll_all(struct farm *farm);
+/* What somebody waits for has come (a plan has ended): the watchers look in this turn. Accepts NULL: nobody can wait yet. */
+void watch_wake(struct ctl *ctl);
 /* When the watchers look next, on the steady clock; INT64_MAX if there are none. */
 int64_t watch_due(const struct ctl *ctl);
 

@@ -3,6 +3,7 @@
  * Effects: one event into the core, and what it decided into rows, messages and further events. This is the
  * only place where the core's decisions become durable, and the only caller of core_step().
  */
+#include "ctl.h"
 #include "farm.h"
 
 #include "farmlog.h"
@@ -422,8 +423,10 @@ static void on_plan_state(struct farm *farm, const struct core_effect *effect)
 {
     const char *state = plan_state_name(effect->plan_state);
     struct farm_plan *plan = plans_get(farm, &effect->plan);
-    if (effect->plan_state != PLAN_RUNNING)
+    if (effect->plan_state != PLAN_RUNNING) {
         db_finish_plan(farm_write(farm), &effect->plan, state, moment_wall_ms());
+        watch_wake(farm->ctl);
+    }
     if (plan != NULL)
         plans_use(plan);
     if (plan != NULL && effect->plan_state == PLAN_CANCELLED)
