@@ -36,7 +36,7 @@ static void loaded_drop(void *value)
 
 int trees_open(int state_dirfd, struct trees **ret, struct diag *diag)
 {
-    int error = sweep_temporary(state_dirfd, STATEDIR_TREES, diag);
+    int error = sweep_all(state_dirfd, STATEDIR_TREES, diag);
     if (error < 0)
         return error;
     struct trees *trees = mem_zero(1, sizeof *trees);
@@ -70,7 +70,7 @@ static int check_out(const struct trees *trees, const char *pack, const char *sc
     return error;
 }
 
-/* Not synced: what a power cut leaves half written does not hash to its name and is made anew. */
+/* Not synced: the next start removes it. */
 static int make_directory(const struct trees *trees, const struct tree_pin *pin, const char *path,
                           const char *scratch, trees_fetch *fetch, void *context, struct diag *diag)
 {

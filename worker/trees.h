@@ -4,8 +4,8 @@
  * for each lease; shared by all slots.
  *
  * A tree gets in only if commit id and SHA-256 tree digest are those of the pin; it is made under another
- * name and renamed. What is found on disk after a restart is hashed again before it is believed: from it the
- * worker derives what it puts its name to.
+ * name and renamed. What a worker that ran before left on disk is removed at the start: it would have to be hashed before it is believed,
+ * and trees that nobody asks for again would stay for ever.
  */
 #ifndef FARM_TREES_H
 #define FARM_TREES_H
@@ -24,7 +24,7 @@ enum { TREES_MTIME = 946684800 };
 struct trees;
 struct once_entry;
 
-/* Removes what a killed worker left. The working directory must be the state directory. */
+/* Removes what is there. The working directory must be the state directory. */
 int trees_open(int state_dirfd, struct trees **ret, struct diag *diag) MUST_USE;
 struct trees *trees_close(struct trees *trees); /* accepts NULL, returns NULL */
 

@@ -6,8 +6,9 @@
 static void print(struct cli *cli, const json_t *body)
 {
     (void)cli;
-    printf("removed %lld objects, %lld bytes\n", (long long)cli_number(body, "removed"),
-           (long long)cli_number(body, "bytes"));
+    printf("removed %lld objects, %lld bytes; %lld checked-out package trees\n",
+           (long long)cli_number(body, "removed"), (long long)cli_number(body, "bytes"),
+           (long long)cli_number(body, "trees"));
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -20,10 +21,13 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct cli_verb cmd_gc = {
     .name = "gc",
     .summary = "remove objects that nothing names",
-    .help = "Usage: farmctl gc [--json]\n"
-            "\n"
-            "Keeps everything that a plan, an answer, a base, a source or a release names, and everything "
-            "younger than\n"
-            "collect_grace.\n",
+    .help =
+        "Usage: farmctl gc [--json]\n"
+        "\n"
+        "Keeps everything that a plan, an answer, a base, a source or a release names, and everything "
+        "younger than\n"
+        "collect_grace. Checked-out package trees of plans that are not in memory go as well; they are made "
+        "again from their\n"
+        "packs.\n",
     .run = run,
 };

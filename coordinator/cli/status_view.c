@@ -50,6 +50,14 @@ static void print_plans(struct cli *cli, const json_t *plans)
     cli_table_print(cli, &table);
 }
 
+static void print_older(const json_t *body)
+{
+    long long known = (long long)cli_number(body, "plans_known"),
+              listed = (long long)json_array_size(json_object_get(body, "plans"));
+    if (known > listed)
+        printf("and %lld older plans (farmctl status --all)\n", known - listed);
+}
+
 static void print_leases(struct cli *cli, const json_t *leases)
 {
     static const char *const titles[] = {"RUNNING", "WORKER", "PHASE", "FOR"};
@@ -145,6 +153,7 @@ void status_view_print(struct cli *cli, const json_t *body)
 {
     const json_t *workers = json_object_get(body, "workers");
     print_plans(cli, json_object_get(body, "plans"));
+    print_older(body);
     print_leases(cli, json_object_get(body, "leases"));
     print_disputes(cli, json_object_get(body, "disputes"));
     print_failures(cli, json_object_get(body, "failures"));

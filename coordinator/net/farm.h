@@ -40,17 +40,19 @@ struct payload_tar {
     struct digest payload, tar;
 };
 
-/* A known plan. The tree is loaded when the plan is first needed. */
+/* A known plan. Text and tree are loaded when the plan is first needed, and leave again; see plans_memory.c. */
 struct farm_plan {
     struct digest id;
-    struct plan *plan;
+    size_t nnodes;
+    char commit[65];   /* of its tree */
+    struct plan *plan; /* NULL: not in memory; plans_recall() brings it */
     struct farm_tree *tree;
     struct digest base_tar;
     struct payload_tar *tars; /* per node, when it was first an input */
     bool active;              /* in the core */
     bool forgotten;           /* it ended, and the core has it no more; see plans_memory.c */
     uint32_t holders;         /* who needs it and its tree for more than a turn */
-    int64_t used_ms;          /* core clock: when it ended, or somebody named it */
+    int64_t used_ms;          /* core clock: when it was made, ended, or somebody named it */
 };
 
 /* What a live lease shows of itself; in memory only. */
@@ -212,7 +214,7 @@ struct farm_plan *plans_get(struct farm *farm, const struct digest *id);
 struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag);
 /* Registers a plan read back from its text; takes it over. 'tree' may be NULL until plans_load_tree. */
 struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar);
-/* Checks the tree out if need be, and loads it. */
+/* Checks the tree out if need be, and loads it; the plan's text before. */
 int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
 struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const struct tree_pin *pin,
                                  const struct digest *pack);
@@ -231,14 +233,16 @@ char *plans_tree_path(const struct digest *tree_sha256); /* "trees/<hex>", owned
 /* plans_memory.c: what of it stays in memory. */
 /* Forgets a bounded number of plans that ended long enough ago. */
 void plans_forget_turn(struct farm *farm);
-/* The plan is in the core again, if it was forgotten. */
+/* Its text is in memory; whether the core has it is another matter. */
+int plans_load_text(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
+/* The same, and it is in the core again if it was forgotten. */
 int plans_recall(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
 /* Somebody asked for it: its time begins anew. */
 void plans_use(struct farm_plan *plan);
-/* Between these it is not forgotten, and its tree stays. */
+/* Between these it is not forgotten, and its text and tree stay. */
 void plans_hold(struct farm_plan *plan);
 void plans_release(struct farm_plan *plan);
-/* It ended so long ago that a restart need not give it to the core. */
+/* It ended, or was made and never started, so long ago that a restart need not give it to the core. */
 bool plans_is_old(const struct farm *farm, const struct db_plan *row);
 void plans_free_tree(struct farm_tree *tree);
 

@@ -59,13 +59,19 @@ struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct d
 {
     struct farm_plan *known = plans_get(farm, &plan->id);
     if (known != NULL) {
+        if (known->plan == NULL)
+            known->plan = STEAL(plan);
         plan_free(plan);
+        plans_use(known);
         return known;
     }
     struct farm_plan *entry = mem_zero(1, sizeof *entry);
     entry->id = plan->id;
+    entry->nnodes = plan->nnodes;
+    snprintf(entry->commit, sizeof entry->commit, "%s", plan->tree.commit);
     entry->plan = plan;
     entry->base_tar = *base_tar;
+    plans_use(entry);
     map_set(farm->plans, digest_key(&entry->id), entry);
     return entry;
 }
@@ -146,14 +152,17 @@ static int load_checked_out(struct farm *farm, const char *path, struct tree **r
 
 int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag)
 {
-    const struct tree_pin *pin = &plan->plan->tree;
     struct digest pack = {{0}};
     struct tree *tree = NULL;
+    int result = plans_load_text(farm, plan, diag);
+    if (result < 0)
+        return result;
+    const struct tree_pin *pin = &plan->plan->tree;
     if (plan->tree == NULL)
         plan->tree = map_get(farm->trees, digest_key(&pin->sha256));
     if (plan->tree != NULL)
         return 0;
-    int result = db_find_tree(farm->db, pin->commit, &pin->sha256, visit_pack, &pack, diag);
+    result = db_find_tree(farm->db, pin->commit, &pin->sha256, visit_pack, &pack, diag);
     if (result == 0)
         return diag_set(diag, FARM_E_CORRUPT, "database: the tree %s of a plan is not in table \"tree\"",
                         pin->commit);
@@ -273,36 +282,96 @@ static size_t find_in_plan(struct farm *farm, const struct farm_plan *plan, cons
     return SIZE_MAX;
 }
 
-/* Whether it was ever built says more than whether it is in memory now. */
-static int standing(const struct farm_plan *plan)
+/* "PLAN/tier/name" names the plan. */
+static bool is_named(const struct farm_plan *plan, const char *text)
 {
-    return plan->active ? 2 : plan->forgotten;
+    enum { PREFIX_MIN = 6 };
+    const char *slash = strchr(text, '/');
+    size_t prefix = slash != NULL ? (size_t)(slash - text) : 0;
+    return prefix >= PREFIX_MIN && strncmp(digest_hex(&plan->id).text, text, prefix) == 0;
 }
 
-/* "PLAN/tier/name" names the plan; otherwise the newest plan that has the node is meant. */
+/* Of a plan that is in memory. */
+static size_t find_named(struct farm *farm, const struct farm_plan *plan, const char *text)
+{
+    size_t node = find_in_plan(farm, plan, text);
+    return node == SIZE_MAX && is_named(plan, text) ? find_in_plan(farm, plan, strchr(text, '/') + 1) : node;
+}
+
+/* Those that were started before those that were not; of several the newest. */
+static struct farm_plan *find_in_memory(struct farm *farm, const char *text, size_t *ret_node)
+{
+    struct farm_plan *found = NULL;
+    size_t cursor = 0;
+    struct view key;
+    for (void *value; map_next(farm->plans, &cursor, &key, &value);) {
+        struct farm_plan *plan = value;
+        size_t node = plan->plan != NULL ? find_named(farm, plan, text) : SIZE_MAX;
+        if (node == SIZE_MAX || (found != NULL && plan->active < found->active))
+            continue;
+        found = plan;
+        *ret_node = node;
+    }
+    return found;
+}
+
+/* Reads it, and lets it go again if the node is not in it. */
+static size_t find_in_text(struct farm *farm, struct farm_plan *plan, const char *text)
+{
+    bool was_here = plan->plan != NULL;
+    if (plans_load_text(farm, plan, NULL) < 0)
+        return SIZE_MAX;
+    size_t node = find_named(farm, plan, text);
+    if (node == SIZE_MAX && !was_here)
+        plan->plan = plan_free(plan->plan);
+    return node;
+}
+
+/*
+ * Among those that are not in memory. A name that no newer plan has may be a slip of the pen: it is looked for in so many of them, the
+ * newest first, and not in a year's; a plan that is named is looked into whenever it was.
+ */
+static struct farm_plan *find_elsewhere(struct farm *farm, const char *text, bool built, size_t *ret_node)
+{
+    enum { LOOK_BACK = 100 };
+    size_t cursor = 0, count = 0;
+    struct view key;
+    CLEANUP_FREE struct farm_plan **plans = mem_zero(map_count(farm->plans) + 1, sizeof *plans);
+    for (void *value; map_next(farm->plans, &cursor, &key, &value);)
+        if (((struct farm_plan *)value)->plan == NULL && ((struct farm_plan *)value)->forgotten == built)
+            plans[count++] = value;
+    for (size_t i = count; i > 0; i--) {
+        if (count - i >= LOOK_BACK && !is_named(plans[i - 1], text))
+            continue;
+        size_t node = find_in_text(farm, plans[i - 1], text);
+        if (node == SIZE_MAX)
+            continue;
+        *ret_node = node;
+        return plans[i - 1];
+    }
+    return NULL;
+}
+
+/*
+ * "PLAN/tier/name" names the plan; otherwise the newest plan that has the node is meant: of those in the core, or else of those that the core
+ * has forgotten, or else of those that nobody has built. That it was ever built says more than that it is in memory now.
+ */
 int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,
                     struct diag *diag)
 {
-    size_t cursor = 0;
-    struct view key;
-    void *value;
-    bool found = false;
-    const char *slash = text != NULL ? strchr(text, '/') : NULL;
+    size_t node = SIZE_MAX;
     if (text == NULL)
         return diag_set(diag, FARM_E_USAGE, "which job? Give \"name\", \"tier/name\" or a job key");
-    while (map_next(farm->plans, &cursor, &key, &value)) {
-        struct farm_plan *plan = value;
-        size_t node = find_in_plan(farm, plan, text);
-        size_t prefix = slash != NULL ? (size_t)(slash - text) : 0;
-        if (node == SIZE_MAX && prefix >= 6 && strncmp(digest_hex(&plan->id).text, text, prefix) == 0)
-            node = find_in_plan(farm, plan, slash + 1);
-        if (node == SIZE_MAX || (found && standing(plan) < standing(*ret_plan)))
-            continue;
-        *ret_plan = plan;
-        *ret_node = node;
-        found = true;
-    }
-    return found ? plans_recall(farm, *ret_plan, diag)
-                 : diag_set(diag, FARM_E_UNKNOWN, "no job \"%s\" in any plan; \"farmctl jobs\" lists them",
-                            text);
+    struct farm_plan *found = find_in_memory(farm, text, &node);
+    struct farm_plan *built =
+        found == NULL || !found->active ? find_elsewhere(farm, text, true, &node) : NULL;
+    if (built != NULL)
+        found = built;
+    if (found == NULL)
+        found = find_elsewhere(farm, text, false, &node);
+    if (found == NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "no job \"%s\" in any plan; \"farmctl jobs\" lists them", text);
+    *ret_plan = found;
+    *ret_node = node;
+    return plans_recall(farm, found, diag);
 }

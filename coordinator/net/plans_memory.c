@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Memory: plans that ended leave the core a while after their end, and trees that no plan in the core has leave with them. A coordinator
- * that runs for a year has thousands of plans, and a few that anybody looks at.
+ * Memory: plans that ended leave the core a while after their end, with their text, and trees that no plan in the core has leave with them;
+ * so does the text of a plan that nobody started. A coordinator that runs for a year has thousands of plans, and a few that anybody looks at.
  *
  * Forgotten is not gone: rows, log and objects have everything, and whoever names the plan has it recalled, which does for one
  * plan what a restart does for all: the core derives its keys, is fed the past of each, and comes to the same end. A recalled plan is
@@ -82,10 +82,32 @@ static void drop_tree(struct farm *farm, struct farm_tree *tree)
 
 /* ---- forgetting ---- */
 
+/* It is not in the core, and nobody holds it. */
+static void unload(struct farm *farm, struct farm_plan *plan)
+{
+    struct farm_tree *tree = plan->tree;
+    plan->plan = plan_free(plan->plan);
+    free(STEAL(plan->tars));
+    if (tree != NULL && !is_needed(farm, tree))
+        drop_tree(farm, tree);
+}
+
+/* Those that were never started, or were not given to the core again by the start. */
+static void unload_planned(struct farm *farm, int64_t now)
+{
+    size_t cursor = 0;
+    struct view key;
+    for (void *value; map_next(farm->plans, &cursor, &key, &value);) {
+        struct farm_plan *plan = value;
+        if (plan->plan != NULL && !plan->active && plan->holders == 0 &&
+            now - plan->used_ms >= memory_ms(farm))
+            unload(farm, plan);
+    }
+}
+
 static void forget(struct farm *farm, struct farm_plan *plan, bool cancelled)
 {
     struct core_event event = {.type = CORE_PLAN_FORGET, .plan = plan->id};
-    struct farm_tree *tree = plan->tree;
     struct diag diag = DIAG_INIT;
     int result = farm_feed(farm, &event, &diag);
     if (result < 0) {
@@ -96,9 +118,7 @@ static void forget(struct farm *farm, struct farm_plan *plan, bool cancelled)
     }
     plan->active = false;
     plan->forgotten = !cancelled; /* as after a restart, which does not start it again */
-    free(STEAL(plan->tars));
-    if (tree != NULL && !is_needed(farm, tree))
-        drop_tree(farm, tree);
+    unload(farm, plan);
     log_event(LOG_LEVEL_DEBUG, "plan forgotten", log_digest(FIELD_PLAN, &plan->id));
 }
 
@@ -112,6 +132,7 @@ void plans_forget_turn(struct farm *farm)
     if (now < farm->forget_due_ms)
         return;
     farm->forget_due_ms = now + LOOK_MS;
+    unload_planned(farm, now);
     for (size_t i = 0; left > 0 && core_plan_at(farm->core, i, &id, &state, &nodes); i++) {
         struct farm_plan *plan = plans_get(farm, &id);
         if (state == PLAN_RUNNING || plan == NULL || plan->holders > 0 ||
@@ -127,9 +148,9 @@ void plans_forget_turn(struct farm *farm)
 
 bool plans_is_old(const struct farm *farm, const struct db_plan *row)
 {
-    bool ended = strcmp(row->state, plan_state_name(PLAN_DONE)) == 0 ||
-                 strcmp(row->state, plan_state_name(PLAN_FAILED)) == 0;
-    return ended && row->finished_ms > 0 && moment_wall_ms() - row->finished_ms >= memory_ms(farm);
+    bool running = strcmp(row->state, plan_state_name(PLAN_RUNNING)) == 0;
+    int64_t last_ms = row->finished_ms > 0 ? row->finished_ms : row->created_ms;
+    return !running && moment_wall_ms() - last_ms >= memory_ms(farm);
 }
 
 struct request {
@@ -143,13 +164,24 @@ static int visit_plan(void *context, const struct db_plan *row)
     return 0;
 }
 
+int plans_load_text(struct farm *farm, struct farm_plan *plan, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    plans_use(plan);
+    if (plan->plan != NULL)
+        return 0;
+    int result = store_get(farm->store, &plan->id, PLAN_SIZE_MAX, &text, diag);
+    return result < 0 ? result : plan_parse(buf_view(&text), &plan->plan, diag);
+}
+
 int plans_recall(struct farm *farm, struct farm_plan *plan, struct diag *diag)
 {
     struct request request = {0};
-    plans_use(plan);
-    if (!plan->forgotten)
+    int result = plans_load_text(farm, plan, diag);
+    if (result >= 0 && !plan->forgotten)
         return 0;
-    int result = db_find_plan(farm->db, &plan->id, visit_plan, &request, diag);
+    if (result >= 0)
+        result = db_find_plan(farm->db, &plan->id, visit_plan, &request, diag);
     if (result >= 0)
         result = plans_start(farm, plan, request.from_scratch, request.started_ms, diag);
     return result < 0 ? diag_wrap(diag, result, "plan %.12s, which ended a while ago, cannot be brought back",

@@ -51,8 +51,11 @@ static int restore_plan(void *context, const struct db_plan *row)
     struct farm_plan *entry = plans_add(farm, plan, &base_tar);
     bool used = strcmp(row->state, "running") == 0 || strcmp(row->state, "done") == 0 ||
                 strcmp(row->state, "failed") == 0;
+    bool old = plans_is_old(farm, row);
     /* Finished plans go to the core as well, unless they ended so long ago that it would have forgotten them. */
-    entry->forgotten = plans_is_old(farm, row);
+    entry->forgotten = used && old;
+    if (old)
+        entry->plan = plan_free(entry->plan);
     return used && !entry->forgotten
                ? plans_start(farm, entry, row->from_scratch, row->started_ms, restore->diag)
                : 0;

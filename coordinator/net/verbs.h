@@ -10,8 +10,11 @@
 
 /* verbs_status.c */
 ctl_verb verb_status, verb_watch, verb_jobs, verb_why, verb_join;
-/* The body of "status"; a new reference. */
-json_t *status_report(struct farm *farm);
+/* The body of "status", with the plans that run or that somebody waits for, and of the others the newest; a new reference. */
+enum {
+    STATUS_PLANS = 20
+}; /* what a screen holds; it is written again whenever somebody who waits is told something */
+json_t *status_report(struct farm *farm, size_t newest);
 
 /* verbs_look.c */
 ctl_verb verb_log, verb_diff;

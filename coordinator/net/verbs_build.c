@@ -59,7 +59,7 @@ static bool poll_wait(struct farm *farm, struct ctl_request *request, void *cont
     struct wait_state *state = context;
     CLEANUP_BUF struct buf text = BUF_INIT;
     enum plan_state plan_state;
-    json_t *report = status_report(farm);
+    json_t *report = status_report(farm, STATUS_PLANS);
     if (find_state(farm, &state->plan->id, &plan_state) && plan_state != PLAN_RUNNING) {
         ctl_finish(request, plan_state == PLAN_DONE ? FARM_EXIT_OK : FARM_EXIT_VIOLATION, report);
         return false;

@@ -170,7 +170,7 @@ static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t
             json_array_append_new(failures, failure_json(farm, plan, &view, i));
     }
     if (plan->forgotten && strcmp(row.state_room, plan_state_name(PLAN_DONE)) == 0)
-        counts[NODE_AGREED] = plan->plan->nnodes;
+        counts[NODE_AGREED] = plan->nnodes;
     if (plan->active && strcmp(row.state_room, plan_state_name(PLAN_CANCELLED)) != 0 && goes_on(counts))
         snprintf(row.state_room, sizeof row.state_room, "%s", plan_state_name(PLAN_RUNNING));
     json_t *states = json_object();
@@ -178,8 +178,8 @@ static json_t *plan_json(struct farm *farm, const struct farm_plan *plan, json_t
         json_object_set_new(states, node_state_name((enum node_state)i), json_integer((json_int_t)counts[i]));
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:I}", "plan", digest_hex(&plan->id).text, "tree",
-        plan->plan->tree.commit, "state", row.state_room, "nodes", (int)plan->plan->nnodes, "counts", states,
-        "created", time_json(row.created_ms), "started", time_json(row.started_ms), "finished",
+        plan->commit, "state", row.state_room, "nodes", (int)plan->nnodes, "counts", states, "created",
+        time_json(row.created_ms), "started", time_json(row.started_ms), "finished",
         time_json(row.finished_ms), "elapsed_ms",
         (json_int_t)(row.started_ms == 0
                          ? 0
@@ -256,25 +256,39 @@ static void add_program(json_t *report)
         json_object_set_new(report, "descriptors", json_integer((json_int_t)limit.rlim_cur));
 }
 
-json_t *status_report(struct farm *farm)
+/* Also one whose verdicts were reopened, or whose payloads were lost, after it was done. */
+static bool is_running(const struct farm *farm, const struct farm_plan *plan)
+{
+    size_t counts[NODE_STATES] = {0};
+    struct core_node_view view;
+    for (size_t i = 0; plan->active && i < plan->nnodes; i++)
+        if (core_node(farm->core, &plan->id, i, &view))
+            counts[view.state]++;
+    return goes_on(counts);
+}
+
+json_t *status_report(struct farm *farm, size_t newest)
 {
     json_t *plans = json_array(), *disputes = json_array(), *failures = json_array();
     struct worker_counts workers = {0};
     struct core_counts counts;
-    size_t cursor = 0;
+    size_t cursor = 0, left = map_count(farm->plans);
     struct view key;
-    void *value;
     core_count(farm->core, &counts);
-    while (map_next(farm->plans, &cursor, &key, &value))
-        json_array_append_new(plans, plan_json(farm, value, disputes, failures));
+    for (void *value; map_next(farm->plans, &cursor, &key, &value); left--) {
+        const struct farm_plan *plan = value; /* who waits for one, holds it */
+        if (left <= newest || plan->holders > 0 || is_running(farm, plan))
+            json_array_append_new(plans, plan_json(farm, plan, disputes, failures));
+    }
     core_each_worker(farm->core, count_worker, &workers);
-    json_t *report = json_pack(
-        "{s:s, s:s, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I, s:I}", "version", FARM_VERSION,
-        "started", moment_format(farm->started_ms).text, "plans", plans, "workers", "known", workers.known,
-        "online", workers.online, "flagged", workers.flagged, "leases", leases_json(farm), "disputes",
-        disputes, "failures", failures, "trust_root", (int)(farm->root != NULL), "held",
-        farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(), "lost_objects",
-        (json_int_t)missing_count(farm), "lost_payloads", (json_int_t)counts.lost);
+    json_t *report =
+        json_pack("{s:s, s:s, s:o, s:I, s:{s:i, s:i, s:i}, s:o, s:o, s:o, s:b, s:o, s:I, s:I}", "version",
+                  FARM_VERSION, "started", moment_format(farm->started_ms).text, "plans", plans,
+                  "plans_known", (json_int_t)map_count(farm->plans), "workers", "known", workers.known,
+                  "online", workers.online, "flagged", workers.flagged, "leases", leases_json(farm),
+                  "disputes", disputes, "failures", failures, "trust_root", (int)(farm->root != NULL), "held",
+                  farm_held(farm) != NULL ? json_string(farm_held(farm)) : json_null(), "lost_objects",
+                  (json_int_t)missing_count(farm), "lost_payloads", (json_int_t)counts.lost);
     add_program(report);
     return report;
 }
@@ -305,7 +319,8 @@ static json_t *network_json(struct farm *farm)
 
 void verb_status(struct farm *farm, struct ctl_request *request)
 {
-    json_t *report = status_report(farm);
+    bool all = json_is_true(json_object_get(ctl_params(request), "all"));
+    json_t *report = status_report(farm, all ? SIZE_MAX : STATUS_PLANS);
     json_object_set_new(report, "network", network_json(farm));
     ctl_finish(request, FARM_EXIT_OK, report);
 }
@@ -320,7 +335,7 @@ static bool poll_watch(struct farm *farm, struct ctl_request *request, void *con
 {
     struct watch_state *state = context;
     CLEANUP_BUF struct buf text = BUF_INIT;
-    json_t *report = status_report(farm);
+    json_t *report = status_report(farm, STATUS_PLANS);
     json_write(report, &text);
     struct digest now = digest_of(buf_view(&text));
     if (!digest_equal(&now, &state->last))
@@ -379,8 +394,8 @@ void verb_jobs(struct farm *farm, struct ctl_request *request)
         add_jobs(farm, plan, state, list);
     }
     while (wanted == NULL && map_next(farm->plans, &cursor, &key, &value))
-        if (!((struct farm_plan *)value)
-                 ->forgotten) /* named, it is recalled; unasked, a year's plans are not */
+        if (((struct farm_plan *)value)->plan != NULL && /* named, it is recalled; */
+            !((struct farm_plan *)value)->forgotten)     /* unasked, a year's plans are not */
             add_jobs(farm, value, state, list);
     ctl_finish(request, FARM_EXIT_OK, json_pack("{s:o}", "jobs", list));
 }

@@ -7,6 +7,7 @@
 #include "payload.h"
 #include "scrub.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -251,12 +252,42 @@ static bool keep(void *context, const struct digest *name)
     return db_is_referenced(farm->db, name);
 }
 
+static bool is_loaded(const struct farm *farm, const char *name)
+{
+    size_t cursor = 0;
+    struct view key;
+    for (void *tree; map_next(farm->trees, &cursor, &key, &tree);)
+        if (strcmp(digest_hex(&((struct farm_tree *)tree)->sha256).text, name) == 0)
+            return true;
+    return false;
+}
+
+/* Checked-out package trees of plans that left memory: their packs are in the store, and plans_load_tree() makes them again. */
+static int remove_trees(struct farm *farm, size_t *ret_removed, struct diag *diag)
+{
+    int result = 0;
+    int fd = file_open_dir(farm->state_dirfd, "trees", diag);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        mem_close_p(&fd);
+        return diag_errno(diag, "trees/");
+    }
+    for (struct dirent *entry; result >= 0 && (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] == '.' || is_loaded(farm, entry->d_name))
+            continue;
+        result = file_remove_tree(dirfd(dir), entry->d_name, diag);
+        *ret_removed += result >= 0;
+    }
+    closedir(dir);
+    return result;
+}
+
 /* On the loop's thread: it is the database's only user. A look-up takes microseconds, and collecting is rare.
  */
 void verb_collect(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    size_t removed = 0;
+    size_t removed = 0, trees = 0;
     uint64_t bytes = 0;
     access_unpin(farm->access, moment_steady_ms() - PRESENT_KEEP_MS);
     size_t tasks = pool_pending(farm->pool) - (scrub_is_working(farm) ? 1 : 0);
@@ -270,9 +301,12 @@ void verb_collect(struct farm *farm, struct ctl_request *request)
     }
     int result = store_collect(farm->store, keep, farm, (int64_t)farm->config.collect_grace * 1000, &removed,
                                &bytes, &diag);
+    if (result >= 0)
+        result = remove_trees(farm, &trees, &diag);
     if (result < 0)
         ctl_fail(request, result, &diag);
     else
         ctl_finish(request, FARM_EXIT_OK,
-                   json_pack("{s:I, s:I}", "removed", (json_int_t)removed, "bytes", (json_int_t)bytes));
+                   json_pack("{s:I, s:I, s:I}", "removed", (json_int_t)removed, "bytes", (json_int_t)bytes,
+                             "trees", (json_int_t)trees));
 }

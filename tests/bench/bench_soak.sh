@@ -32,7 +32,6 @@ for tool in jq sqlite3; do
 done
 exec 3>&1 >&2 # figures alone go to standard output
 
-RANDOM=$seed
 log_level=info
 kept=$((seconds / 12 > 5 ? seconds / 12 : 5)) # five minutes of an hour
 conf_extra+=$'\n'"plan_memory = $((kept / 5))s"$'\n'"collect_grace = $((kept / 5))s"
@@ -137,6 +136,7 @@ due_again() {
 
 end_worker() { # SIGNAL WORKER
     kill "-$1" "${pids[$2]}" 2>/dev/null || true
+    melt "$2" # a frozen one would never end
     wait "${pids[$2]}" 2>/dev/null || true
     unset "pids[$2]"
 }
@@ -305,16 +305,17 @@ counts() {
 
 test_begin soak
 say "--seconds $seconds --sample $sample_every --seed $seed"
+coordinator_start
+RANDOM=$seed # not before: the ports are chosen by it too, and must not be those of the run before
 for name in "${names[@]}"; do package "$name"; done
 tree_commit
-coordinator_start
 farm_base
 root_install alder birch cedar
 for worker in "${workers[@]}"; do
     worker_enrol "${worker%-*}" "$worker"
     worker_run "$worker"
 done
-wait_for 30 "all workers are online" workers_online ${#workers[@]}
+wait_for 120 "all workers are online" workers_online ${#workers[@]}
 farm_plan
 expect_status 0 timeout 240 farmctl build --wait "$plan"
 release_make kept

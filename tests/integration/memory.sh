@@ -77,6 +77,44 @@ wait_for 60 "the late answer arrives" late_came
 expect "it is open" test "$(answers 'group_concat(fate)' | grep -o open)" = open
 expect "four is agreed as before" job_is four agreed
 
+say "checked-out trees of forgotten plans are collected, and made again from their packs"
+forgotten
+expect "there are trees" test "$(ls "$work/coordinator/trees" | wc -l)" -ge 3
+expect_status 0 farmctl gc
+expect "nothing is checked out" test -z "$(ls "$work/coordinator/trees")"
+granted=$(leases)
+expect_status 0 farmctl build --wait "$first"
+expect "nothing was built again" test "$(leases)" = "$granted"
+expect "its tree is checked out, and no other" test "$(ls "$work/coordinator/trees" | wc -l)" = 1
+
+say "a plan that nobody started leaves memory, and can be started then"
+tree_plain five
+tree_commit
+farm_plan five
+sleep 3
+expect "five is known" grep -q '"planned"' <(farmctl jobs --json --plan "$plan")
+sleep 3
+expect_status 0 farmctl build --wait "$plan"
+expect "five is agreed" job_is five agreed
+expect_status 2 farmctl why no-such-package
+
+say "the status has the newest plans"
+packages=(one two three four five)
+for subset in $(seq 22); do
+    chosen=()
+    for i in 0 1 2 3 4; do [ $((subset >> i & 1)) = 0 ] || chosen+=("${packages[i]}"); done
+    farm_plan "${chosen[@]}" 2>/dev/null
+done
+listed() { farmctl status --json "$@" | jq '.plans | length'; }
+known=$(farmctl status --json | jq .plans_known)
+expect "there are many" test "$known" -gt 22
+expect "twenty are listed" test "$(listed)" = 20
+expect "the newest is" grep -q "$plan" <(farmctl status --json)
+expect "the first is not" test "$(farmctl status --json | jq --arg plan "$first" '[.plans[] | select(.plan == $plan)] | length')" = 0
+expect "all are listed on demand" test "$(listed --all)" = "$known"
+expect_status 0 farmctl status
+expect_text "older plans (farmctl status --all)" "$work/out"
+
 say "a restart leaves old plans where they are, and has them for who asks"
 forgotten
 kill -TERM "${pids[coordinator]}"

@@ -146,11 +146,11 @@ static void print_log(const struct lease *lease)
 }
 
 /* Until the answer; what came out is left in the lease. */
-static struct lease *do_lease(const char *node, const struct payload *payloads, size_t npayloads)
+static struct lease *do_keyed(const char *node, const struct digest *key, const struct payload *payloads,
+                              size_t npayloads)
 {
     struct diag diag = DIAG_INIT;
-    struct digest key = key_of(node, payloads, npayloads);
-    struct lease *lease = lease_of(node, &key, payloads, npayloads);
+    struct lease *lease = lease_of(node, key, payloads, npayloads);
     enum lease_fate fate = lease_prepare(lease, &shop, NULL, &quiet, &diag);
     if (fate == LEASE_GOES_ON)
         fate = lease_build(lease, &shop, &quiet, &diag);
@@ -158,6 +158,12 @@ static struct lease *do_lease(const char *node, const struct payload *payloads, 
         fail_msg("%s: fate %d: %s", node, (int)fate, diag.text);
     must(lease_collect(lease, &shop, &diag), &diag);
     return lease;
+}
+
+static struct lease *do_lease(const char *node, const struct payload *payloads, size_t npayloads)
+{
+    struct digest key = key_of(node, payloads, npayloads);
+    return do_keyed(node, &key, payloads, npayloads);
 }
 
 static void expect_built(const struct lease *lease)
@@ -508,17 +514,20 @@ static void reopened(void **state)
     (void)state;
     struct diag diag = DIAG_INIT;
     uint64_t bytes = roots_bytes(shop.roots);
+    struct digest key = key_of("extra/hello", NULL, 0); /* from a tree that is not there after the start */
     assert_true(bytes > 0);
     must(file_make_dirs(state_fd, STATEDIR_BUILDS "/dead/root", 0700, &diag), &diag);
     must(file_make_dirs(state_fd, STATEDIR_ROOTS "/new.tmp-1/root", 0700, &diag), &diag);
     must(file_make_dirs(state_fd, STATEDIR_ROOTS "/base-unfinished/root", 0700, &diag), &diag);
+    must(file_make_dirs(state_fd, STATEDIR_TREES "/of-long-ago/packages", 0700, &diag), &diag);
     workshop_close(&shop);
     must(workshop_open(state_fd, &shop, &diag), &diag);
+    assert_int_equal(faccessat(state_fd, STATEDIR_TREES "/of-long-ago", F_OK, 0), -1);
     assert_int_equal(faccessat(state_fd, STATEDIR_BUILDS "/dead", F_OK, 0), -1);
     assert_int_equal(faccessat(state_fd, STATEDIR_ROOTS "/new.tmp-1", F_OK, 0), -1);
     assert_int_equal(faccessat(state_fd, STATEDIR_ROOTS "/base-unfinished", F_OK, 0), -1);
     assert_int_equal(roots_bytes(shop.roots), bytes);
-    struct lease *lease = do_lease("extra/hello", NULL, 0);
+    struct lease *lease = do_keyed("extra/hello", &key, NULL, 0);
     expect_built(lease);
     assert_int_equal(roots_bytes(shop.roots), bytes);
     lease_free(lease, &shop);
