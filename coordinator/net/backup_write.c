@@ -230,7 +230,9 @@ static int copy_objects(struct backup_work *work, struct diag *diag)
                     moment_steady_ms() - began_ms < PIECE_MS;
          i++) {
         uint64_t copied = 0;
-        int result = copy_object(work, &work->objects[work->next++], &copied, diag);
+        int result = pool_check(&work->task, diag);
+        if (result >= 0)
+            result = copy_object(work, &work->objects[work->next++], &copied, diag);
         if (result < 0)
             return result;
         bytes += copied;

@@ -63,10 +63,13 @@ static int write_text(void *context, const char *path, struct view text, struct 
 static int write_object(void *context, const char *path, const struct digest *object, struct diag *diag)
 {
     struct directory_writer *writer = context;
+    int result = pool_check(&writer->export->task, diag);
+    if (result < 0)
+        return result;
     CLEANUP_CLOSE int fd = create(writer, path, diag);
     if (fd < 0)
         return fd;
-    int result = store_get_fd(writer->export->store, object, fd, diag);
+    result = store_get_fd(writer->export->store, object, fd, diag);
     return result < 0 ? diag_wrap(diag, result, "%s", path) : 0;
 }
 

@@ -107,8 +107,8 @@ static void on_flushed(struct farm *farm, void *context, int result)
 
 /*
  * No lease is granted from now on; answers are still taken, tasks of the pool end, the log is published. LEAVE_MS bounds that: whatever is
- * not done then is asked again after the next start. A second signal kills, as it would any program: what runs in the pool may take
- * long to end, and may be killed.
+ * not done then is told to end, and asked again after the next start; a scrub and a backup are told at once. A second signal kills, as it would
+ * any program: a task that is in the middle of one large object ends after it, and may be killed.
  */
 static void stop(struct farm *farm)
 {
@@ -116,6 +116,7 @@ static void stop(struct farm *farm)
     struct core_event hold = {.type = CORE_HOLD, .flag = true, .text = "the coordinator is being stopped"};
     sigset_t set = stop_signals();
     farm->leaving = true;
+    pool_leave(farm->pool);
     farm->leave_by_ms = moment_steady_ms() + LEAVE_MS;
     (void)farm_feed(farm, &hold, NULL);
     journal_publish(farm, on_flushed, NULL);

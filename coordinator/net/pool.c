@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -12,7 +13,10 @@ struct task_queue {
     struct pool_task *first, **last;
 };
 
+enum stage { RUNS, LEAVES, ENDS };
+
 struct pool {
+    _Atomic enum stage stage;
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct task_queue waiting, finished; /* both under the lock */
@@ -120,10 +124,25 @@ int pool_new(unsigned int threads, void *done_context, struct pool **ret, struct
     return 0;
 }
 
+void pool_leave(struct pool *pool)
+{
+    atomic_store(&pool->stage, LEAVES);
+}
+
+int pool_check(void *context, struct diag *diag)
+{
+    const struct pool_task *task = context;
+    enum stage stage = atomic_load(&task->pool->stage);
+    if (stage == RUNS || (stage == LEAVES && !task->background))
+        return 0;
+    return diag_set(diag, -ECANCELED, "the coordinator stops");
+}
+
 struct pool *pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return NULL;
+    atomic_store(&pool->stage, ENDS);
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     pthread_cond_broadcast(&pool->work);
@@ -145,6 +164,7 @@ struct pool *pool_free(struct pool *pool)
 void pool_submit(struct pool *pool, struct pool_task *task)
 {
     pool->pending++;
+    task->pool = pool;
     task->submitted_us = now_us();
     pthread_mutex_lock(&pool->lock);
     queue_add(&pool->waiting, task);
@@ -156,6 +176,7 @@ void pool_submit(struct pool *pool, struct pool_task *task)
 void pool_submit_first(struct pool *pool, struct pool_task *task)
 {
     pool->pending++;
+    task->pool = pool;
     task->submitted_us = now_us();
     pthread_mutex_lock(&pool->lock);
     queue_add_first(&pool->waiting, task);

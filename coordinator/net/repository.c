@@ -48,7 +48,7 @@ static int open_local(const char *location, const char *local, struct gitrepo **
 }
 
 int repository_open(const char *state_path, const char *location, const char *revision, const char *local,
-                    struct gitrepo **ret, struct diag *diag)
+                    struct pool_task *task, struct gitrepo **ret, struct diag *diag)
 {
     if (is_local(location))
         return open_local(location, local, ret, diag);
@@ -59,7 +59,12 @@ int repository_open(const char *state_path, const char *location, const char *re
     CLEANUP_CLOSE int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0 || flock(lock, LOCK_EX) < 0)
         return diag_errno(diag, "%s", lock_path);
-    const struct gitfetch what = {.url = location, .ref = revision, .commit = revision, .path = path};
+    const struct gitfetch what = {.url = location,
+                                  .ref = revision,
+                                  .commit = revision,
+                                  .path = path,
+                                  .check = task != NULL ? pool_check : NULL,
+                                  .context = task};
     int result = gitrepo_fetch(&what, diag);
     return result < 0 ? result : gitrepo_open(path, ret, diag);
 }

@@ -30,7 +30,8 @@ struct piece {
 struct scrub {
     struct digest after;         /* the last object that was read in this pass */
     int64_t started_ms, last_ms; /* wall: of this pass, the end of the one before; 0: none */
-    uint64_t done, of, damaged, passes;
+    uint64_t done, damaged, passes;
+    uint64_t of;                /* what the pass before read; 0: there was none */
     int64_t due_ms;             /* steady */
     bool working, hurry, again; /* again: what the piece under way finds is the last of this pass */
 };
@@ -42,10 +43,10 @@ static void save(struct farm *farm)
     const struct scrub *scrub = farm->scrub;
     CLEANUP_BUF struct buf text = BUF_INIT;
     struct diag why = DIAG_INIT;
-    json_t *document =
-        json_pack("{s:o, s:I, s:I, s:I, s:I}", "after", json_digest(&scrub->after), "started_ms",
-                  (json_int_t)scrub->started_ms, "last_ms", (json_int_t)scrub->last_ms, "done",
-                  (json_int_t)scrub->done, "damaged", (json_int_t)scrub->damaged);
+    json_t *document = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "after", json_digest(&scrub->after),
+                                 "started_ms", (json_int_t)scrub->started_ms, "last_ms",
+                                 (json_int_t)scrub->last_ms, "done", (json_int_t)scrub->done, "of",
+                                 (json_int_t)scrub->of, "damaged", (json_int_t)scrub->damaged);
     json_write(document, &text);
     json_decref(document);
     int result = file_write(farm->state_dirfd, SCRUB_FILE, buf_view(&text), 0600, &why);
@@ -59,16 +60,19 @@ static void load(const struct farm *farm, struct scrub *scrub)
     CLEANUP_BUF struct buf text = BUF_INIT;
     CLEANUP_JSON json_t *document = NULL;
     struct scrub read = *scrub;
-    int64_t done = 0, damaged = 0;
+    int64_t done = 0, of = 0, damaged = 0;
     if (file_read(farm->state_dirfd, SCRUB_FILE, SCRUB_FILE_MAX, &text, NULL) < 0 ||
         json_read(buf_view(&text), SCRUB_FILE, SCRUB_FILE_MAX, &document, NULL) < 0 ||
         json_get_digest(document, SCRUB_FILE, "after", &read.after, NULL) < 0 ||
         json_get_number(document, SCRUB_FILE, "started_ms", &read.started_ms, NULL) < 0 ||
         json_get_number(document, SCRUB_FILE, "last_ms", &read.last_ms, NULL) < 0 ||
         json_get_number(document, SCRUB_FILE, "done", &done, NULL) < 0 ||
-        json_get_number(document, SCRUB_FILE, "damaged", &damaged, NULL) < 0 || done < 0 || damaged < 0)
+        json_get_number(document, SCRUB_FILE, "of", &of, NULL) < 0 ||
+        json_get_number(document, SCRUB_FILE, "damaged", &damaged, NULL) < 0 || done < 0 || of < 0 ||
+        damaged < 0)
         return;
     read.done = (uint64_t)done;
+    read.of = (uint64_t)of;
     read.damaged = (uint64_t)damaged;
     *scrub = read;
 }
@@ -81,6 +85,8 @@ static void run_piece(struct pool_task *task)
     int64_t began_ms = moment_steady_ms();
     for (size_t i = 0; i < piece->count && (i == 0 || moment_steady_ms() - began_ms < PIECE_MS); i++) {
         struct diag why = DIAG_INIT;
+        if (pool_check(task, &why) < 0) /* the next start goes on from here */
+            break;
         int result = store_verify(piece->store, &piece->objects[i], &why);
         piece->missing[i] = result == FARM_E_CORRUPT || result == FARM_E_MISSING;
         piece->damaged += result == FARM_E_CORRUPT;
@@ -98,6 +104,7 @@ static void end_pass(struct scrub *scrub)
     scrub->last_ms = moment_wall_ms();
     scrub->started_ms = 0;
     scrub->after = first;
+    scrub->of = scrub->done;
     scrub->hurry = false;
     scrub->passes++;
     if (scrub->damaged == 0)
@@ -106,12 +113,24 @@ static void end_pass(struct scrub *scrub)
         log_warning("scrub: %llu objects were damaged", (unsigned long long)scrub->damaged);
 }
 
+/*
+ * How many objects this pass will read. Names are digests, spread evenly: how far it has come among them says how many there are, and
+ * no table is counted for it on the loop's thread.
+ */
+static uint64_t expected(const struct scrub *scrub)
+{
+    uint64_t place = 1; /* of 2^32, where it stands */
+    for (size_t i = 0; i < 4; i++)
+        place += (uint64_t)scrub->after.bytes[i] << (24 - 8 * i);
+    return scrub->started_ms == 0 || scrub->done == 0 ? scrub->of : (scrub->done << 32) / place;
+}
+
 /* Evenly over the interval; but a large piece has its pause, whatever the interval. */
 static int64_t pause_after(const struct farm *farm, const struct piece *piece)
 {
     const struct scrub *scrub = farm->scrub;
     uint64_t share = piece->read > 0 ? piece->read : 1; /* of none, the whole interval */
-    int64_t even_ms = (int64_t)(farm->config.scrub_interval * 1000 * share / (scrub->of + 1)),
+    int64_t even_ms = (int64_t)(farm->config.scrub_interval * 1000 * share / (expected(scrub) + 1)),
             least_ms = SHARE * piece->took_ms;
     if (scrub->hurry)
         return 0;
@@ -128,6 +147,8 @@ static void go_on(struct farm *farm, const struct piece *piece)
     scrub->due_ms = moment_steady_ms() + pause_after(farm, piece);
     if (piece->read == piece->count && piece->count < PIECE)
         end_pass(scrub);
+    else if (piece->read < piece->count && farm->leaving)
+        log_info("scrub: interrupted, since the coordinator stops; the next start goes on");
 }
 
 static void piece_done(struct pool_task *task, void *context)
@@ -158,22 +179,13 @@ static int take_object(void *context, const struct digest *object)
     return 0;
 }
 
-static int count_object(void *context, const struct digest *object)
-{
-    uint64_t *count = context;
-    (void)object;
-    ++*count;
-    return 0;
-}
-
 static void begin_pass(struct farm *farm)
 {
     static const struct digest first;
     struct scrub *scrub = farm->scrub;
     scrub->started_ms = moment_wall_ms();
     scrub->after = first;
-    scrub->done = scrub->damaged = scrub->of = 0;
-    (void)!db_each_object(farm->db, &first, -1, count_object, &scrub->of, NULL);
+    scrub->done = scrub->damaged = 0;
 }
 
 static void next_piece(struct farm *farm)
@@ -184,6 +196,7 @@ static void next_piece(struct farm *farm)
         begin_pass(farm);
     piece->task.run = run_piece;
     piece->task.done = piece_done;
+    piece->task.background = true;
     piece->store = farm->store;
     piece->result = -ECANCELED;
     if (db_each_object(farm->db, &scrub->after, PIECE, take_object, piece, NULL) < 0) {
@@ -212,15 +225,13 @@ void scrub_turn(struct farm *farm)
 
 /* ---- life ---- */
 
-int scrub_open(struct farm *farm, struct diag *diag)
+void scrub_open(struct farm *farm)
 {
-    static const struct digest first;
     enum { SETTLE_MS = 60 * 1000 }; /* a start has more urgent things to read */
     struct scrub *scrub = mem_zero(1, sizeof *scrub);
     load(farm, scrub);
     scrub->due_ms = moment_steady_ms() + SETTLE_MS;
     farm->scrub = scrub;
-    return db_each_object(farm->db, &first, -1, count_object, &scrub->of, diag);
 }
 
 struct scrub *scrub_free(struct scrub *scrub)
@@ -255,7 +266,7 @@ json_t *scrub_report_pass(const struct farm *farm)
     const struct scrub *scrub = farm->scrub;
     return json_pack("{s:o, s:I, s:I, s:I}", "started",
                      scrub->started_ms > 0 ? json_string(moment_format(scrub->started_ms).text) : json_null(),
-                     "done", (json_int_t)scrub->done, "of", (json_int_t)scrub->of, "damaged",
+                     "done", (json_int_t)scrub->done, "of", (json_int_t)expected(scrub), "damaged",
                      (json_int_t)scrub->damaged);
 }
 

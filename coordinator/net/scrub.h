@@ -21,7 +21,7 @@ struct farm;
 struct scrub;
 
 /* At start, after the database was read. */
-int scrub_open(struct farm *farm, struct diag *diag) MUST_USE;
+void scrub_open(struct farm *farm);
 struct scrub *scrub_free(struct scrub *scrub); /* accepts NULL, returns NULL */
 /* In each turn: the next piece if it is due, and whether something came back. */
 void scrub_turn(struct farm *farm);

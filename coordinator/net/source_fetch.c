@@ -14,7 +14,9 @@ static int fetch_archive(struct source_fetch *fetch, struct diag *diag)
                             .size_limit = fetch->limit,
                             .allow_http = fetch->allow_http,
                             .allow_private = fetch->allow_private,
-                            .timeout_ms = 20000};
+                            .timeout_ms = 20000,
+                            .check = pool_check,
+                            .context = &fetch->task};
     fetch->object = fetch->pin;
     if (store_has(fetch->store, &fetch->pin))
         return 0;
@@ -25,8 +27,8 @@ static int fetch_git(struct source_fetch *fetch, struct diag *diag)
 {
     struct gitrepo *repo = NULL;
     struct gitpin_info info;
-    int result =
-        repository_open(fetch->state_path, fetch->url, fetch->commit, fetch->local_repositories, &repo, diag);
+    int result = repository_open(fetch->state_path, fetch->url, fetch->commit, fetch->local_repositories,
+                                 &fetch->task, &repo, diag);
     if (result >= 0)
         result = gitrepo_inspect(repo, fetch->commit, GITPIN_LIMITS, &info, diag);
     if (result >= 0 && !digest_equal(&info.tree_sha256, &fetch->pin))

@@ -85,7 +85,7 @@ int startup_restore(struct farm *farm, struct diag *diag)
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
     if (result >= 0)
-        result = scrub_open(farm, diag);
+        scrub_open(farm);
     if (result >= 0)
         result = restored_begin(farm, diag);
     return result < 0 ? result : farm_flush(farm, diag);

@@ -144,7 +144,9 @@ static void step_done(struct pool_task *task, void *context)
         (void)!file_remove_tree(AT_FDCWD, work->temp, NULL); /* the database and nothing else, so far */
     if (work->result >= 0 && work->step != BACKUP_DONE &&
         (farm->stopping || (farm->leaving && work->step < BACKUP_APPEAR)))
-        work->result = diag_set(&work->diag, -ECANCELED, "the coordinator stops; no backup was made");
+        work->result = -ECANCELED;
+    if (work->result == -ECANCELED)
+        diag_set(&work->diag, -ECANCELED, "the coordinator stops; no backup was made");
     if (work->result < 0 || work->step == BACKUP_DONE) {
         finish(farm, work);
         return;
@@ -199,6 +201,7 @@ static struct backup_work *work_new(const struct farm *farm, struct ctl_request 
     const struct note_key key = journal_key(farm);
     work->task.run = backup_run;
     work->task.done = step_done;
+    work->task.background = true;
     work->request = request;
     work->store = farm->store;
     work->identity = farm->identity;

@@ -86,7 +86,7 @@ static int make(struct plan_task *job, struct diag *diag)
     struct gitrepo *repo = NULL;
     struct gitpin_info info;
     int result = repository_open(job->state_path, job->repository, job->revision, job->local_repositories,
-                                 &repo, diag);
+                                 &job->task, &repo, diag);
     if (result >= 0)
         result = gitrepo_resolve(repo, job->revision, job->pin.commit, diag);
     if (result >= 0)

@@ -41,12 +41,16 @@ static size_t on_data(char *data, size_t size, size_t count, void *context)
 static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
                        curl_off_t up_now)
 {
-    const struct transfer *transfer = context;
+    struct transfer *transfer = context;
+    (void)total;
+    (void)now;
     (void)up_total;
     (void)up_now;
-    if (transfer->what->progress != NULL)
-        transfer->what->progress(transfer->what->context, (uint64_t)now, (uint64_t)total);
-    return 0;
+    struct diag why = DIAG_INIT;
+    int error = transfer->what->check != NULL ? transfer->what->check(transfer->what->context, &why) : 0;
+    if (error < 0)
+        transfer->peer.error = diag_set(&transfer->peer.diag, error, "%s", diag_text(&why, error));
+    return error < 0;
 }
 
 /* ---- options ---- */

@@ -21,7 +21,8 @@ struct download {
     bool allow_http;     /* plain http is allowed for digest-pinned archives only when configured */
     bool allow_private;  /* private, loopback and link-local addresses are refused otherwise */
     int64_t timeout_ms;  /* of connecting (0: 30 s); a transfer below 1 KiB/s for 60 s ends too */
-    void (*progress)(void *context, uint64_t received, uint64_t total);
+    /* Asked at least once a second; a negative value ends the download with that error. May be NULL. */
+    int (*check)(void *context, struct diag *diag);
     void *context;
 };
 

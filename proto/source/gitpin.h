@@ -81,7 +81,6 @@ struct gitfetch {
     const char *path;   /* of a bare repository; created if absent, with its parents */
     bool allow_file;    /* for what the owner configured: "file://" and paths too, and private addresses */
     uint64_t bytes_max; /* that may be received; 0: one large history (llvm-project's is 3 GB) */
-    void (*progress)(void *context, uint64_t received, uint64_t total, uint64_t bytes); /* may be NULL */
     /* Asked a few times a second; a negative value ends the fetch with that error. May be NULL. */
     int (*check)(void *context, struct diag *diag);
     void *context;

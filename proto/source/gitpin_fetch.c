@@ -99,8 +99,6 @@ static int on_progress(const git_indexer_progress *stats, void *context)
                                 (unsigned long long)fetch->http.bytes_max);
     else if (what->check != NULL)
         fetch->error = what->check(what->context, &fetch->diag);
-    if (what->progress != NULL)
-        what->progress(what->context, stats->received_objects, stats->total_objects, stats->received_bytes);
     return fetch->error < 0 ? -1 : 0;
 }
 

@@ -27,7 +27,7 @@ static void test_G9_local_repositories_only_below_the_configured_prefixes(void *
     CLEANUP_FREE char *dots = mem_format("file://%s/..", real);
     const char *const refused[] = {"/usr", "file:///usr", sibling, out, dots};
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-        int result = repository_open(".", refused[i], "HEAD", real, &repo, &diag);
+        int result = repository_open(".", refused[i], "HEAD", real, NULL, &repo, &diag);
         assert_int_equal(result, FARM_E_REFUSED);
         assert_null(repo);
     }
