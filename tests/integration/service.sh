@@ -113,3 +113,7 @@ expect_text "STOPPING=1" "$told"
 grep -q 'built node=extra/long' "$work/log/worker-alder-1.log" || fail "once: it did not finish its build"
 ! grep -q 'built node=extra/long' "$work/log/worker-birch-1.log" || fail "twice: it finished its build"
 wait_for 10 "its lease came back" grep -q 'lease ended worker=birch-1 state=refused reason="this worker stops"' "$work/log/coordinator.log"
+
+say "who listened for systemd has ended with the programs"
+no_listener() { ! pgrep -f "^$tests_bin/notified $work/" >/dev/null; }
+wait_for 10 "nobody listens any more" no_listener

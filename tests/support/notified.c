@@ -2,30 +2,43 @@
 /*
  * notified FILE PROGRAM ARGUMENT...: runs a program as systemd would run a service with Type=notify and a watchdog: with $NOTIFY_SOCKET,
  * and with $WATCHDOG_PID if $WATCHDOG_USEC is set. What the program tells is appended to FILE, one datagram a line, lines of one joined with ";".
- * The program keeps this process, so its signals and status are its own; who listens is a child that ends with it.
+ * The program keeps this process, so its signals and status are its own; who listens is a child that ends after it. (PR_SET_PDEATHSIG would not do:
+ * a worker that has become another user may not signal what is still root's, not even by its death.)
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static void listen_on(int fd, int file)
+/* One datagram, if there is one. */
+static int take_down(int fd, int file)
 {
     char text[4096];
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ssize_t got = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
+    if (got <= 0)
+        return 0;
+    for (ssize_t i = 0; i < got; i++)
+        if (text[i] == '\n')
+            text[i] = ';';
+    text[got] = '\n';
+    return write(file, text, (size_t)got + 1) == got + 1;
+}
+
+static void listen_on(int fd, int program, int file)
+{
+    struct pollfd items[] = {{.fd = fd, .events = POLLIN}, {.fd = program, .events = POLLIN}};
     signal(SIGTERM, SIG_IGN); /* of a whole process group */
-    for (ssize_t got; (got = recv(fd, text, sizeof text - 1, 0)) > 0;) {
-        for (ssize_t i = 0; i < got; i++)
-            if (text[i] == '\n')
-                text[i] = ';';
-        text[got] = '\n';
-        if (write(file, text, (size_t)got + 1) < 0)
+    while (poll(items, 2, -1) > 0) {
+        while (take_down(fd, file) > 0)
+            ;
+        if (items[1].revents != 0) /* it has ended, and all that it said was taken down */
             return;
     }
 }
@@ -46,11 +59,12 @@ int main(int argc, char **argv)
         perror(address.sun_path);
         return 2;
     }
-    pid_t listener = fork();
+    int program = (int)syscall(SYS_pidfd_open, getpid(), 0); /* CLOEXEC by itself */
+    pid_t listener = program < 0 ? -1 : fork();
     if (listener < 0)
         return 2;
     if (listener == 0) {
-        listen_on(fd, file);
+        listen_on(fd, program, file);
         _exit(0);
     }
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
