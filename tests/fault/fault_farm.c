@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * D6, the coordinator: a real one in the process (farm_rig.h) commits to its database, starts a plan, takes answers in, publishes its
- * log, exports a release. Each start afterwards audits the whole database against what was signed and logged (startup.h); beyond that
+ * D6, the coordinator: a real one in the process (farm_rig.h) commits to its database, plans a commit of a repository, starts a plan, takes
+ * answers in, publishes its log, exports a release, hands it over. Each start afterwards audits the whole database against what was signed and logged (startup.h); beyond that
  * it is looked for what was acknowledged to somebody.
  */
 #include "fault_run.h"
@@ -11,6 +11,8 @@
 #include "rig_ask.h"
 #include "tiledir.h"
 #include "tlog.h"
+#include "treedigest.h"
+#include "verify.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -40,8 +42,6 @@ static void start(void)
 {
     struct diag diag = DIAG_INIT;
     FAULT_MUST(rig_start(rig, &diag), &diag);
-    /* The rig's root names another policy than its plan has. */
-    rig->farm->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
 }
 
 /* By SQLite's own tool, which looks closer than a start does. */
@@ -197,9 +197,89 @@ static void check_first(const struct fault_trial *trial)
     expect_integrity("state/farm.db");
 }
 
-/* ---- plan: farmctl build, leases granted ---- */
+/* ---- plan: farmctl plan, of a commit in a git repository ---- */
 
-static void prepare_plan(void)
+/* The rig's tree with one package more. */
+static void prepare_git(void)
+{
+    make_rig();
+    CLEANUP_FREE char *path = plans_tree_path(&rig->pin.sha256);
+    CLEANUP_FREE char *command = mem_format(
+        "set -e; export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null; cd %s; cp -r %s repository; "
+        "cd repository;"
+        "cp -r packages/extra/liba packages/extra/libc; sed -i s/liba/libc/ packages/extra/libc/package.yml;"
+        "git init -q -b main .; git -c core.autocrlf=false add -A -f;"
+        "git -c user.name=t -c user.email=t@localhost commit -q -m tree",
+        fault_directory, path);
+    FAULT_EXPECT(system(command) == 0, "the repository cannot be made");
+    rig_publish(rig);
+    rig_stop(rig);
+}
+
+static int plan_repository(struct digest *ret, struct diag *diag)
+{
+    struct rig_reply reply = rig_ask(rig, "plan",
+                                     json_pack("{s:s+, s:s, s:[s]}", "tree", rig->path, "/repository",
+                                               "revision", "main", "selectors", "all"));
+    int result = reply.status == 0 ? 0 : diag_set(diag, FARM_E_FAILED, "plan: %s", reply.error);
+    if (result >= 0)
+        result = json_get_digest(reply.body, "plan", "plan", ret, diag);
+    rig_reply_done(&reply);
+    return result;
+}
+
+static int run_git(struct fault_trial *trial, struct diag *diag)
+{
+    struct digest id;
+    start();
+    fault_arm(trial);
+    int result = plan_repository(&id, diag);
+    if (result < 0)
+        return result;
+    memcpy(trial->notes, &id, sizeof id);
+    atomic_store(&trial->acknowledged, 1);
+    return 0;
+}
+
+/* The checked-out tree is what was pinned: it is believed without another look. */
+static void expect_tree(const struct digest *id)
+{
+    struct diag diag = DIAG_INIT;
+    struct digest found;
+    struct farm_plan *plan = plans_get(rig->farm, id);
+    FAULT_EXPECT(plan != NULL, "a plan that was shown is gone");
+    FAULT_MUST(plans_load_tree(rig->farm, plan, &diag), &diag);
+    CLEANUP_FREE char *path = plans_tree_path(&plan->plan->tree.sha256);
+    CLEANUP_CLOSE int dirfd = file_open_dir(rig->dirfd, path, &diag);
+    FAULT_MUST(treedigest_of_dir(dirfd, &found, &diag), &diag);
+    FAULT_EXPECT(digest_equal(&found, &plan->plan->tree.sha256), "%s is not that tree", path);
+}
+
+static void check_git(const struct fault_trial *trial)
+{
+    struct diag diag = DIAG_INIT;
+    struct digest known, id;
+    memcpy(&known, trial->notes, sizeof known);
+    start();
+    if (atomic_load(&trial->acknowledged) > 0)
+        expect_tree(&known);
+    FAULT_MUST(plan_repository(&id, &diag), &diag);
+    FAULT_EXPECT(atomic_load(&trial->acknowledged) == 0 || digest_equal(&id, &known),
+                 "it is another plan now");
+    expect_tree(&id);
+    rig_publish(rig);
+    rig_stop(rig);
+    FAULT_MUST(file_remove_tree(fault_dirfd, "trees", &diag), &diag); /* comes back from the pack */
+    FAULT_MUST(file_make_dirs(fault_dirfd, "trees", 0700, &diag), &diag);
+    start();
+    expect_tree(&id);
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+/* ---- build: leases granted ---- */
+
+static void prepare_build(void)
 {
     make_rig();
     rig_publish(rig);
@@ -214,7 +294,7 @@ static int build(struct diag *diag)
         diag);
 }
 
-static int run_plan(struct fault_trial *trial, struct diag *diag)
+static int run_build(struct fault_trial *trial, struct diag *diag)
 {
     start();
     fault_arm(trial);
@@ -253,7 +333,7 @@ static void build_liba(size_t worker)
     wire_free(ack);
 }
 
-static void check_plan(const struct fault_trial *trial)
+static void check_build(const struct fault_trial *trial)
 {
     struct core_node_view view;
     struct diag diag = DIAG_INIT;
@@ -455,18 +535,20 @@ static void sign_release(void)
     rig_reply_done(&reply);
 }
 
-static void prepare_export(void)
+static void make_release(void)
 {
-    struct digest stored;
-    struct diag diag = DIAG_INIT;
     make_rig();
-    rig->farm->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
     rig_build(rig, two, WORKERS);
     rig_agree(rig, RIG_LIBA, RIG_ALPHA, RIG_BETA);
     rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
-    FAULT_MUST(store_put(rig->farm->store, VIEW("base"), &stored, &diag), &diag);
     sign_release();
     rig_publish(rig);
+}
+
+static void prepare_export(void)
+{
+    struct diag diag = DIAG_INIT;
+    make_release();
     FAULT_MUST(export_to("/reference", &diag), &diag);
     rig_stop(rig);
 }
@@ -486,12 +568,12 @@ static bool is_there(const char *name)
     return faccessat(fault_dirfd, name, F_OK, 0) == 0;
 }
 
-/* Whole, byte for byte what an undisturbed one is. */
-static void expect_export(void)
+/* Whole, byte for byte what an undisturbed export is; but for the file that only a hand-off has. */
+static void expect_export(const char *name)
 {
-    CLEANUP_FREE char *command =
-        mem_format("diff -r %s/reference %s/export >&2", fault_directory, fault_directory);
-    FAULT_EXPECT(system(command) == 0, "the export is not whole");
+    CLEANUP_FREE char *command = mem_format("diff -r --exclude=" RELEASE_HANDOFF " %s/reference %s/%s >&2",
+                                            fault_directory, fault_directory, name);
+    FAULT_EXPECT(system(command) == 0, "%s is not whole", name);
 }
 
 static void check_export(const struct fault_trial *trial)
@@ -502,7 +584,66 @@ static void check_export(const struct fault_trial *trial)
     FAULT_EXPECT(there || atomic_load(&trial->acknowledged) == 0, "the export is gone");
     if (!there)
         FAULT_MUST(export_to("/export", &diag), &diag);
-    expect_export();
+    expect_export("export");
+    rig_stop(rig);
+    expect_integrity("farm.db");
+}
+
+/* ---- hand-off: the same, and the gate's verdict with what it remembers ---- */
+
+static int hand_over(const char *to, struct diag *diag)
+{
+    return ask("handoff",
+               json_pack("{s:s, s:s+, s:s, s:i}", "release", "first", "to", rig->path, to, "phase", "image",
+                         "wait_seconds", 0),
+               diag);
+}
+
+static void prepare_handoff(void)
+{
+    struct diag diag = DIAG_INIT;
+    make_release();
+    for (size_t i = 0; i < WORKERS; i++)
+        rig_cosign(rig, two[i]);
+    rig_publish(rig);
+    FAULT_MUST(export_to("/reference", &diag), &diag);
+    rig_stop(rig);
+}
+
+static int run_handoff(struct fault_trial *trial, struct diag *diag)
+{
+    start();
+    fault_arm(trial);
+    int result = hand_over("/handoff", diag);
+    if (result >= 0)
+        atomic_store(&trial->acknowledged, 1);
+    return result;
+}
+
+/* What the gate has accepted is remembered before anybody can see it. */
+static void expect_remembered(void)
+{
+    struct verify_state state = {0};
+    struct diag diag = DIAG_INIT;
+    FAULT_MUST(verify_state_read(fault_dirfd, "gate.state", &state, &diag), &diag);
+    FAULT_EXPECT(state.sequence == 1, "the gate remembers release %lld", (long long)state.sequence);
+}
+
+static void check_handoff(const struct fault_trial *trial)
+{
+    struct diag diag = DIAG_INIT;
+    start();
+    bool there = is_there("handoff");
+    FAULT_EXPECT(there || atomic_load(&trial->acknowledged) == 0, "the hand-off is gone");
+    if (there)
+        expect_remembered();
+    else
+        FAULT_MUST(hand_over("/handoff", &diag), &diag);
+    expect_export("handoff");
+    FAULT_EXPECT(is_there("handoff/" RELEASE_HANDOFF), "nothing says what it was checked for");
+    FAULT_MUST(hand_over("/once-more", &diag), &diag);
+    expect_export("once-more");
+    expect_remembered();
     rig_stop(rig);
     expect_integrity("farm.db");
 }
@@ -515,11 +656,13 @@ int main(int argc, char **argv)
         {"db-make", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_NAME | REST, prepare_nothing, run_make,
          check_db},
         {"first-start", FAULT_DISK | REST, prepare_first, run_first, check_first},
-        {"plan", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_plan, run_plan,
-         check_plan},
+        {"plan", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_git, run_git, check_git},
+        {"build", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_build, run_build,
+         check_build},
         {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake},
         {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish},
         {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export},
+        {"handoff", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_handoff, run_handoff, check_handoff},
     };
     return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
 }

@@ -177,6 +177,17 @@ static void make_tree(struct rig *rig)
         VIEW("version: 1\ndefaults:\n  quorum: 2\n  anchors: 1\n  distinct: [operator]\n"), 0644);
 }
 
+/* Two files, packed as an import packs them. */
+static void make_base(struct rig *rig)
+{
+    struct diag diag = DIAG_INIT;
+    put(rig, "base/etc/os-release", VIEW("ID=rig\n"), 0644);
+    put(rig, "base/bin/sh", VIEW("#!\n"), 0755);
+    CLEANUP_CLOSE int dirfd = file_open_dir(rig->dirfd, "base", NULL);
+    must(payload_pack(rig->farm->store, dirfd, NULL, NULL, 0, &rig->base_payload, &diag), &diag);
+    rig->base = rig->base_payload.manifest;
+}
+
 static void write_pkginfo(void *context, const struct manifest *manifest, struct buf *ret)
 {
     pkginfo_write(context, manifest, ret);
@@ -229,8 +240,11 @@ static struct tree *load_tree(struct rig *rig)
 static void put_rows(struct rig *rig, const struct digest *plan, const struct digest *pack)
 {
     struct db *db = farm_write(rig->farm);
-    struct db_base base = {
-        .manifest = rig->base, .tar = digest_of(VIEW("tar")), .name = "rig", .imported_ms = 1};
+    struct db_base base = {.manifest = rig->base,
+                           .tar = rig->base_payload.tar,
+                           .tar_size = rig->base_payload.tar_size,
+                           .name = "rig",
+                           .imported_ms = 1};
     struct db_tree tree = {
         .commit = rig->pin.commit, .url = rig->pin.url, .tree_sha256 = rig->pin.sha256, .pack = *pack};
     struct db_plan row = {.id = *plan,
@@ -249,11 +263,10 @@ static void make_plan(struct rig *rig)
     static const char *const everything[] = {"all"};
     struct diag diag = DIAG_INIT;
     struct plan *plan = NULL;
-    struct digest stored, pack = digest_of(VIEW("pack")), tar = digest_of(VIEW("tar"));
+    struct digest stored, pack = digest_of(VIEW("pack"));
     CLEANUP_BUF struct buf text = BUF_INIT;
     make_tree(rig);
     struct tree *tree = load_tree(rig);
-    rig->base = digest_of(VIEW("base"));
     must(plan_make(tree, &rig->pin, &rig->base, everything, 1, &plan, &diag), &diag);
     plan_write(plan, &text);
     must(store_put(rig->farm->store, buf_view(&text), &stored, &diag), &diag);
@@ -265,7 +278,7 @@ static void make_plan(struct rig *rig)
         build_package(rig, tree, plan, i);
     must(store_put(rig->farm->store, VIEW("log"), &stored, &diag), &diag);
     put_rows(rig, &plan->id, &pack);
-    struct farm_plan *entry = plans_add(rig->farm, plan, &tar);
+    struct farm_plan *entry = plans_add(rig->farm, plan, &rig->base_payload.tar);
     entry->tree = plans_add_tree(rig->farm, tree, &rig->pin, &pack);
 }
 
@@ -287,6 +300,8 @@ static void install_root(struct rig *rig)
     struct diag diag = DIAG_INIT;
     struct trust_link link = {.text = BUF_INIT};
     add_log(rig, rig->keys->root);
+    rig->keys->root->policy = plans_get(rig->farm, &rig->plan)->plan->policy;
+    rig->keys->root->bases[0] = rig->base;
     must(root_check_rules(rig->keys->root, "root", &diag), &diag);
     root_write(rig->keys->root, &link.text);
     must(root_parse(buf_view(&link.text), "root", &link.root, &diag), &diag);
@@ -321,10 +336,11 @@ struct rig *rig_new(void)
     rig->dirfd = file_open_dir(AT_FDCWD, rig->path, NULL);
     rig->keys = farm_fixture_new();
     must(rig_start(rig, &diag), &diag);
+    make_base(rig);
+    make_plan(rig);
     install_root(rig);
     for (size_t i = 0; i < FIXTURE_OPERATORS; i++)
         admit(rig, i);
-    make_plan(rig);
     rig_turn(rig);
     return rig;
 }
@@ -350,6 +366,25 @@ struct rig *rig_free(struct rig *rig)
     assert_int_equal(file_remove_tree(AT_FDCWD, rig->path, NULL), 0);
     free(rig);
     return NULL;
+}
+
+/* ---- witnesses ---- */
+
+void rig_cosign(struct rig *rig, size_t worker)
+{
+    struct checkpoint checkpoint;
+    struct signature signature;
+    Wire__Cosign message = WIRE__COSIGN__INIT;
+    uint64_t now_s = (uint64_t)moment_wall_ms() / 1000;
+    assert_true(journal_checkpoint(rig->farm, &checkpoint));
+    assert_int_equal(
+        note_cosign(&checkpoint, now_s, identity_keys(rig->keys->workers[worker]), &signature, NULL), 0);
+    message.size = checkpoint.size;
+    message.root = wire_digest(&checkpoint.root);
+    message.time_s = now_s;
+    message.signature = wire_bytes(view_of(signature.bytes, sizeof signature.bytes));
+    rig_say(rig, worker, WIRE_COSIGN, &message.base);
+    rig_turn(rig);
 }
 
 /* ---- building ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A coordinator in this process, on a state directory of its own: the real one, opened by farm_open(), with a trust root that has a
- * log, four workers of four operators (the first two are anchors and witnesses) and a plan of two packages, "liba", and "appb" which is
+ * log, four workers of four operators (the first two are anchors and witnesses), a base and a plan of two packages, which the root allows, "liba", and "appb" which is
  * built with it. Nobody is connected: what the coordinator sends is taken out of its outbox, what a worker says is put into
  * sessions_receive(), and the tests decide when a turn of the loop is over.
  */
@@ -34,6 +34,7 @@ struct rig {
     struct farm_fixture *keys;
     struct tree_pin pin;
     struct digest base, plan;
+    struct payload base_payload;
     struct rig_package packages[RIG_PACKAGES];
     struct farm *farm; /* NULL while it does not run */
     struct rig_message *inbox;
@@ -60,6 +61,9 @@ void rig_say(struct rig *rig, size_t worker, int type, const ProtobufCMessage *b
 void rig_hello(struct rig *rig, size_t worker);
 /* What was sent to the worker, oldest first; NULL: nothing of this type. The caller's (wire_free). */
 struct wire_message *rig_heard(struct rig *rig, size_t worker, int type);
+
+/* The worker signs the newest checkpoint, and says so. */
+void rig_cosign(struct rig *rig, size_t worker);
 
 /* Starts the plan and brings these workers online. */
 void rig_build(struct rig *rig, const size_t *workers, size_t count);
