@@ -20,8 +20,11 @@ elseif(CMAKE_BUILD_TYPE MATCHES "Rel")
     target_compile_definitions(farm_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
 if(FARM_COVERAGE)
-    target_compile_options(farm_flags INTERFACE --coverage)
-    target_link_options(farm_flags INTERFACE --coverage)
+    # Atomic: threads count, too. The processes of one test add up in the same files.
+    target_compile_options(farm_flags INTERFACE --coverage -fprofile-update=atomic)
+    target_link_options(farm_flags INTERFACE --coverage -Wl,--wrap=_exit)
+    add_library(farm_coverage STATIC cmake/coverage_exit.c)
+    target_link_libraries(farm_flags INTERFACE farm_coverage)
 endif()
 if(FARM_FUZZ) # the targets bring their own main(); everything else is instrumented for them
     target_compile_options(farm_flags INTERFACE -fsanitize=fuzzer-no-link)

@@ -14,6 +14,8 @@ FARM_TEST_PACKAGES=(
     libcmocka-dev libarchive-tools zstd openssh-client openssl clang-format sqlite3 procps util-linux
     golang-go golang-golang-x-mod-dev jq clang-tidy cppcheck clang libclang-rt-dev patch systemd iproute2 nftables
 )
+# To measure which lines the tests execute (tests/coverage.sh).
+FARM_COVERAGE_PACKAGES=(gcovr jq bsdextrautils)
 # For one interoperability test; who has npm from elsewhere keeps it, since such packages of Node.js exclude Debian's.
 command -v npm >/dev/null || FARM_TEST_PACKAGES+=(nodejs npm)
 

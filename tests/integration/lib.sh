@@ -92,8 +92,21 @@ test_begin() { # NAME
     say "$1 in $work"
 }
 
+# Who is killed leaves no counters (tests/coverage.sh): then they are asked to end first, and some seconds are waited for it.
+end_gently() {
+    local tries
+    [ ${#pids[@]} -gt 0 ] || return 0
+    kill -CONT "${pids[@]}" 2>/dev/null || true
+    kill -TERM "${pids[@]}" 2>/dev/null || true
+    for tries in $(seq 100); do
+        [ -n "$(jobs -pr)" ] || break
+        sleep 0.1
+    done
+}
+
 test_end() {
     local status=$? name
+    [ -z "${FARM_TEST_COVERAGE:-}" ] || end_gently
     for name in "${!pids[@]}"; do
         kill -CONT "${pids[$name]}" 2>/dev/null || true
         kill -KILL "${pids[$name]}" 2>/dev/null || true
