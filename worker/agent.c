@@ -357,7 +357,6 @@ static int start_slots(struct agent *agent, struct diag *diag)
     const struct slot_host host = {agent->shop, agent->outbox};
     agent->slots = mem_zero(agent->nslots, sizeof(struct slot *));
     agent->idle = mem_zero(agent->nslots, sizeof *agent->idle);
-    agent->place = mem_zero(agent->nslots, sizeof *agent->place);
     agent->waiting = mem_zero(agent->nslots, sizeof(struct lease *));
     for (size_t i = 0; i < agent->nslots; i++) {
         int error = slot_new(&host, (unsigned)i, &agent->slots[i], diag);
@@ -404,7 +403,6 @@ static void agent_done(struct agent *agent)
     free(agent->waiting);
     free(agent->slots);
     free(agent->idle);
-    free(agent->place);
     outbox_free(agent->outbox);
     link_client_free(agent->link);
     answers_done(&agent->answers);

@@ -71,8 +71,7 @@ struct agent {
     struct link_client *link;
     struct outbox *outbox;
     struct slot **slots;
-    bool *idle;      /* by slot: it has said so and was given nothing since */
-    unsigned *place; /* by slot that is not idle: its first processor (places.h) */
+    bool *idle; /* by slot: it has said so and was given nothing since */
     size_t nslots;
     /*
      * Leases that came while their slot still cleared away what it had answered already: the coordinator

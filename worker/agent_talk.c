@@ -6,7 +6,6 @@
 
 #include "farmlog.h"
 #include "moment.h"
-#include "places.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -146,18 +145,6 @@ static struct lease *take_waiting(struct agent *agent, size_t index)
     return lease;
 }
 
-/* The processors for this slot's build, beside those of the slots that work. */
-static unsigned find_place(struct agent *agent, size_t slot)
-{
-    CLEANUP_FREE unsigned *held = mem_zero(agent->nslots, sizeof *held);
-    size_t nheld = 0;
-    unsigned count, here = places_here(&count);
-    for (size_t i = 0; i < agent->nslots; i++)
-        if (i != slot && !agent->idle[i])
-            held[nheld++] = agent->place[i];
-    return places_choose(count, (unsigned)(agent->shop->conf.cores / agent->nslots), here, held, nheld);
-}
-
 void agent_assign(struct agent *agent)
 {
     for (size_t i = 0; !agent->settling && i < agent->nslots && agent->nwaiting > 0; i++) {
@@ -166,7 +153,6 @@ void agent_assign(struct agent *agent)
             continue;
         struct lease *lease = take_waiting(agent, 0);
         struct lease_nonce nonce = lease->nonce;
-        lease->first_cpu = agent->place[i] = find_place(agent, i);
         agent->idle[i] = false;
         agent->status_changed = true;
         if (slot_assign(agent->slots[i], lease, agent->bulk_endpoint, &why) < 0) {

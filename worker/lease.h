@@ -78,7 +78,7 @@ struct lease {
     struct ledger_share share;
     bool has_share;
     struct roots_use base_root, closure_root;
-    unsigned first_cpu; /* set by who gives it to a slot, so that neighbours do not share processors */
+    unsigned first_cpu; /* while it is built: its place (places.h) */
     enum wire_refuse_reason reason;
 
     /* From lease_build and lease_collect. */

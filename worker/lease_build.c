@@ -332,9 +332,11 @@ enum lease_fate lease_build(struct lease *lease, struct workshop *shop, const st
                             struct diag *diag)
 {
     struct setup setup = {.lease = lease};
+    lease->first_cpu = places_take(shop->places);
     int error = make_job(&setup, shop, diag);
     enum lease_fate fate =
         error < 0 ? fail(lease, FAILURE_BUILD, error, diag) : run(lease, &setup, watch, diag);
+    places_give(shop->places, lease->first_cpu);
     setup_done(&setup);
     return fate;
 }

@@ -93,6 +93,7 @@ int workshop_open(int state_dirfd, struct workshop *ret, struct diag *diag)
     }
     shop.ledger =
         ledger_new((struct ledger_share){shop.conf.cores, shop.conf.memory_bytes, shop.conf.disk_bytes});
+    shop.places = places_new((unsigned)(shop.conf.cores / (shop.conf.slots > 0 ? shop.conf.slots : 1)));
     *ret = shop;
     return 0;
 }
@@ -100,6 +101,7 @@ int workshop_open(int state_dirfd, struct workshop *ret, struct diag *diag)
 void workshop_close(struct workshop *shop)
 {
     ledger_free(shop->ledger);
+    places_free(shop->places);
     sandbox_kit_close(shop->kit);
     roots_close(shop->roots);
     trees_close(shop->trees);

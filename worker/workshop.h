@@ -9,6 +9,7 @@
 #include "facts.h"
 #include "identity.h"
 #include "ledger.h"
+#include "places.h"
 #include "roots.h"
 #include "trees.h"
 #include "trust.h"
@@ -27,6 +28,7 @@ struct workshop {
     struct trees *trees;
     struct roots *roots;
     struct ledger *ledger;
+    struct places *places;
     struct sandbox_kit *kit;
     atomic_llong tidy_at_ms; /* steady clock: not before */
 };

@@ -65,11 +65,34 @@ static void counts_only_its_own_processors(void **state)
     assert_int_equal(count, 1);
 }
 
+/* As many as there are processors are all different ones, and what was given back is to be had again. */
+static void neighbours_hold_different_places(void **state)
+{
+    (void)state;
+    struct places *places = places_new(1);
+    unsigned count, taken[CPU_SETSIZE];
+    (void)places_here(&count);
+    for (unsigned i = 0; i < count; i++) {
+        taken[i] = places_take(places);
+        assert_in_range(taken[i], 0, count - 1);
+        for (unsigned k = 0; k < i; k++)
+            assert_int_not_equal(taken[k], taken[i]);
+    }
+    unsigned shared = places_take(places);
+    assert_in_range(shared, 0, count - 1);
+    places_give(places, shared);
+    places_give(places, taken[count - 1]);
+    assert_int_equal(places_take(places), taken[count - 1]);
+    places_free(places);
+}
+
 int suite_places(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(begins_where_it_was_woken), cmocka_unit_test(goes_on_to_what_no_neighbour_holds),
-        cmocka_unit_test(shares_only_when_all_are_held), cmocka_unit_test(odd_widths),
-        cmocka_unit_test(counts_only_its_own_processors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(begins_where_it_was_woken),
+                                       cmocka_unit_test(goes_on_to_what_no_neighbour_holds),
+                                       cmocka_unit_test(shares_only_when_all_are_held),
+                                       cmocka_unit_test(odd_widths),
+                                       cmocka_unit_test(counts_only_its_own_processors),
+                                       cmocka_unit_test(neighbours_hold_different_places)};
     return cmocka_run_group_tests_name("places", tests, NULL, NULL);
 }
