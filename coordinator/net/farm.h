@@ -43,7 +43,7 @@ struct payload_tar {
 /* A known plan. Text and tree are loaded when the plan is first needed, and leave again; see plans_memory.c. */
 struct farm_plan {
     struct digest id;
-    size_t nnodes;
+    size_t nnodes;     /* 0: its text was lost, and nobody read it since */
     char commit[65];   /* of its tree */
     struct plan *plan; /* NULL: not in memory; plans_recall() brings it */
     struct farm_tree *tree;
@@ -214,6 +214,9 @@ struct farm_plan *plans_get(struct farm *farm, const struct digest *id);
 struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag);
 /* Registers a plan read back from its text; takes it over. 'tree' may be NULL until plans_load_tree. */
 struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct digest *base_tar);
+/* One whose text the store lost: known by its row, as a plan that left memory, until somebody brings the text. */
+struct farm_plan *plans_add_lost(struct farm *farm, const struct digest *id, const char *commit,
+                                 const struct digest *base_tar);
 /* Checks the tree out if need be, and loads it; the plan's text before. */
 int plans_load_tree(struct farm *farm, struct farm_plan *plan, struct diag *diag) MUST_USE;
 struct farm_tree *plans_add_tree(struct farm *farm, struct tree *tree, const struct tree_pin *pin,

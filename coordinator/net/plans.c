@@ -59,17 +59,26 @@ struct farm_plan *plans_add(struct farm *farm, struct plan *plan, const struct d
 {
     struct farm_plan *known = plans_get(farm, &plan->id);
     if (known != NULL) {
-        if (known->plan == NULL)
+        if (known->plan == NULL) {
+            known->nnodes = plan->nnodes;
             known->plan = STEAL(plan);
+        }
         plan_free(plan);
         plans_use(known);
         return known;
     }
-    struct farm_plan *entry = mem_zero(1, sizeof *entry);
-    entry->id = plan->id;
+    struct farm_plan *entry = plans_add_lost(farm, &plan->id, plan->tree.commit, base_tar);
     entry->nnodes = plan->nnodes;
-    snprintf(entry->commit, sizeof entry->commit, "%s", plan->tree.commit);
     entry->plan = plan;
+    return entry;
+}
+
+struct farm_plan *plans_add_lost(struct farm *farm, const struct digest *id, const char *commit,
+                                 const struct digest *base_tar)
+{
+    struct farm_plan *entry = mem_zero(1, sizeof *entry);
+    entry->id = *id;
+    snprintf(entry->commit, sizeof entry->commit, "%s", commit);
     entry->base_tar = *base_tar;
     plans_use(entry);
     map_set(farm->plans, digest_key(&entry->id), entry);

@@ -34,31 +34,58 @@ static int visit_base(void *context, const struct db_base *row)
     return 0;
 }
 
+/* The store lost its text, its tree, or what they are made of: everything else starts, and whoever names the plan hears of it. */
+static bool is_lost(int error)
+{
+    return error == FARM_E_MISSING || error == FARM_E_CORRUPT;
+}
+
+static int leave_out(struct restore *restore, struct farm_plan *entry, bool used, int error)
+{
+    entry->forgotten = used;
+    entry->active = false;
+    log_event(
+        LOG_LEVEL_ERROR,
+        "a plan cannot be read back, since the store lost a part of it; \"farmctl scrub\" says what to do",
+        log_digest(FIELD_PLAN, &entry->id), log_text(FIELD_REASON, diag_text(restore->diag, error)));
+    *restore->diag = (struct diag)DIAG_INIT;
+    return 0;
+}
+
+static int read_text(struct farm *farm, const struct digest *id, struct plan **ret, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    int result = store_get(farm->store, id, PLAN_SIZE_MAX, &text, diag);
+    if (is_lost(result))
+        missing_add(farm, id); /* perhaps found damaged just now */
+    return result < 0 ? result : plan_parse(buf_view(&text), ret, diag);
+}
+
 static int restore_plan(void *context, const struct db_plan *row)
 {
     struct restore *restore = context;
     struct farm *farm = restore->farm;
-    CLEANUP_BUF struct buf text = BUF_INIT;
     struct plan *plan = NULL;
     struct digest base_tar = {{0}};
-    int result = store_get(farm->store, &row->id, PLAN_SIZE_MAX, &text, restore->diag);
+    bool used = strcmp(row->state, "running") == 0 || strcmp(row->state, "done") == 0 ||
+                strcmp(row->state, "failed") == 0;
+    int result = db_find_base(farm->db, &row->base, visit_base, &base_tar, restore->diag);
     if (result >= 0)
-        result = plan_parse(buf_view(&text), &plan, restore->diag);
-    if (result >= 0)
-        result = db_find_base(farm->db, &row->base, visit_base, &base_tar, restore->diag);
+        result = read_text(farm, &row->id, &plan, restore->diag);
+    if (is_lost(result))
+        return leave_out(restore, plans_add_lost(farm, &row->id, row->commit, &base_tar), used, result);
     if (result < 0)
         return diag_wrap(restore->diag, result, "plan %s", digest_hex(&row->id).text);
     struct farm_plan *entry = plans_add(farm, plan, &base_tar);
-    bool used = strcmp(row->state, "running") == 0 || strcmp(row->state, "done") == 0 ||
-                strcmp(row->state, "failed") == 0;
     bool old = plans_is_old(farm, row);
     /* Finished plans go to the core as well, unless they ended so long ago that it would have forgotten them. */
     entry->forgotten = used && old;
     if (old)
         entry->plan = plan_free(entry->plan);
-    return used && !entry->forgotten
-               ? plans_start(farm, entry, row->from_scratch, row->started_ms, restore->diag)
-               : 0;
+    if (!used || old)
+        return 0;
+    result = plans_start(farm, entry, row->from_scratch, row->started_ms, restore->diag);
+    return is_lost(result) ? leave_out(restore, entry, used, result) : result;
 }
 
 int startup_restore(struct farm *farm, struct diag *diag)

@@ -251,6 +251,32 @@ static void test_D8_what_a_person_reads(void **state)
     expect_report(rig, tar, false, "its plan was cancelled: farmctl build");
 }
 
+/* Without a plan's text or tree the coordinator starts all the same; whoever names the plan hears why, until somebody brings them. */
+static void test_D8_a_lost_plan_does_not_stop_a_start(void **state)
+{
+    struct rig *rig = *state;
+    struct diag diag = DIAG_INIT;
+    CLEANUP_FREE char *tree = plans_tree_path(&rig->pin.sha256);
+    rig_stop(rig);
+    take_away(rig, &rig->plan);
+    rig_restart(rig);
+    struct farm_plan *plan = plans_get(rig->farm, &rig->plan);
+    assert_non_null(plan);
+    assert_int_equal(core_plan_count(rig->farm->core), 0);
+    assert_true(is_listed(rig, &rig->plan));
+    assert_true(plans_recall(rig->farm, plan, &diag) < 0);
+    put_back(rig, &rig->plan);
+    assert_int_equal(plans_recall(rig->farm, plan, NULL), 0);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).state, NODE_AGREED);
+    rig_stop(rig);
+    assert_int_equal(renameat(rig->dirfd, tree, rig->dirfd, "aside"), 0); /* and its pack was never here */
+    rig_restart(rig);
+    assert_int_equal(core_plan_count(rig->farm->core), 0);
+    assert_int_equal(renameat(rig->dirfd, "aside", rig->dirfd, tree), 0);
+    assert_int_equal(plans_recall(rig->farm, plans_get(rig->farm, &rig->plan), NULL), 0);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).state, NODE_AGREED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_D8_a_worker_asked_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_plan_that_left_memory_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_what_a_person_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_lost_plan_does_not_stop_a_start, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
