@@ -33,8 +33,6 @@ static void test_the_end_of_a_plan_is_told_at_once(void **state)
     struct rig *rig = rig_new();
     (void)state;
     rig_build(rig, workers, ARRAY_SIZE(workers));
-    rig->farm->root->policy =
-        plans_get(rig->farm, &rig->plan)->plan->policy; /* the rig's root has another one */
     struct rig_asking asking = wait_for_plan(rig);
     rig_agree(rig, RIG_LIBA, RIG_ALPHA, RIG_BETA);
     assert_true(watch_due(rig->farm->ctl) > 0); /* one of two: nothing has ended */
