@@ -94,7 +94,8 @@ static void look(struct agent *agent, int64_t now_ms, char *ret, size_t size)
     } else if (error < 0) {
         snprintf(ret, size, "%s", why.text);
     } else if (agent->log.doubts >= AGENT_LOG_DOUBTS) {
-        snprintf(ret, size, "the log cannot be checked: %s", agent->log.doubt);
+        enum { HEAD = 32 }; /* both texts have the same limit: the end of a very long doubt is left out */
+        snprintf(ret, size, "the log cannot be checked: %.*s", (int)size - HEAD, agent->log.doubt);
     } else if (witness_is_full(&agent->log.witness)) {
         snprintf(ret, size, "%zu answers of this worker are not proven to be in the log yet",
                  agent->log.witness.nunproven);

@@ -63,6 +63,7 @@ struct agent_trust {
     char refusal[TALLY_TEXT_MAX];              /* what is wrong with what the coordinator shows; "" */
     struct agent_errand *errand;               /* the directory is being fetched; NULL: not */
     bool unsaved;
+    bool told_silent; /* that the coordinator does not say; once until it does */
 };
 
 struct agent {

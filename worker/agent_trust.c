@@ -50,6 +50,18 @@ static void set_refusal(struct agent *agent, const char *text, int64_t now_ms)
     trust->due_ms = now_ms + AGENT_TRUST_RETRY_MS;
 }
 
+/* Not an answer is what a coordinator gives that was restored, until it has heard its witnesses: so this is no alarm, and no fault yet. */
+static void tell_silent(struct agent_trust *trust)
+{
+    if (!trust->told_silent)
+        log_info(
+            "the coordinator has not said which trust root it has; one that was restored from a backup says "
+            "so when its witnesses were heard (\"farmctl status\" there). What this worker knows holds until "
+            "it "
+            "expires; it asks again");
+    trust->told_silent = true;
+}
+
 void agent_trust_turn(struct agent *agent, int64_t now_ms)
 {
     struct agent_trust *trust = &agent->trust;
@@ -58,7 +70,7 @@ void agent_trust_turn(struct agent *agent, int64_t now_ms)
     if (!is_following(agent) || now_ms < agent_trust_due(agent, INT64_MAX))
         return;
     if (trust->asked) { /* silence is no reason to stop: what is known holds until it expires */
-        log_warning("the coordinator does not answer when it is asked for its trust root");
+        tell_silent(trust);
         trust->asked = false;
         trust->due_ms = now_ms + AGENT_TRUST_RETRY_MS;
         return;
@@ -140,7 +152,7 @@ void agent_trust_on_answer(struct agent *agent, const Wire__TrustAnswer *message
     struct view signatures[WIRE_SIGNATURES_MAX];
     if (!agent->trust.asked || !is_following(agent))
         return;
-    agent->trust.asked = false;
+    agent->trust.asked = agent->trust.told_silent = false;
     for (size_t i = 0; i < message->n_signatures; i++)
         signatures[i] = wire_view(&message->signatures[i]);
     const struct trust_answer answer = {.newest = message->newest_root,
