@@ -491,29 +491,30 @@ int openat64(int dirfd, const char *path, int flags, ...)
     return open_with("openat", dirfd, path, flags, mode);
 }
 
+/* The rest of a call that makes a name: 'made' is the call. */
+#define MAKE_NAME(what, is_directory, dirfd, path, made)                                                     \
+    struct power_place place;                                                                                \
+    char where[PATH_MAX];                                                                                    \
+    if (!watched())                                                                                          \
+        return made;                                                                                         \
+    enter();                                                                                                 \
+    int result = -1;                                                                                         \
+    bool is_ours = find_place(dirfd, path, &place, where);                                                   \
+    if (is_ours && count(FAULT_NAME, what, where) == FAIL)                                                   \
+        refuse();                                                                                            \
+    else                                                                                                     \
+        result = made;                                                                                       \
+    if (is_ours && result == 0)                                                                              \
+        power_made(place, is_directory);                                                                     \
+    else if (is_ours)                                                                                        \
+        close(place.dirfd);                                                                                  \
+    leave();                                                                                                 \
+    return result;
+
 int mkdirat(int dirfd, const char *path, mode_t mode)
 {
     NEXT(mkdirat)
-    struct power_place place;
-    char where[PATH_MAX];
-    if (!watched())
-        return next(dirfd, path, mode);
-    enter();
-    int result = -1;
-    if (!find_place(dirfd, path, &place, where)) {
-        result = next(dirfd, path, mode);
-    } else {
-        if (count(FAULT_NAME, "mkdir", where) == FAIL)
-            refuse();
-        else
-            result = next(dirfd, path, mode);
-        if (result == 0)
-            power_made(place, true);
-        else
-            close(place.dirfd);
-    }
-    leave();
-    return result;
+    MAKE_NAME("mkdir", true, dirfd, path, next(dirfd, path, mode))
 }
 
 int mkdir(const char *path, mode_t mode)
@@ -524,26 +525,7 @@ int mkdir(const char *path, mode_t mode)
 int symlinkat(const char *target, int dirfd, const char *path)
 {
     NEXT(symlinkat)
-    struct power_place place;
-    char where[PATH_MAX];
-    if (!watched())
-        return next(target, dirfd, path);
-    enter();
-    int result = -1;
-    if (!find_place(dirfd, path, &place, where)) {
-        result = next(target, dirfd, path);
-    } else {
-        if (count(FAULT_NAME, "symlink", where) == FAIL)
-            refuse();
-        else
-            result = next(target, dirfd, path);
-        if (result == 0)
-            power_made(place, false);
-        else
-            close(place.dirfd);
-    }
-    leave();
-    return result;
+    MAKE_NAME("symlink", false, dirfd, path, next(target, dirfd, path))
 }
 
 int symlink(const char *target, const char *path)
@@ -554,26 +536,7 @@ int symlink(const char *target, const char *path)
 int linkat(int olddirfd, const char *old, int dirfd, const char *path, int flags)
 {
     NEXT(linkat)
-    struct power_place place;
-    char where[PATH_MAX];
-    if (!watched())
-        return next(olddirfd, old, dirfd, path, flags);
-    enter();
-    int result = -1;
-    if (!find_place(dirfd, path, &place, where)) {
-        result = next(olddirfd, old, dirfd, path, flags);
-    } else {
-        if (count(FAULT_NAME, "link", where) == FAIL)
-            refuse();
-        else
-            result = next(olddirfd, old, dirfd, path, flags);
-        if (result == 0)
-            power_made(place, false);
-        else
-            close(place.dirfd);
-    }
-    leave();
-    return result;
+    MAKE_NAME("link", false, dirfd, path, next(olddirfd, old, dirfd, path, flags))
 }
 
 int link(const char *old, const char *path)

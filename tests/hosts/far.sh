@@ -9,14 +9,7 @@ tree_plain calm
 tree_heavy far 40 0
 tree_heavy narrow 60 0
 tree_commit
-number=1
-for name in alder birch; do
-    host $name
-    cable $name $number 0 0
-    number=$((number + 1))
-done
-hosts_up alder birch
-build_timed calm # the base is there from now on
+two_hosts 0
 say "over good cables: $took_ms ms"
 
 cable alder 1 50 5

@@ -111,6 +111,17 @@ build_timed() { # PACKAGE
     expect "$1 is agreed" job_is "$1" agreed
 }
 
+two_hosts() { # DELAY: alder and birch, each at the end of a cable, have built "calm": so they have the base
+    local name number=1
+    for name in alder birch; do
+        host $name
+        cable $name $number "$1" 0
+        number=$((number + 1))
+    done
+    hosts_up alder birch
+    build_timed calm
+}
+
 # The answer that counts is that of the worker's first lease: what it had built was not lost. (A second lease may be granted when it is back
 # and before its answer is there; that one is withdrawn.)
 first_work_counts() { # WORKER PACKAGE

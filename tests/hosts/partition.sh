@@ -15,14 +15,7 @@ tree_heavy hour 20 3
 write_policy
 sed -i 's/wall: 2m/wall: 15s/' "$work/tree/farm/resources.yml"
 tree_commit
-number=1
-for name in alder birch; do
-    host $name
-    cable $name $number 5 0
-    number=$((number + 1))
-done
-hosts_up alder birch
-build_timed calm
+two_hosts 5
 
 spooled() { # WORKER
     [ -n "$(ls "$work/worker-$1/spool")" ]

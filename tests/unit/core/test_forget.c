@@ -106,22 +106,30 @@ static void a_late_answer_to_a_forgotten_lease(void **state)
     rig_close(rig);
 }
 
-/* b1 was out of reach, c1 was asked instead; b1 is still at it when the plan is forgotten. */
-static void a_job_stays_while_a_worker_is_at_it(void **state)
+/* b1 was out of reach, c1 was asked instead; *ret_late is the lease that b1 had. */
+static struct rig *built_without_b1(struct rig_lease **ret_late)
 {
-    (void)state;
     struct rig *rig = rig_open();
     rig_add(rig, "base/zlib", NULL, NULL);
     rig_worker(rig, "a1");
     rig_worker(rig, "b1");
     rig_start(rig);
-    struct rig_lease *late = rig_lease(rig, "base/zlib", "b1");
+    *ret_late = rig_lease(rig, "base/zlib", "b1");
     rig_offline(rig, "b1");
     rig_advance(rig, 70000);
-    assert_int_equal(late->state, LEASE_EXPIRED);
+    assert_int_equal((*ret_late)->state, LEASE_EXPIRED);
     rig_worker(rig, "c1");
     rig_answer_all(rig, "base/zlib", 'x');
     assert_int_equal(rig_plan_state(rig), PLAN_DONE);
+    return rig;
+}
+
+/* b1 is still at it when the plan is forgotten. */
+static void a_job_stays_while_a_worker_is_at_it(void **state)
+{
+    (void)state;
+    struct rig_lease *late;
+    struct rig *rig = built_without_b1(&late);
     rig_online(rig, "b1", 4, &late->nonce, 1);
     assert_int_equal(forget(rig), 0);
     rig_advance(rig, 1000);
@@ -136,16 +144,8 @@ static void a_job_stays_while_a_worker_is_at_it(void **state)
 static void a_silent_worker_holds_no_job(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open();
-    rig_add(rig, "base/zlib", NULL, NULL);
-    rig_worker(rig, "a1");
-    rig_worker(rig, "b1");
-    rig_start(rig);
-    struct rig_lease *late = rig_lease(rig, "base/zlib", "b1");
-    rig_offline(rig, "b1");
-    rig_advance(rig, 70000);
-    rig_worker(rig, "c1");
-    rig_answer_all(rig, "base/zlib", 'x');
+    struct rig_lease *late;
+    struct rig *rig = built_without_b1(&late);
     forget(rig);
     assert_false(knows(rig, late));
     rig_online(rig, "b1", 4, &late->nonce, 1); /* as after a restart: an unknown nonce keeps its slot */
