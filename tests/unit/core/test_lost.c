@@ -268,6 +268,12 @@ static void d8_a_cancelled_plan(void **state)
 
 enum { PAST_MAX = 16 };
 
+static struct digest said(char letter)
+{
+    static const struct digest nothing;
+    return letter == '!' ? nothing : rig_payload(letter);
+}
+
 /* The job's leases, as the database has them: what 'rig' knows of each, with the letters that they answered ('-': none, '!': it does not build). */
 static size_t remember(const struct rig *rig, const char *letters, struct core_past_lease past[PAST_MAX])
 {
@@ -290,7 +296,7 @@ static size_t remember(const struct rig *rig, const char *letters, struct core_p
             .answer = {.nonce = lease->nonce,
                        .envelope = rig_envelope(lease->envelope),
                        .failure = letter == '!' ? FAILURE_BUILD : FAILURE_NONE,
-                       .payload = letter == '!' ? (struct digest){{0}} : rig_payload(letter)},
+                       .payload = said(letter)},
             .counted = letter != '-',
         };
     }
