@@ -9,11 +9,11 @@ static const struct sim_case cases[] = {
     {"clock_back_request", 234, 0, 0, "crash,clock,people,delay",
      "after a restart --from-scratch had been asked for in the future: rounds that it began were newer than "
      "the next request"},
-    {"recalled_and_repeated", 434, 0, 0, NULL,
+    {"recalled_and_repeated", 434, 0, 0, "loss,delay,twice,garble,crash,uploads,disk,clock,people,forget",
      "the wall clock was set back, a forgotten plan came back and was asked for from scratch in one "
      "millisecond: "
      "its rounds had begun then, and were taken for fresh ones"},
-    {"nobody_left_to_ask", 202755, 0, 0, NULL,
+    {"nobody_left_to_ask", 202755, 0, 0, "delay,crash,machines,uploads,disk,revoke,people,forget",
      "the last operator that a job could ask was revoked while the job waited for it: the job stayed ready "
      "instead of halting"},
 };
