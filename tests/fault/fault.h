@@ -40,7 +40,7 @@ enum fault_class {
     FAULT_NAME,  /* open with O_CREAT, rename, link, unlink, mkdir, rmdir, symlink */
     FAULT_ALLOC, /* malloc, calloc, realloc, and what the libraries do with them */
     FAULT_STEP,  /* sqlite3_step, sqlite3_exec */
-    FAULT_SEND,  /* send, sendmsg, sendto, zmq_msg_send */
+    FAULT_SEND,  /* send, sendmsg, sendto, zmq_send, zmq_msg_send */
     FAULT_CLASSES
 };
 extern const char *const fault_class_names[FAULT_CLASSES];

@@ -706,7 +706,9 @@ int sqlite3_step(struct sqlite3_stmt *statement);
 int sqlite3_exec(struct sqlite3 *db, const char *sql, int (*callback)(void *, int, char **, char **),
                  void *context, char **error);
 struct zmq_msg_t;
+int zmq_send(void *socket, const void *data, size_t size, int flags);
 int zmq_msg_send(struct zmq_msg_t *message, void *socket, int flags);
+enum { ZMQ_SNDMORE = 2 };
 
 /* SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM; 0: go on. */
 static int step_fails(const char *call, const char *sql)
@@ -744,11 +746,29 @@ int sqlite3_exec(struct sqlite3 *db, const char *sql, int (*callback)(void *, in
     return code;
 }
 
+/* This thread's last part of a message has more behind it: libzmq took the message with its first part, and takes the rest. */
+static __thread bool within;
+
+int zmq_send(void *socket, const void *data, size_t size, int flags)
+{
+    NEXT(zmq_send)
+    if (!within && send_fails("zmq_send")) {
+        errno = EAGAIN;
+        return -1;
+    }
+    int sent = next(socket, data, size, flags);
+    within = sent >= 0 && (flags & ZMQ_SNDMORE) != 0;
+    return sent;
+}
+
 int zmq_msg_send(struct zmq_msg_t *message, void *socket, int flags)
 {
     NEXT(zmq_msg_send)
-    if (!send_fails("zmq_msg_send"))
-        return next(message, socket, flags);
-    errno = EAGAIN;
-    return -1;
+    if (!within && send_fails("zmq_msg_send")) {
+        errno = EAGAIN;
+        return -1;
+    }
+    int sent = next(message, socket, flags);
+    within = sent >= 0 && (flags & ZMQ_SNDMORE) != 0;
+    return sent;
 }

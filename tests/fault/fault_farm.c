@@ -652,17 +652,17 @@ int main(int argc, char **argv)
 {
     enum { REST = 1 << FAULT_ALLOC | 1 << FAULT_STEP };
     static const struct fault_operation operations[] = {
-        {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db},
+        {"db-commit", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_db, run_db, check_db, 0},
         {"db-make", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_NAME | REST, prepare_nothing, run_make,
-         check_db},
-        {"first-start", FAULT_DISK | REST, prepare_first, run_first, check_first},
-        {"plan", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_git, run_git, check_git},
+         check_db, 0},
+        {"first-start", FAULT_DISK | REST, prepare_first, run_first, check_first, 0},
+        {"plan", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_git, run_git, check_git, 0},
         {"build", 1 << FAULT_WRITE | 1 << FAULT_SYNC | 1 << FAULT_SEND | REST, prepare_build, run_build,
-         check_build},
-        {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake},
-        {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish},
-        {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export},
-        {"handoff", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_handoff, run_handoff, check_handoff},
+         check_build, 0},
+        {"intake", 1 << FAULT_WRITE | 1 << FAULT_SYNC | REST, prepare_intake, run_intake, check_intake, 0},
+        {"log-publish", FAULT_DISK | REST, prepare_publish, run_publish, check_publish, 0},
+        {"export", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_export, run_export, check_export, 0},
+        {"handoff", FAULT_DISK | 1 << FAULT_SEND | REST, prepare_handoff, run_handoff, check_handoff, 0},
     };
     return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
 }

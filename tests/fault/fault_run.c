@@ -338,6 +338,8 @@ static void try_cell(struct runner *runner, const struct fault_operation *operat
         runner->failures++;
         return;
     }
+    if ((cell->classes & operation->varying) != 0)
+        calls -= calls / 4;
     uint64_t most = every || calls < runner->options.most ? calls : runner->options.most;
     bool go_on = true;
     for (uint64_t i = 0; go_on && i < most; i++) {

@@ -38,6 +38,8 @@ struct fault_operation {
     int (*run)(struct fault_trial *trial, struct diag *diag);
     /* In a clean process after it: FAULT_EXPECT what must hold, whatever happened. Then does it again, which must succeed. */
     void (*check)(const struct fault_trial *trial);
+    /* Classes whose number of calls depends on how threads meet: of the last quarter that was counted none is drawn. */
+    unsigned int varying;
 };
 
 /* The directory where operations keep their state; it stays the same one. */

@@ -224,9 +224,9 @@ int main(int argc, char **argv)
 {
     enum { CLASSES = FAULT_DISK | 1 << FAULT_ALLOC };
     static const struct fault_operation operations[] = {
-        {"store-put", CLASSES, prepare_put, run_put, check_put},
-        {"store-make", CLASSES, prepare_nothing, run_make, check_make},
-        {"store-receive", CLASSES, prepare_partial, run_partial, check_partial},
+        {"store-put", CLASSES, prepare_put, run_put, check_put, 0},
+        {"store-make", CLASSES, prepare_nothing, run_make, check_make, 0},
+        {"store-receive", CLASSES, prepare_partial, run_partial, check_partial, 0},
     };
     return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
 }

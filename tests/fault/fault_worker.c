@@ -329,10 +329,10 @@ int main(int argc, char **argv)
 {
     enum { CLASSES = FAULT_DISK | 1 << FAULT_ALLOC };
     static const struct fault_operation operations[] = {
-        {"worker-init", CLASSES, prepare_init, run_init, check_init},
-        {"spool", CLASSES, prepare_statedir, run_spool, check_spool},
-        {"trust", CLASSES, prepare_trust, run_trust, check_trust},
-        {"witness", CLASSES, prepare_witness, run_witness, check_witness},
+        {"worker-init", CLASSES, prepare_init, run_init, check_init, 0},
+        {"spool", CLASSES, prepare_statedir, run_spool, check_spool, 0},
+        {"trust", CLASSES, prepare_trust, run_trust, check_trust, 0},
+        {"witness", CLASSES, prepare_witness, run_witness, check_witness, 0},
     };
     return fault_main(argc, argv, operations, ARRAY_SIZE(operations));
 }
