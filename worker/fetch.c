@@ -29,6 +29,12 @@ int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit,
     if (fetch->bulk == NULL)
         return diag_set(diag, FARM_E_MISSING, "%s (%s) is not in the store", what, digest_hex(name).text);
     int error = bulk_get(fetch->bulk, fetch->store, name, limit, diag);
+    /*
+     * A coordinator that was just restarted refuses what it does not know yet to be this lease's. Whoever prepares a build takes
+     * "refused" for a fault of the input itself, which every worker would find; this is none.
+     */
+    if (error == FARM_E_REFUSED)
+        error = FARM_E_MISSING;
     return error < 0 ? diag_wrap(diag, error, "%s (%.12s) cannot be had", what, digest_hex(name).text) : 0;
 }
 

@@ -19,7 +19,7 @@ struct fetch {
 void fetch_init(struct fetch *fetch, struct bulk_client *bulk, struct store *store);
 /* Unpins. */
 void fetch_done(struct fetch *fetch);
-/* 'what' is for the message: "the base's manifest". Returns bulk_get's errors. */
+/* 'what' is for the message: "the base's manifest". Returns bulk_get's errors, but FARM_E_MISSING where the coordinator refuses it. */
 int fetch_object(struct fetch *fetch, const struct digest *name, uint64_t limit, const char *what,
                  struct diag *diag) MUST_USE;
 /* Fetches and writes it to a new file (mode 0600) below dirfd; not synced. */
