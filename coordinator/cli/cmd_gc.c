@@ -6,9 +6,9 @@
 static void print(struct cli *cli, const json_t *body)
 {
     (void)cli;
-    printf("removed %lld objects, %lld bytes; %lld checked-out package trees\n",
+    printf("removed %lld objects, %lld bytes; %lld checked-out package trees; dropped %lld plans\n",
            (long long)cli_number(body, "removed"), (long long)cli_number(body, "bytes"),
-           (long long)cli_number(body, "trees"));
+           (long long)cli_number(body, "trees"), (long long)cli_number(body, "plans"));
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -28,6 +28,8 @@ const struct cli_verb cmd_gc = {
         "younger than\n"
         "collect_grace. Checked-out package trees of plans that are not in memory go as well; they are made "
         "again from their\n"
-        "packs.\n",
+        "packs. Before that, plans that ended longer than keep_finished ago are dropped, unless a draft or "
+        "release is of\n"
+        "them: what was built for them alone goes as well.\n",
     .run = run,
 };

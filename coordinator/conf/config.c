@@ -38,6 +38,7 @@ const struct conf_key coordinator_keys[] = {
     KEY(download_limit, CONF_BYTES, "2G", 1024, (uint64_t)1 << 40),
     KEY(upload_limit, CONF_BYTES, "8G", 1024, (uint64_t)1 << 40),
     KEY(plan_memory, CONF_SECONDS, "1h", 1, 365 * 86400),
+    KEY(keep_finished, CONF_SECONDS, "0s", 0, 0),
     KEY(collect_grace, CONF_SECONDS, "24h", 0, 0),
     KEY(reserve, CONF_BYTES, "1G", 0, (uint64_t)1 << 40),
     KEY(scrub_interval, CONF_SECONDS, "7d", 0, 0),

@@ -25,6 +25,7 @@ struct coordinator_config {
     uint64_t download_limit; /* bytes of one archive */
     uint64_t upload_limit;   /* bytes of one object from a worker, uncompressed */
     uint64_t plan_memory; /* seconds that a plan stays in memory after its end, or after somebody named it */
+    uint64_t keep_finished;  /* seconds after its end until a plan may be dropped; 0: never */
     uint64_t collect_grace;  /* seconds an unreferenced object is kept */
     uint64_t reserve;        /* bytes of free disk below which no new work is taken */
     uint64_t scrub_interval; /* seconds in which every object is read once; 0: never by itself */

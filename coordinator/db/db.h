@@ -64,6 +64,7 @@ struct db_plan {
     const char *commit, *state;
     bool from_scratch;
     int64_t created_ms, started_ms, finished_ms; /* 0: not yet */
+    int64_t dropped_ms;                          /* 0: it is kept */
 };
 struct db_lease {
     struct digest nonce, job;
@@ -121,10 +122,16 @@ void db_clear_operator_flag(struct db *db, const char *operator_name);
 void db_put_base(struct db *db, const struct db_base *row);
 void db_put_tree(struct db *db, const struct db_tree *row);
 void db_put_source(struct db *db, const struct db_source *row);
+/* One that was dropped is a new one. */
 void db_put_plan(struct db *db, const struct db_plan *row);
 void db_start_plan(struct db *db, const struct digest *plan, bool from_scratch, int64_t now_ms);
 /* The time of the first end stays, when a restart finds the same end again. */
 void db_finish_plan(struct db *db, const struct digest *plan, const char *state, int64_t now_ms);
+/*
+ * Nothing of the plan has to stay in the store any more: neither its text, tree and specs, nor what was answered to jobs that no other plan
+ * has. Every row stays, but for the references.
+ */
+void db_drop_plan(struct db *db, const struct digest *plan, int64_t now_ms);
 void db_put_job(struct db *db, const struct digest *key, const char *node, int64_t now_ms);
 void db_put_lease(struct db *db, const struct db_lease *row);
 void db_end_lease(struct db *db, const struct digest *nonce, const char *state, const char *reason,
@@ -191,6 +198,12 @@ int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST
 /* How many entries the log has; a negative value on failure. */
 int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;
 bool db_is_referenced(struct db *db, const struct digest *object);
+/* By this one. */
+bool db_is_held(struct db *db, const struct digest *object, const char *holder);
+/* Ended before 'before_ms', not dropped, and no draft or release is of it; the oldest first, at most 'limit'. */
+int db_each_droppable(struct db *db, int64_t before_ms, int64_t limit,
+                      int (*visit)(void *context, const struct digest *plan), void *context,
+                      struct diag *diag) MUST_USE;
 /* Every object that must stay, once, in order: at most 'limit' (< 0: all) of those behind 'after' (zero: from the first on). */
 int db_each_object(struct db *db, const struct digest *after, int64_t limit,
                    int (*visit)(void *context, const struct digest *object), void *context,

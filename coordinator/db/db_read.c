@@ -77,6 +77,7 @@ ROW_VISIT(plan)
         .created_ms = sqlite3_column_int64(stmt, 6),
         .started_ms = sqlite3_column_int64(stmt, 7),
         .finished_ms = sqlite3_column_int64(stmt, 8),
+        .dropped_ms = sqlite3_column_int64(stmt, 9),
     };
     return caller->visit(caller->context, &row);
 }
@@ -203,7 +204,7 @@ ROW_VISIT(release)
 #define SOURCE_COLUMNS "pin, commit_id, object, size, origin, added_ms"
 #define PLAN_COLUMNS                                                                                         \
     "id, commit_id, tree_sha256, base, state, from_scratch, created_ms, "                                    \
-    "started_ms, finished_ms"
+    "started_ms, finished_ms, dropped_ms"
 #define LEASE_COLUMNS                                                                                        \
     "nonce, job, round, worker, operator, state, granted_ms, deadline_ms, "                                  \
     "ended_ms, reason, position"
@@ -337,6 +338,14 @@ bool db_is_referenced(struct db *db, const struct digest *object)
     return rows != 0;
 }
 
+bool db_is_held(struct db *db, const struct digest *object, const char *holder)
+{
+    int64_t found = 0;
+    return statement_select(db, row_number, &found, NULL,
+                            "SELECT 1 FROM reference WHERE object = ? AND holder = ?", "dt", object,
+                            holder) != 0;
+}
+
 struct visit_digest {
     int (*visit)(void *context, const struct digest *object);
     void *context;
@@ -356,6 +365,19 @@ int db_each_object(struct db *db, const struct digest *after, int64_t limit,
     return statement_select(db, row_digest, &caller, diag,
                             "SELECT DISTINCT object FROM reference WHERE object > ? ORDER BY object LIMIT ?",
                             "di", after, limit);
+}
+
+int db_each_droppable(struct db *db, int64_t before_ms, int64_t limit,
+                      int (*visit)(void *context, const struct digest *plan), void *context,
+                      struct diag *diag)
+{
+    struct visit_digest caller = {visit, context};
+    return statement_select(
+        db, row_digest, &caller, diag,
+        "SELECT id FROM plan WHERE state IN ('done', 'failed', 'cancelled')"
+        " AND finished_ms <= ? AND dropped_ms IS NULL AND id NOT IN (SELECT plan FROM release)"
+        " ORDER BY finished_ms LIMIT ?",
+        "ii", before_ms, limit);
 }
 
 struct visit_text {

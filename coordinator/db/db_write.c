@@ -60,7 +60,9 @@ void db_put_plan(struct db *db, const struct db_plan *row)
 {
     statement_run(db,
                   "INSERT INTO plan (id, commit_id, tree_sha256, base, state, from_scratch, created_ms)"
-                  " VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (id) DO NOTHING",
+                  " VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE"
+                  " SET state = excluded.state, from_scratch = 0, created_ms = excluded.created_ms,"
+                  " started_ms = NULL, finished_ms = NULL, dropped_ms = NULL WHERE dropped_ms IS NOT NULL",
                   "dtddti", &row->id, row->commit, &row->tree_sha256, &row->base, row->state,
                   row->created_ms);
 }
@@ -77,6 +79,26 @@ void db_finish_plan(struct db *db, const struct digest *plan, const char *state,
 {
     statement_run(db, "UPDATE plan SET state = ?, finished_ms = coalesce(finished_ms, ?) WHERE id = ?", "tid",
                   state, now_ms, plan);
+}
+
+void db_drop_plan(struct db *db, const struct digest *plan, int64_t now_ms)
+{
+    CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(plan).text);
+    statement_run(
+        db,
+        "WITH gone AS (SELECT r.object AS job FROM reference r JOIN job j ON j.key = r.object"
+        " WHERE r.holder = ?1 AND r.holder >= 'plan:' AND r.holder < 'plan;'"
+        " AND NOT EXISTS (SELECT 1 FROM reference o WHERE o.object = r.object AND o.holder <> ?1"
+        " AND o.holder >= 'plan:' AND o.holder < 'plan;')),"
+        " answer AS (SELECT a.* FROM gone JOIN lease l ON l.job = gone.job"
+        " JOIN attestation a ON a.nonce = l.nonce)"
+        " DELETE FROM reference WHERE object IN (SELECT payload FROM answer UNION SELECT tar FROM answer"
+        " UNION SELECT log FROM answer)"
+        " AND holder IN (SELECT 'attestation:' || lower(hex(digest)) FROM answer)",
+        "t", holder);
+    statement_run(db, "DELETE FROM reference WHERE holder = ? AND holder >= 'plan:' AND holder < 'plan;'",
+                  "t", holder);
+    statement_run(db, "UPDATE plan SET dropped_ms = ? WHERE id = ?", "id", now_ms, plan);
 }
 
 void db_put_job(struct db *db, const struct digest *key, const char *node, int64_t now_ms)

@@ -174,6 +174,22 @@ void access_present(void *context, const char *worker, const struct digest *obje
     pthread_mutex_unlock(&access->lock);
 }
 
+static void forget_told(struct access *access, struct told *told)
+{
+    (void)map_remove(access->told, view_of(told->digest.bytes, DIGEST_SIZE));
+    store_unpin(access->store, &told->digest);
+    free(told);
+}
+
+void access_named(struct access *access, const struct digest *object)
+{
+    pthread_mutex_lock(&access->lock);
+    struct told *told = map_get(access->told, view_of(object->bytes, DIGEST_SIZE));
+    if (told != NULL)
+        forget_told(access, told);
+    pthread_mutex_unlock(&access->lock);
+}
+
 void access_unpin(struct access *access, int64_t before_ms)
 {
     size_t cursor = 0;
@@ -182,11 +198,8 @@ void access_unpin(struct access *access, int64_t before_ms)
     pthread_mutex_lock(&access->lock);
     while (map_next(access->told, &cursor, &key, &value)) {
         struct told *told = value;
-        if (told->at_ms >= before_ms)
-            continue;
-        (void)map_remove(access->told, key);
-        store_unpin(access->store, &told->digest);
-        free(told);
+        if (told->at_ms < before_ms)
+            forget_told(access, told);
     }
     pthread_mutex_unlock(&access->lock);
 }

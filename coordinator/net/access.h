@@ -48,6 +48,8 @@ size_t access_take_absent(struct access *access, struct digest *ret, size_t max)
 void access_keep_free(struct access *access, int dirfd, uint64_t bytes);
 bool access_has_room(void *context);
 
+/* A row names it from now on: it needs no pin. */
+void access_named(struct access *access, const struct digest *object);
 /* Gives up pins of what was told last before this (steady clock). */
 void access_unpin(struct access *access, int64_t before_ms);
 

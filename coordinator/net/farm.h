@@ -249,6 +249,12 @@ void plans_release(struct farm_plan *plan);
 bool plans_is_old(const struct farm *farm, const struct db_plan *row);
 void plans_free_tree(struct farm_tree *tree);
 
+/* plans_drop.c: what leaves the store when it has been kept long enough. */
+/* Drops a bounded number of plans, and commits that. */
+int plans_drop_old(struct farm *farm, size_t *ret_dropped, struct diag *diag) MUST_USE;
+/* A plan has the job: should what was agreed for it have been dropped, it has to stay again, and is missing if it is gone already. */
+int plans_regain(struct farm *farm, const struct digest *job, struct diag *diag) MUST_USE;
+
 /* plans_history.c: what the database knows of a job. */
 /* Tells the core what the database knows of a job; no event if the core knows it. */
 int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;

@@ -174,10 +174,11 @@ static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const str
     return journal_add(farm, &entry);
 }
 
-static void keep_object(struct db *db, const struct digest *object, const struct digest *envelope)
+static void keep_object(struct farm *farm, const struct digest *object, const struct digest *envelope)
 {
     CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(envelope).text);
-    db_put_reference(db, object, holder);
+    db_put_reference(farm->db, object, holder);
+    access_named(farm->access, object);
 }
 
 /* Called while the answer is being fed. */
@@ -198,12 +199,16 @@ uint64_t intake_record(struct farm *farm, const struct core_answer *answer, cons
                                  .position = (int64_t)position,
                                  .envelope = buf_view(&intake->envelope)};
     db_put_attestation(db, &row);
-    keep_object(db, &intake->log, &answer->envelope);
-    if (answer->failure == FAILURE_NONE &&
-        !intake->outputs_known) { /* then that answer keeps them, for ever */
-        keep_object(db, &answer->payload, &answer->envelope);
-        keep_object(db, &answer->tar, &answer->envelope);
+    if (!db_is_referenced(db, &intake->job)) /* late, and its plan was dropped: the row is the evidence */
+        return position;
+    keep_object(farm, &intake->log, &answer->envelope);
+    if (answer->failure == FAILURE_NONE && !intake->outputs_known) { /* then that answer keeps them */
+        keep_object(farm, &answer->payload, &answer->envelope);
+        keep_object(farm, &answer->tar, &answer->envelope);
         outputs_add(farm->outputs, &intake->job, &answer->payload, &answer->tar);
+    } else if (answer->failure == FAILURE_NONE) {
+        access_named(farm->access, &answer->payload);
+        access_named(farm->access, &answer->tar);
     }
     return position;
 }

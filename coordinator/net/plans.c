@@ -29,6 +29,22 @@ struct farm_plan *plans_get(struct farm *farm, const struct digest *id)
     return map_get(farm->plans, digest_key(id));
 }
 
+struct dropped {
+    const char *text;
+    struct diag *diag;
+};
+
+static int visit_dropped(void *context, const struct db_plan *row)
+{
+    struct dropped *dropped = context;
+    if (row->dropped_ms == 0 || strncmp(digest_hex(&row->id).text, dropped->text, strlen(dropped->text)) != 0)
+        return 0;
+    return diag_set(
+        dropped->diag, FARM_E_UNKNOWN,
+        "plan %.12s was dropped on %.10s, as keep_finished says; \"farmctl plan TREE@%s\" makes it again",
+        digest_hex(&row->id).text, moment_format(row->dropped_ms).text, row->commit);
+}
+
 struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *diag)
 {
     enum { PREFIX_MIN = 6 };
@@ -50,8 +66,9 @@ struct farm_plan *plans_find(struct farm *farm, const char *text, struct diag *d
         }
         found = plan;
     }
-    if (found == NULL)
-        diag_set(diag, FARM_E_UNKNOWN, "no plan %s; \"farmctl status\" lists them", text);
+    struct dropped dropped = {text, diag};
+    if (found == NULL && db_each_plan(farm->db, visit_dropped, &dropped, diag) >= 0)
+        diag_set(diag, FARM_E_UNKNOWN, "no plan %s; \"farmctl status --all\" lists them", text);
     return found != NULL && plans_recall(farm, found, diag) >= 0 ? found : NULL;
 }
 
@@ -261,6 +278,8 @@ void plans_derive(struct farm *farm, const struct core_effect *effect)
     struct farm_plan *plan = plans_get(farm, &effect->plan);
     struct core_event event = {.type = CORE_NODE_KEYED, .plan = effect->plan, .node = effect->node};
     int result = derive(farm, plan, effect, &event.key, &diag);
+    if (result >= 0)
+        result = plans_regain(farm, &event.key, &diag);
     if (result >= 0)
         result = plans_feed_history(farm, &event.key, &diag);
     if (result < 0) {

@@ -67,6 +67,8 @@ static int restore_plan(void *context, const struct db_plan *row)
     struct farm *farm = restore->farm;
     struct plan *plan = NULL;
     struct digest base_tar = {{0}};
+    if (row->dropped_ms > 0)
+        return 0;
     bool used = strcmp(row->state, "running") == 0 || strcmp(row->state, "done") == 0 ||
                 strcmp(row->state, "failed") == 0;
     int result = db_find_base(farm->db, &row->base, visit_base, &base_tar, restore->diag);

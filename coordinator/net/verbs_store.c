@@ -287,7 +287,7 @@ static int remove_trees(struct farm *farm, size_t *ret_removed, struct diag *dia
 void verb_collect(struct farm *farm, struct ctl_request *request)
 {
     struct diag diag = DIAG_INIT;
-    size_t removed = 0, trees = 0;
+    size_t removed = 0, trees = 0, plans = 0;
     uint64_t bytes = 0;
     access_unpin(farm->access, moment_steady_ms() - PRESENT_KEEP_MS);
     size_t tasks = pool_pending(farm->pool) - (scrub_is_working(farm) ? 1 : 0);
@@ -299,7 +299,9 @@ void verb_collect(struct farm *farm, struct ctl_request *request)
                  &diag);
         return;
     }
-    int result = store_collect(farm->store, keep, farm, (int64_t)farm->config.collect_grace * 1000, &removed,
+    int result = plans_drop_old(farm, &plans, &diag);
+    if (result >= 0)
+        result = store_collect(farm->store, keep, farm, (int64_t)farm->config.collect_grace * 1000, &removed,
                                &bytes, &diag);
     if (result >= 0)
         result = remove_trees(farm, &trees, &diag);
@@ -307,6 +309,6 @@ void verb_collect(struct farm *farm, struct ctl_request *request)
         ctl_fail(request, result, &diag);
     else
         ctl_finish(request, FARM_EXIT_OK,
-                   json_pack("{s:I, s:I, s:I}", "removed", (json_int_t)removed, "bytes", (json_int_t)bytes,
-                             "trees", (json_int_t)trees));
+                   json_pack("{s:I, s:I, s:I, s:I}", "removed", (json_int_t)removed, "bytes",
+                             (json_int_t)bytes, "trees", (json_int_t)trees, "plans", (json_int_t)plans));
 }

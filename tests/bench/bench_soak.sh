@@ -34,7 +34,7 @@ exec 3>&1 >&2 # figures alone go to standard output
 
 log_level=info
 kept=$((seconds / 12 > 5 ? seconds / 12 : 5)) # five minutes of an hour
-conf_extra+=$'\n'"plan_memory = $((kept / 5))s"$'\n'"collect_grace = $((kept / 5))s"
+conf_extra+=$'\n'"plan_memory = $((kept / 5))s"$'\n'"keep_finished = ${kept}s"$'\n'"collect_grace = $((kept / 5))s"
 worker_gives=(--slots 2 --cores 2 --memory 2G --disk 4G --cache 256M)
 workers=(alder-1 alder-2 birch-1 cedar-1)
 

@@ -319,6 +319,7 @@ static void test_D6_an_upgrade_interrupted_anywhere(void **state)
 {
     const struct file *file = *state;
     CLEANUP_FREE char *kept = mem_format("%s.schema-1", file->path);
+    CLEANUP_FREE char *kept_next = mem_format("%s.schema-2", file->path);
     enum { STEPS = 10, APART = 397 };
     for (int i = 0; i < STEPS; i++) {
         make_version_1(file->path, true, "");
@@ -326,12 +327,13 @@ static void test_D6_an_upgrade_interrupted_anywhere(void **state)
         struct interruption at = {.left = 1 + i * APART};
         interrupt_upgrade(file->path, &at);
         int64_t version = number_of(file->path, "PRAGMA user_version");
-        assert_true(version == 1 || version == db_schema_newest());
+        assert_true(version == 1 || version == 2);
         assert_int_equal(number_of(file->path, "SELECT count(*) FROM attestation"), 3);
         assert_int_equal(db_open(file->path, &db, NULL), 0);
         assert_int_equal(db_log_size(db, NULL), ARRAY_SIZE(wanted));
         db_close(db);
         remove_database(kept);
+        remove_database(kept_next);
         remove_database(file->path);
     }
 }
