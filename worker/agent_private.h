@@ -85,13 +85,14 @@ struct agent {
     struct tally tally;
     struct agent_log log;
     struct agent_trust trust;
-    struct alarm alarm;             /* set: it stands */
-    bool alarm_unsaved;             /* and is not on disk; tried again */
-    char hindrance[TALLY_TEXT_MAX]; /* why no leases are taken, beside pauses; "" */
-    bool settling;                  /* root and directory are still being fetched; leases wait */
-    char *bulk_endpoint;            /* NULL until the first Welcome */
-    bool welcomed;                  /* on this connection */
-    struct lograte noise;           /* lines of our log that the coordinator's nonsense may fill */
+    struct alarm alarm; /* set: it stands */
+    bool alarm_unsaved; /* and is not on disk; tried again */
+    /* Why no leases are taken, beside pauses; "". A few words, and one of the texts above. */
+    char hindrance[TALLY_TEXT_MAX + 32];
+    bool settling;        /* root and directory are still being fetched; leases wait */
+    char *bulk_endpoint;  /* NULL until the first Welcome */
+    bool welcomed;        /* on this connection */
+    struct lograte noise; /* lines of our log that the coordinator's nonsense may fill */
     bool paused_by_owner, paused_by_farm, draining, stopping;
     int64_t drained_ms; /* when the last slot became idle while draining; 0: not yet */
     int exit_status;

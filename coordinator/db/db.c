@@ -120,7 +120,7 @@ static int configure(struct db *db, const char *path, struct diag *diag)
         "PRAGMA foreign_keys = ON",
         "PRAGMA trusted_schema = OFF",
         "PRAGMA cell_size_check = ON",
-        "PRAGMA cache_size = -65536", /* KiB: what an evening's results touch; the default of 2 MiB is read again and again */
+        "PRAGMA cache_size = -32768", /* KiB: what an evening's results touch; the default of 2 MiB is read again and again */
         "PRAGMA wal_autocheckpoint = 4000", /* pages: 16 MiB of log, so that a page which changes often is copied back rarely */
     };
     sqlite3_extended_result_codes(db->handle, 1);

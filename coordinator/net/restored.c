@@ -219,7 +219,7 @@ static void not_believed(struct farm *farm, const char *worker, uint64_t known_s
 
 static void says_more(struct farm *farm, const char *worker, uint64_t known_size, struct view note)
 {
-    struct checkpoint proof;
+    struct checkpoint proof = {0};
     struct diag diag = DIAG_INIT;
     if (farm->restored.is_over)
         return;

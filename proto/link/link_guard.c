@@ -21,6 +21,9 @@
  * Against connections that say nothing at all there is the kernel: it keeps them to itself until the first byte comes (TCP_DEFER_ACCEPT),
  * and ZMTP's clients speak first.
  *
+ * And when the process has grown it gives back to the kernel what malloc keeps: reading a plan of 100,000 packages, or the handshakes of
+ * 10,000 workers, leave hundreds of megabytes in holes.
+ *
  * An honest peer that is cut comes back by itself and goes on where it was. Ending is shutdown(2): libzmq sees a connection that its
  * peer closed. Descriptors are libzmq's and may be closed and given to others at any time; so each is looked at through a duplicate,
  * and known by its socket's cookie, which the kernel never uses twice.
@@ -53,7 +56,9 @@ enum {
     GROWTH = 4 * 1024 * 1024, /* memory that makes it look; less is noise */
     STATE_LISTEN =
         10, /* TCP_LISTEN, which <netinet/tcp.h> has; <linux/tcp.h> with the longer tcp_info excludes that */
-    SPEAK_S = 30, /* a connection without a byte stays in the kernel for so long */
+    HOLES_GROWTH = 16 * 1024 * 1024, /* memory that makes it look for holes; */
+    HOLES_MS = 10000,                /* at most so often: it takes milliseconds, and locks malloc's arenas */
+    SPEAK_S = 30,                    /* a connection without a byte stays in the kernel for so long */
     LEISURE = 10, /* rests so many times as long as a look took: with 10,000 connections that is 20 ms */
     /* A handshake takes less than one KiB, and everybody begins with a request and waits for its answer; the longest is an answer's three
      * small objects with their Puts, 192 KiB. As much again for good measure. */
@@ -100,6 +105,8 @@ struct link_guard {
     size_t ndescriptors; /* of the process, in the last look */
     uint64_t calm;       /* bytes of memory when it looked last */
     bool trim;           /* something was cut: give memory back */
+    uint64_t filled;     /* bytes of memory after holes were looked for last, or less since */
+    int64_t holes_due_ms;
     struct lograte noise;
     atomic_uint_fast64_t cut;
     atomic_bool crowded;
@@ -473,6 +480,19 @@ static bool has_reason(struct link_guard *guard)
            is_short_of_descriptors(guard);
 }
 
+static void give_back_holes(struct link_guard *guard)
+{
+    uint64_t memory = memory_of(guard->memory_fd);
+    int64_t now_ms = moment_steady_ms();
+    if (memory < guard->filled)
+        guard->filled = memory;
+    if (memory < guard->filled + HOLES_GROWTH || now_ms < guard->holes_due_ms)
+        return;
+    (void)malloc_trim(0);
+    guard->filled = memory_of(guard->memory_fd);
+    guard->holes_due_ms = now_ms + HOLES_MS;
+}
+
 static void *run(void *argument)
 {
     struct link_guard *guard = argument;
@@ -482,6 +502,7 @@ static void *run(void *argument)
         if (poll(&stop, 1, wait) > 0)
             return NULL;
         wait = LOOK_MS;
+        give_back_holes(guard);
         if (!has_reason(guard))
             continue;
         int64_t start = moment_steady_ms();
@@ -501,7 +522,7 @@ static int open_files(struct link_guard *guard, struct diag *diag)
     guard->descriptors = opendir("/proc/self/fd");
     if (guard->stop_fd < 0 || guard->spare_fd < 0 || guard->memory_fd < 0 || guard->descriptors == NULL)
         return diag_errno(diag, "/proc/self: what is needed to bound the memory of connections");
-    guard->calm = memory_of(guard->memory_fd);
+    guard->calm = guard->filled = memory_of(guard->memory_fd);
     return 0;
 }
 
