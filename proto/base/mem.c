@@ -24,12 +24,12 @@ void *mem_alloc(size_t size)
 
 void *mem_zero(size_t count, size_t size)
 {
-    return mem_check(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
+    return mem_check(count > 0 && size > 0 ? calloc(count, size) : calloc(1, 1));
 }
 
 void *mem_grow(void *old, size_t count, size_t size)
 {
-    return mem_check(reallocarray(old, count > 0 ? count : 1, size > 0 ? size : 1));
+    return mem_check(count > 0 && size > 0 ? reallocarray(old, count, size) : realloc(old, 1));
 }
 
 void *mem_copy(const void *data, size_t size)

@@ -57,7 +57,7 @@ enum {
     STATE_LISTEN =
         10, /* TCP_LISTEN, which <netinet/tcp.h> has; <linux/tcp.h> with the longer tcp_info excludes that */
     HOLES_GROWTH = 16 * 1024 * 1024, /* memory that makes it look for holes; */
-    HOLES_MS = 10000,                /* at most so often: it takes milliseconds, and locks malloc's arenas */
+    HOLES_MS = 3000,                 /* at most so often: it takes milliseconds, and locks malloc's arenas */
     SPEAK_S = 30,                    /* a connection without a byte stays in the kernel for so long */
     LEISURE = 10, /* rests so many times as long as a look took: with 10,000 connections that is 20 ms */
     /* A handshake takes less than one KiB, and everybody begins with a request and waits for its answer; the longest is an answer's three

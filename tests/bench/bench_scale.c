@@ -43,7 +43,7 @@ static const char *const event_names[EVENTS] = {"hello", "heartbeat", "plan_star
 
 struct costs {
     double us[EVENTS];
-    double connected_mib, peak_mib;
+    double connected_mib, working_mib, peak_mib;
 };
 
 static double since(const struct bench_farm *farm, double *mark, size_t events)
@@ -83,6 +83,7 @@ static struct costs measure(const struct scenario *scenario)
     bench_crowds_until_accepted(crowds, scenario->results);
     bench_crowds_set_working(crowds, false);
     costs.us[RESULT] = since(farm, &mark, scenario->results);
+    costs.working_mib = (double)bench_farm_resident(farm) / (1 << 20);
     costs.peak_mib = (double)bench_farm_resident_peak(farm) / (1 << 20);
     if (bench_crowds_others(crowds) > 0)
         fprintf(stderr, "bench_scale: %zu messages that nobody expects\n", bench_crowds_others(crowds));
@@ -101,6 +102,8 @@ static void print(const struct scenario *scenario, const struct costs *small, co
     }
     bench_print("scale_resident_connected", large->connected_mib, "MiB",
                 large->connected_mib / small->connected_mib, "a tenth of workers and jobs");
+    bench_print("scale_resident_working", large->working_mib, "MiB", large->working_mib / small->working_mib,
+                "a tenth of workers and jobs");
     bench_print("scale_resident_peak", large->peak_mib, "MiB", large->peak_mib / small->peak_mib,
                 "a tenth of workers and jobs");
 }
