@@ -30,7 +30,7 @@ endfunction()
 function(farm_unit_test name)
     cmake_parse_arguments(ARG "" "TIMEOUT;LABEL" "SOURCES;LINK" ${ARGN})
     if(NOT ARG_TIMEOUT)
-        set(ARG_TIMEOUT 240) # generous: a busy machine is no failure
+        set(ARG_TIMEOUT 480) # generous: a busy machine is no failure
     endif()
     if(NOT ARG_LABEL)
         set(ARG_LABEL unit)
