@@ -10,11 +10,20 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
+/* A worker's account. They stay: there are as many as admitted workers. */
+struct account {
+    uint64_t bytes;
+};
+
 /* An object that somebody was told we have; it is pinned. */
 struct told {
     struct digest digest;
-    int64_t at_ms; /* steady, of the last time */
+    int64_t at_ms;           /* steady, of the last time */
+    struct account *account; /* of who sent it; NULL: it was here */
+    uint64_t sent;
 };
+
+enum { SWEEP_MS = 3600 * 1000 /* so often old pins are looked for, if no collection does */ };
 
 /* Objects that were asked for in vain between two looks; whoever else finds one missing says so again. */
 enum { ABSENT_MAX = 64 };
@@ -23,8 +32,10 @@ struct access {
     pthread_mutex_t lock;
     struct digest absent[ABSENT_MAX];
     size_t nabsent;
-    struct map *allowed;     /* worker, 0, digest -> how many live leases of it name the object */
-    struct map *told;        /* digest -> struct told */
+    struct map *allowed;  /* worker, 0, digest -> how many live leases of it name the object */
+    struct map *told;     /* digest -> struct told */
+    struct map *accounts; /* worker -> struct account */
+    int64_t sweep_due_ms;
     struct digest published; /* everybody's; zero: none */
     struct store *store;     /* borrowed */
     int dirfd;               /* borrowed; of the file system that uploads fill */
@@ -48,6 +59,8 @@ struct access *access_new(struct store *store)
     pthread_mutex_init(&access->lock, NULL);
     access->allowed = map_new();
     access->told = map_new();
+    access->accounts = map_new();
+    access->sweep_due_ms = moment_steady_ms() + SWEEP_MS;
     access->store = store;
     return access;
 }
@@ -57,6 +70,11 @@ struct access *access_free(struct access *access)
     if (access == NULL)
         return NULL;
     access_unpin(access, INT64_MAX);
+    size_t cursor = 0;
+    struct view key;
+    for (void *account; map_next(access->accounts, &cursor, &key, &account);)
+        free(account);
+    map_free(access->accounts);
     if (!digest_is_zero(&access->published))
         store_unpin(access->store, &access->published);
     map_free(access->allowed);
@@ -157,12 +175,39 @@ bool access_has_room(void *context)
            (uint64_t)found.f_bavail * found.f_frsize >= access->keep_free;
 }
 
-void access_present(void *context, const char *worker, const struct digest *object)
+/* ---- what was sent, or told to be here; under the lock ---- */
+
+static struct account *account_of(struct access *access, const char *worker)
 {
-    struct access *access = context;
+    struct account *account = map_get(access->accounts, view_text(worker));
+    if (account != NULL)
+        return account;
+    account = mem_zero(1, sizeof *account);
+    map_set(access->accounts, view_text(worker), account);
+    return account;
+}
+
+static void forget_told(struct access *access, struct told *told)
+{
+    (void)map_remove(access->told, view_of(told->digest.bytes, DIGEST_SIZE));
+    if (told->account != NULL)
+        told->account->bytes -= told->sent;
+    store_unpin(access->store, &told->digest);
+    free(told);
+}
+
+static void sweep(struct access *access, int64_t before_ms)
+{
+    size_t cursor = 0;
+    struct view key;
+    for (void *told; map_next(access->told, &cursor, &key, &told);)
+        if (((struct told *)told)->at_ms < before_ms)
+            forget_told(access, told);
+}
+
+static struct told *tell(struct access *access, const struct digest *object, int64_t now_ms)
+{
     struct view key = view_of(object->bytes, DIGEST_SIZE);
-    (void)worker;
-    pthread_mutex_lock(&access->lock);
     struct told *told = map_get(access->told, key);
     if (told == NULL) {
         told = mem_zero(1, sizeof *told);
@@ -170,15 +215,38 @@ void access_present(void *context, const char *worker, const struct digest *obje
         store_pin(access->store, object);
         map_set(access->told, key, told);
     }
-    told->at_ms = moment_steady_ms();
+    told->at_ms = now_ms;
+    return told;
+}
+
+/* ---- and without it ---- */
+
+void access_present(void *context, const char *worker, const struct digest *object, uint64_t sent)
+{
+    struct access *access = context;
+    int64_t now_ms = moment_steady_ms();
+    pthread_mutex_lock(&access->lock);
+    if (now_ms >= access->sweep_due_ms) {
+        sweep(access, now_ms - PRESENT_KEEP_MS);
+        access->sweep_due_ms = now_ms + SWEEP_MS;
+    }
+    struct told *told = tell(access, object, now_ms);
+    if (sent > 0 && told->account == NULL) {
+        told->account = account_of(access, worker);
+        told->account->bytes += sent;
+        told->sent = sent;
+    }
     pthread_mutex_unlock(&access->lock);
 }
 
-static void forget_told(struct access *access, struct told *told)
+uint64_t access_held(void *context, const char *worker)
 {
-    (void)map_remove(access->told, view_of(told->digest.bytes, DIGEST_SIZE));
-    store_unpin(access->store, &told->digest);
-    free(told);
+    struct access *access = context;
+    pthread_mutex_lock(&access->lock);
+    const struct account *account = map_get(access->accounts, view_text(worker));
+    uint64_t bytes = account != NULL ? account->bytes : 0;
+    pthread_mutex_unlock(&access->lock);
+    return bytes;
 }
 
 void access_named(struct access *access, const struct digest *object)
@@ -192,14 +260,7 @@ void access_named(struct access *access, const struct digest *object)
 
 void access_unpin(struct access *access, int64_t before_ms)
 {
-    size_t cursor = 0;
-    struct view key;
-    void *value;
     pthread_mutex_lock(&access->lock);
-    while (map_next(access->told, &cursor, &key, &value)) {
-        struct told *told = value;
-        if (told->at_ms < before_ms)
-            forget_told(access, told);
-    }
+    sweep(access, before_ms);
     pthread_mutex_unlock(&access->lock);
 }

@@ -4,7 +4,8 @@
  *
  * A worker may fetch what its live leases name, and the one object that is everybody's (the worker directory), and nothing else:
  * neither the answers of others, nor their logs, nor what a job depends on that was never given to it. An object that a worker was told we have is pinned, since its
- * answer will name it without sending it again; the pins are given up by the next collection after PRESENT_KEEP_MS.
+ * answer will name it without sending it again; the pins are given up PRESENT_KEEP_MS later. What it sent and no row names yet is on its account, which the
+ * bulk server bounds: else one admitted worker could fill the disk.
  *
  * It also hears which of them it could not be given since the store lost them, so that what is missing is known before the scrub
  * comes by.
@@ -39,7 +40,9 @@ bool access_is_published(struct access *access, const struct digest *object);
 
 /* For the bulk server; 'context' is the access. */
 bool access_may_get(void *context, const char *worker, const struct digest *object);
-void access_present(void *context, const char *worker, const struct digest *object);
+void access_present(void *context, const char *worker, const struct digest *object, uint64_t sent);
+/* Bytes that the worker has sent and no row names. */
+uint64_t access_held(void *context, const char *worker);
 /* Some worker was promised the object, and it is not here. */
 void access_absent(void *context, const struct digest *object);
 /* What access_absent() heard since: at most 'max' of them. */

@@ -151,6 +151,7 @@ static int open_sockets(struct farm *farm, struct diag *diag)
                                                .store = farm->store,
                                                .may_get = access_may_get,
                                                .present = access_present,
+                                               .held = access_held,
                                                .has_room = access_has_room,
                                                .absent = access_absent,
                                                .context = farm->access,

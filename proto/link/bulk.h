@@ -33,15 +33,17 @@ struct bulk_server_options {
     bool (*may_put)(void *context, const char *user, const struct digest *digest, uint64_t stored_size);
     /* Asked before each chunk: else the sender hears "unavailable", and comes again. */
     bool (*has_room)(void *context);
-    /* The user is about to be told that we have this object (it was uploaded, or asked for with Have or Put): pin it if it
-     * has to stay. May be NULL. */
-    void (*present)(void *context, const char *user, const struct digest *digest);
+    /* The user is about to be told that we have this object: it sent it just now, which took so many bytes on the disk, or (0) asked for it
+     * with Have or Put. Pin it if it has to stay. May be NULL. */
+    void (*present)(void *context, const char *user, const struct digest *digest, uint64_t sent);
+    /* Bytes on the disk that count against the user's quota beside its unfinished uploads. May be NULL: none. */
+    uint64_t (*held)(void *context, const char *user);
     /* The user may get it, and it is not here, or was found damaged just now. May be NULL. */
     void (*absent)(void *context, const struct digest *digest);
     void *context;
     uint64_t object_max;     /* most uncompressed bytes of one upload; 0: STORE_OBJECT_MAX */
     uint64_t user_bytes_max; /* stored bytes of one user's unfinished uploads, abandoned ones of the last hour
-                                included; 0: 64 GiB */
+                                included, with what 'held' says; 0: 64 GiB */
     uint32_t user_puts_max;  /* uploads of one user at a time; 0: 16 */
 };
 

@@ -61,7 +61,7 @@ bool bulk_visible(struct bulk_server *server, const char *user, const struct dig
         return false;
     if (o->present == NULL)
         return true;
-    o->present(o->context, user, digest);
+    o->present(o->context, user, digest, 0);
     return store_has(o->store, digest); /* a collection may have been faster than the pin */
 }
 

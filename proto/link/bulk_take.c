@@ -102,7 +102,7 @@ static int check_quota(struct bulk_server *server, const char *user, const struc
 {
     const struct bulk_server_options *o = &server->options;
     uint32_t most = whole ? BULK_WHOLES_MAX : o->user_puts_max;
-    uint64_t bytes = size;
+    uint64_t bytes = size + (o->held != NULL ? o->held(o->context, user) : 0);
     uint32_t count = 1;
     for (size_t i = 0; i < server->ntakes; i++) {
         const struct bulk_take *take = server->takes[i];
@@ -113,9 +113,11 @@ static int check_quota(struct bulk_server *server, const char *user, const struc
     }
     /* For ever, or for now? Who hears "limit" gives up; who hears "unavailable" comes again. */
     if (size > o->user_bytes_max || bytes > o->user_bytes_max)
-        return diag_set(diag, size > o->user_bytes_max ? FARM_E_LIMIT : FARM_E_UNAVAILABLE,
-                        "unfinished uploads of %s would take %llu bytes; the quota is %llu", user,
-                        (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
+        return diag_set(
+            diag, size > o->user_bytes_max ? FARM_E_LIMIT : FARM_E_UNAVAILABLE,
+            "uploads of %s that are unfinished, or that no answer names, would take %llu bytes; the "
+            "quota is %llu",
+            user, (unsigned long long)bytes, (unsigned long long)o->user_bytes_max);
     if (count > most)
         return diag_set(diag, FARM_E_UNAVAILABLE, "%s has %u uploads under way already", user, most);
     return 0;
@@ -349,7 +351,7 @@ static void finish(struct bulk_server *server, struct bulk_commit *commit)
     }
     atomic_fetch_add(&server->stored, 1);
     if (o->present != NULL)
-        o->present(o->context, take->peer.user, &take->digest);
+        o->present(o->context, take->peer.user, &take->digest, take->stored_size);
     reply_stored(server, &take->peer, &take->digest);
     for (size_t i = 0; i < take->nwaiting; i++)
         reply_stored(server, &take->waiting[i], &take->digest);

@@ -34,6 +34,7 @@ struct rules {
     atomic_bool deny_get, deny_put;
     atomic_int chunks; /* that there is room for; negative: any number */
     atomic_int present, absent;
+    atomic_uint_fast64_t held; /* bytes that were sent; no row ever names any */
     char present_user[LINK_USER_MAX + 1];
 };
 
@@ -71,12 +72,20 @@ static bool has_room(void *context)
     return atomic_load(&rules->chunks) < 0 || atomic_fetch_sub(&rules->chunks, 1) > 0;
 }
 
-static void present(void *context, const char *user, const struct digest *digest)
+static void present(void *context, const char *user, const struct digest *digest, uint64_t sent)
 {
     struct rules *rules = context;
     (void)digest;
+    atomic_fetch_add(&rules->held, sent);
     snprintf(rules->present_user, sizeof(rules->present_user), "%s", user);
     atomic_fetch_add(&rules->present, 1);
+}
+
+static uint64_t held(void *context, const char *user)
+{
+    const struct rules *rules = context;
+    (void)user;
+    return atomic_load(&rules->held);
 }
 
 static void absent(void *context, const struct digest *digest)
@@ -102,6 +111,7 @@ static void start_server(struct farm *farm, const char *endpoint, uint64_t objec
         .may_get = may_get,
         .may_put = may_put,
         .present = present,
+        .held = held,
         .absent = absent,
         .has_room = has_room,
         .context = &farm->rules,
@@ -603,6 +613,20 @@ static void w14_beginnings_stay_within_the_quota(void **state)
     link_client_free(raw);
 }
 
+/* So is what it sent to its end and no answer has named yet. */
+static void w14_finished_uploads_stay_within_the_quota(void **state)
+{
+    struct farm *farm = *state;
+    struct digest first = put_noise(farm->here, MEBI, 11), second = put_noise(farm->here, MEBI, 12);
+    struct diag diag = DIAG_INIT;
+    must(bulk_put(farm->client, farm->here, &first, &diag), &diag);
+    assert_in_range(atomic_load(&farm->rules.held), MEBI, MEBI + MEBI / 8);
+    assert_int_equal(bulk_put(farm->client, farm->here, &second, &diag), FARM_E_UNAVAILABLE);
+    assert_non_null(strstr(diag.text, "no answer names"));
+    atomic_store(&farm->rules.held, 0); /* a row names it now */
+    must(bulk_put(farm->client, farm->here, &second, &diag), &diag);
+}
+
 /* Beginnings of next to no size do not pile up either, as files or in memory. */
 static void w14_beginnings_are_counted(void **state)
 {
@@ -989,6 +1013,7 @@ int main(void)
         TEST(a_revoked_worker_gets_nothing),
         TEST_SMALL(quotas_and_sizes_are_enforced),
         TEST_SMALL(w14_beginnings_stay_within_the_quota),
+        TEST_SMALL(w14_finished_uploads_stay_within_the_quota),
         TEST_SMALL(w14_beginnings_are_counted),
         TEST_SMALL(a_bomb_stops_at_the_limit),
         TEST(waiting_can_be_cancelled),

@@ -118,8 +118,8 @@ static void test_what_was_told_to_be_here_is_not_collected(void **state)
     uint64_t bytes;
     assert_int_equal(store_put(fixture->store, VIEW("told"), &told, NULL), 0);
     assert_int_equal(store_put(fixture->store, VIEW("untold"), &untold, NULL), 0);
-    access_present(fixture->access, "alder-1", &told);
-    access_present(fixture->access, "birch-1", &told);
+    access_present(fixture->access, "alder-1", &told, 0);
+    access_present(fixture->access, "birch-1", &told, 0);
     assert_int_equal(store_collect(fixture->store, keep_nothing, NULL, 0, &removed, &bytes, NULL), 0);
     assert_int_equal(removed, 1);
     assert_true(store_has(fixture->store, &told));
@@ -132,6 +132,25 @@ static void test_what_was_told_to_be_here_is_not_collected(void **state)
     assert_false(store_has(fixture->store, &told));
 }
 
+/* What a worker sends is on its account until a row names it, or it was not named for so long that a collection may have it. */
+static void w14_what_no_answer_names_is_on_an_account(void **state)
+{
+    struct access *access = ((struct fixture *)*state)->access;
+    struct digest first = digest_of(VIEW("first")), second = digest_of(VIEW("second"));
+    access_present(access, "alder-1", &first, 0); /* here already */
+    assert_int_equal(access_held(access, "alder-1"), 0);
+    access_present(access, "alder-1", &first, 1000);
+    access_present(access, "birch-1", &first, 1000); /* the same bytes once more take no more room */
+    access_present(access, "alder-1", &second, 30);
+    access_present(access, "alder-1", &second, 30);
+    assert_int_equal(access_held(access, "alder-1"), 1030);
+    assert_int_equal(access_held(access, "birch-1"), 0);
+    access_named(access, &first);
+    assert_int_equal(access_held(access, "alder-1"), 30);
+    access_unpin(access, INT64_MAX);
+    assert_int_equal(access_held(access, "alder-1"), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -140,6 +159,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_published_is_everybodys_until_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_published_is_not_collected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_told_to_be_here_is_not_collected, setup, teardown),
+        cmocka_unit_test_setup_teardown(w14_what_no_answer_names_is_on_an_account, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
