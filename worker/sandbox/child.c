@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -25,7 +26,8 @@ enum {
     OPEN_FILES = 4096, /* the same everywhere: some configure scripts look at it */
     OPEN_FILES_SOFT = 1024,
     STACK_BYTES = 8 << 20,
-    OUT_OF_THE_WAY = 32, /* descriptors from here on are not among those to be placed */
+    CHILD_STACK = 64 * 1024, /* of a child until it execs; a diag takes 2 KiB */
+    OUT_OF_THE_WAY = 32,     /* descriptors from here on are not among those to be placed */
 };
 
 static int filter_file(void)
@@ -112,16 +114,24 @@ static int place(const int *fds, struct diag *diag)
                : 0;
 }
 
-/* After vfork(), in the parent's memory; on failure its words end up in the log pipe, whose tail becomes the message. */
-static void run_bwrap(const struct job *job, char *const *argv, const int *fds) __attribute__((noreturn));
-static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
+struct start {
+    const struct job *job;
+    char *const *argv;
+    const int *fds;
+};
+
+/* In the parent's memory; on failure its words end up in the log pipe, whose tail becomes the message. */
+static int run_bwrap(void *argument)
 {
+    const struct start *start = argument;
+    const struct job *job = start->job;
+    char *const *argv = start->argv;
     struct diag diag = DIAG_INIT;
     sigset_t none;
     sigemptyset(&none);
     int error = setpgid(0, 0) < 0 ? diag_errno(&diag, "cannot make a process group") : 0;
     if (error >= 0)
-        error = place(fds, &diag);
+        error = place(start->fds, &diag);
     if (error >= 0)
         error = sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
     if (error >= 0)
@@ -138,15 +148,14 @@ static void run_bwrap(const struct job *job, char *const *argv, const int *fds)
 }
 
 /*
- * The parent waits until the child is bubblewrap or gone, which spares copying its page tables and then, one fault after the other,
- * its pages. From then on the child is the group's leader.
+ * As posix_spawn() does it: the child has a stack of its own and the parent's memory, and the parent waits until it is bubblewrap or gone, which
+ * spares copying page tables and then, one fault after the other, pages. From then on the child is the group's leader.
  */
 static pid_t start_bwrap(const struct job *job, char *const *argv, const int *fds)
 {
-    pid_t pid = vfork();
-    if (pid == 0)
-        run_bwrap(job, argv, fds);
-    return pid;
+    static _Alignas(16) char stack[CHILD_STACK];
+    struct start start = {job, argv, fds};
+    return clone(run_bwrap, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
 }
 
 static int spawn_bwrap(const struct job *job, char *const *argv, int log_write, int status_write, pid_t *ret,

@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 enum { STEPS_MAX = 32, ENV_MAX = 256, ARGS_MAX = 64 }; /* as in sandbox.h, checked there too */
+enum { CHILD_STACK = 64 * 1024 };                      /* of a child until it execs */
 
 struct step {
     char *name, *cwd;
@@ -157,10 +158,17 @@ static void forget_ignored(void)
         signal(number, SIG_DFL);
 }
 
-/* After vfork(): in the parent's memory, so nothing is changed there, and it ends by exec or _exit. */
-static void run_child(const struct script *script, const struct step *step) __attribute__((noreturn));
-static void run_child(const struct script *script, const struct step *step)
+struct child {
+    const struct script *script;
+    const struct step *step;
+};
+
+/* In the parent's memory, so nothing is changed there, and it ends by exec or _exit. */
+static int run_child(void *argument)
 {
+    const struct child *child = argument;
+    const struct script *script = child->script;
+    const struct step *step = child->step;
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -172,6 +180,17 @@ static void run_child(const struct script *script, const struct step *step)
     execve(step->argv[0], step->argv, script->env);
     dprintf(STDERR_FILENO, "farm: cannot run %s: %s\n", step->argv[0], strerror(errno));
     _exit(127);
+}
+
+/*
+ * As posix_spawn() does it: the child has a stack of its own and the parent's memory, and the parent waits until it has exec'd or is
+ * gone. Half the price of fork() for a process that is only to exec.
+ */
+static pid_t start_child(const struct script *script, const struct step *step)
+{
+    static _Alignas(16) char stack[CHILD_STACK];
+    struct child child = {script, step};
+    return clone(run_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
 }
 
 static void add_usage(struct report *report, const struct rusage *usage)
@@ -222,11 +241,9 @@ static bool run_step(const struct script *script, uint32_t index, int signals)
     report_send(&report);
     dprintf(STDOUT_FILENO, "==> %s\n", step->name);
     uint64_t start = now_us();
-    pid_t child = vfork(); /* of a process that is only to exec: half the price of fork() */
+    pid_t child = start_child(script, step);
     if (child < 0)
-        broken("vfork");
-    if (child == 0)
-        run_child(script, step);
+        broken("clone");
     wait_step(child, signals, &report);
     /* A daemon that outlived its step must not write into what is hashed later, nor see the next step. */
     kill(-1, SIGKILL);
