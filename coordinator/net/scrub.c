@@ -98,19 +98,21 @@ static void run_piece(struct pool_task *task)
     piece->result = 0;
 }
 
-static void end_pass(struct scrub *scrub)
+static void end_pass(struct farm *farm)
 {
     static const struct digest first;
+    struct scrub *scrub = farm->scrub;
     scrub->last_ms = moment_wall_ms();
     scrub->started_ms = 0;
     scrub->after = first;
     scrub->of = scrub->done;
     scrub->hurry = false;
     scrub->passes++;
-    if (scrub->damaged == 0)
+    if (scrub->damaged == 0 && missing_count(farm) == 0)
         log_info("scrub: every object is sound");
     else
-        log_warning("scrub: %llu objects were damaged", (unsigned long long)scrub->damaged);
+        log_warning("scrub: %llu objects were damaged; %zu are missing now",
+                    (unsigned long long)scrub->damaged, missing_count(farm));
 }
 
 /*
@@ -144,11 +146,11 @@ static void go_on(struct farm *farm, const struct piece *piece)
     scrub->damaged += piece->damaged;
     if (piece->read > 0)
         scrub->after = piece->objects[piece->read - 1];
-    scrub->due_ms = moment_steady_ms() + pause_after(farm, piece);
     if (piece->read == piece->count && piece->count < PIECE)
-        end_pass(scrub);
+        end_pass(farm);
     else if (piece->read < piece->count && farm->leaving)
         log_info("scrub: interrupted, since the coordinator stops; the next start goes on");
+    scrub->due_ms = moment_steady_ms() + pause_after(farm, piece); /* after it: a pass that hurried is over */
 }
 
 static void piece_done(struct pool_task *task, void *context)
