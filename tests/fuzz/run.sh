@@ -1,22 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# run.sh: fuzzes. One JSON line a target on standard output: executions, executions per second, coverage (edges and libFuzzer's
-# features), inputs in the grown corpus, crashes, most memory. What was found stays below the build directory: fuzz/corpus/TARGET (grown)
+# run.sh: fuzzes. One JSON line a target on standard output: time and processor time, executions, executions a second, coverage (edges and
+# libFuzzer's features), inputs in the grown corpus, crashes, most memory. What was found stays below the build directory: fuzz/corpus/TARGET (grown)
 # and fuzz/crashes. Exit status: 0, 1 if something crashed, 2 if it could not run.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: tests/fuzz/run.sh [--seconds N] [--jobs N] [TARGET...]
+Usage: tests/fuzz/run.sh [--seconds N | --cpu-seconds N] [--jobs N] [TARGET...]
        tests/fuzz/run.sh --minimise [TARGET...]
        tests/fuzz/run.sh --list
 
-  --seconds N   for each target (60)
-  --jobs N      targets at a time (1)
-  --minimise    replaces tests/fuzz/corpus/TARGET by the smallest inputs that reach all that the committed and the grown corpus reach
-  --list        the targets
-  TARGET        as in fuzz_TARGET.c; all of them if none is given
+  --seconds N      for each target, by the clock (60)
+  --cpu-seconds N  for each target, of processor time: as much for each on a machine that is busy
+  --jobs N         targets at a time (1)
+  --minimise       replaces tests/fuzz/corpus/TARGET by the smallest inputs that reach all that the committed and the grown corpus reach
+  --list           the targets
+  TARGET           as in fuzz_TARGET.c; all of them if none is given
 
 The programs come from the preset "fuzz", which is built first; FARM_BINARY_DIR names another build directory, which is taken as it is.
 TEXT
@@ -47,23 +48,41 @@ progress() { # LOG WORD: the number behind "cov:" or "ft:" or "corp:" in the las
     grep -o "$2: [0-9]*" "$1" | tail -1 | grep -o '[0-9]*$'
 }
 
-figures() { # TARGET LOG STATUS
+processor_ms() { # PID: what it has used; nothing if it has ended
+    awk -v hertz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / hertz) }' "/proc/$1/stat" 2>/dev/null || true
+}
+
+# Ends PID as libFuzzer wishes to be ended, with its statistics, once it has used its share of the processors.
+watch_processor() { # PID
+    local used=0 now
+    while now=$(processor_ms "$1") && [ -n "$now" ]; do
+        used=$now
+        ((cpu_seconds == 0 || used < cpu_seconds * 1000)) || kill -USR1 "$1" 2>/dev/null || true
+        sleep 0.5
+    done
+    echo "$((used / 1000))"
+}
+
+figures() { # TARGET LOG STATUS PROCESSOR_SECONDS SECONDS
     local crashes
     crashes=$(find "$found/crashes" -name "$1-*" | wc -l)
-    printf '{"target":"%s","seconds":%d,"executions":%d,"execs_per_s":%d,"edges":%d,"features":%d,"corpus":%d,"crashes":%d,"peak_rss_mb":%d}\n' \
-        "$1" "$seconds" "$(statistic "$2" number_of_executed_units)" "$(statistic "$2" average_exec_per_sec)" \
+    printf '{"target":"%s","seconds":%d,"cpu_seconds":%d,"executions":%d,"execs_per_s":%d,"edges":%d,"features":%d,"corpus":%d,"crashes":%d,"peak_rss_mb":%d}\n' \
+        "$1" "$5" "$4" "$(statistic "$2" number_of_executed_units)" "$(statistic "$2" average_exec_per_sec)" \
         "$(progress "$2" cov)" "$(progress "$2" ft)" "$(progress "$2" corp)" "$crashes" "$(statistic "$2" peak_rss_mb)"
     [ "$3" = 0 ] && [ "$crashes" = 0 ]
 }
 
 fuzz_one() { # TARGET
-    local grown=$found/corpus/$1 log=$found/$1.log status=0 options=()
+    local grown=$found/corpus/$1 log=$found/$1.log status=0 options=() began=$SECONDS pid used
     mkdir -p "$grown"
     [ ! -f "$here/$1.dict" ] || options+=("-dict=$here/$1.dict")
-    nice -n 19 "$programs/fuzz_$1" -max_total_time="$seconds" -rss_limit_mb="$RSS_MB" -malloc_limit_mb="$MALLOC_MB" -timeout="$TIMEOUT_S" \
+    nice -n 19 "$programs/fuzz_$1" -max_total_time="$((cpu_seconds ? 0 : seconds))" -rss_limit_mb="$RSS_MB" -malloc_limit_mb="$MALLOC_MB" -timeout="$TIMEOUT_S" \
         -max_len="$(longest "$1")" -print_final_stats=1 -artifact_prefix="$found/crashes/$1-" "${options[@]}" "$grown" "$here/corpus/$1" \
-        >"$log" 2>&1 || status=$?
-    figures "$1" "$log" "$status" || {
+        >"$log" 2>&1 &
+    pid=$!
+    used=$(watch_processor "$pid")
+    wait "$pid" || status=$?
+    figures "$1" "$log" "$status" "$used" "$((SECONDS - began))" || {
         echo "$1: see $log and $found/crashes; replay: $programs/fuzz_$1 FILE" >&2
         return 1
     }
@@ -97,10 +116,11 @@ minimise_one() { # TARGET
     echo "$1: $(find "$here/corpus/$1" -type f | wc -l) files, $(du -sb "$here/corpus/$1" | cut -f1) bytes" >&2
 }
 
-seconds=60 jobs=1 action=fuzz_one
+seconds=60 cpu_seconds=0 jobs=1 action=fuzz_one
 while [ $# -gt 0 ]; do
     case $1 in
         --seconds) seconds=${2:?} && shift ;;
+        --cpu-seconds) cpu_seconds=${2:?} && shift ;;
         --jobs) jobs=${2:?} && shift ;;
         --minimise) action=minimise_one ;;
         --list) action=list ;;
