@@ -106,6 +106,7 @@ struct db_verdict {
     uint32_t round, operators, dissent;
     const char *state;
     int64_t decided_ms;
+    uint64_t settled_size; /* of the log with the first entry that shows it agreed or failed; 0: none does */
 };
 struct db_release {
     const char *name, *state;
@@ -140,6 +141,7 @@ void db_put_attestation(struct db *db, const struct db_attestation *row);
 void db_put_vote(struct db *db, const struct db_vote *row);
 /* An operator that equivocated has no vote any more. */
 void db_drop_vote(struct db *db, const struct digest *job, uint32_t round, const char *operator_name);
+/* What is settled keeps the first size. */
 void db_put_verdict(struct db *db, const struct db_verdict *row);
 void db_put_refusal(struct db *db, const struct db_refusal *row);
 /* The attestation never counts again; its vote, if it was one, is dropped. */
@@ -197,6 +199,9 @@ int db_find_refusal(struct db *db, const struct digest *digest, DB_EACH(refusal)
 int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST_USE;
 /* How many entries the log has; a negative value on failure. */
 int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;
+/* Its answer never counts again. A database that cannot be read says no; the transaction under way fails then. */
+bool db_is_voided(struct db *db, const struct digest *attestation);
+size_t db_count_voided(struct db *db);
 bool db_is_referenced(struct db *db, const struct digest *object);
 /* By this one. */
 bool db_is_held(struct db *db, const struct digest *object, const char *holder);

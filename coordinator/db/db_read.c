@@ -179,6 +179,7 @@ ROW_VISIT(verdict)
         .operators = (uint32_t)sqlite3_column_int64(stmt, 4),
         .dissent = (uint32_t)sqlite3_column_int64(stmt, 5),
         .decided_ms = sqlite3_column_int64(stmt, 6),
+        .settled_size = (uint64_t)sqlite3_column_int64(stmt, 7),
     };
     return caller->visit(caller->context, &row);
 }
@@ -215,7 +216,7 @@ ROW_VISIT(release)
 #define VOIDED_COLUMNS    "attestation, reason, voided_ms"
 #define LOG_ENTRY_COLUMNS "position, entry"
 #define VOTE_COLUMNS      "job, round, operator, attestation, open"
-#define VERDICT_COLUMNS   "job, round, state, payload, operators, dissent, decided_ms"
+#define VERDICT_COLUMNS   "job, round, state, payload, operators, dissent, decided_ms, settled_size"
 #define RELEASE_COLUMNS   "name, sequence, digest, plan, state, created_ms"
 
 /* A walk is its name, its kind, what stands behind FROM, and the values of the question marks (types as in statement.h). */
@@ -327,6 +328,21 @@ int64_t db_log_size(struct db *db, struct diag *diag)
     int rows = statement_select(db, row_number, &size, diag,
                                 "SELECT coalesce(max(position) + 1, 0) FROM log_entry", "");
     return rows < 0 ? rows : size;
+}
+
+bool db_is_voided(struct db *db, const struct digest *attestation)
+{
+    int64_t found = 0;
+    return statement_select(db, row_number, &found, NULL, "SELECT 1 FROM voided WHERE attestation = ?", "d",
+                            attestation) > 0;
+}
+
+size_t db_count_voided(struct db *db)
+{
+    int64_t count = 0;
+    return statement_select(db, row_number, &count, NULL, "SELECT count(*) FROM voided", "") > 0
+               ? (size_t)count
+               : 0;
 }
 
 bool db_is_referenced(struct db *db, const struct digest *object)

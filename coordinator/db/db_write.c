@@ -153,12 +153,13 @@ void db_put_verdict(struct db *db, const struct db_verdict *row)
 {
     statement_run(
         db,
-        "INSERT INTO verdict (job, round, state, payload, operators, dissent, decided_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, round) DO UPDATE SET state = excluded.state,"
+        "INSERT INTO verdict (job, round, state, payload, operators, dissent, decided_ms, settled_size)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, round) DO UPDATE SET state = excluded.state,"
         " payload = excluded.payload, operators = excluded.operators, dissent = excluded.dissent,"
-        " decided_ms = excluded.decided_ms",
-        "ditziii", &row->job, (int64_t)row->round, row->state, &row->payload, (int64_t)row->operators,
-        (int64_t)row->dissent, row->decided_ms);
+        " decided_ms = excluded.decided_ms, settled_size ="
+        " CASE settled_size WHEN 0 THEN excluded.settled_size ELSE settled_size END",
+        "ditziiii", &row->job, (int64_t)row->round, row->state, &row->payload, (int64_t)row->operators,
+        (int64_t)row->dissent, row->decided_ms, (int64_t)row->settled_size);
 }
 
 void db_put_refusal(struct db *db, const struct db_refusal *row)

@@ -410,8 +410,7 @@ static void on_verdict(struct farm *farm, const struct core_effect *effect)
                              .dissent = row.dissent,
                              .verdict = verdict->state};
     uint64_t position = journal_add(farm, &entry);
-    if (verdict_is_settled(verdict->state))
-        past_settle(farm, &row.job, row.round, position);
+    row.settled_size = verdict_is_settled(verdict->state) ? position + 1 : 0;
     db_put_verdict(farm_write(farm), &row);
     farm->stats.verdicts[verdict->state]++;
     if (verdict->state == VERDICT_DISPUTED)

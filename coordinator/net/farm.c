@@ -295,7 +295,6 @@ struct farm *farm_close(struct farm *farm)
     map_free(farm->checked_workers);
     outputs_free(farm->outputs);
     specs_free(farm->specs);
-    past_free(farm->past);
     access_free(farm->access);
     restored_done(&farm->restored);
     scrub_free(farm->scrub);

@@ -81,7 +81,6 @@ struct ctl;
 struct scrub;
 struct missing;
 struct journal;
-struct past;
 struct web;
 struct outputs;
 struct specs;
@@ -111,7 +110,6 @@ struct farm {
     struct map *live;            /* nonce -> struct live_lease */
     struct map *hellos;          /* worker -> json_t with what its Hello said */
     struct map *held_back; /* workers that the farm's operator paused; their owners cannot resume them */
-    struct past *past;     /* plans_history.c; NULL: not read yet */
     struct access *access; /* what workers may fetch */
     struct outgoing *outbox;
     size_t noutbox, outbox_capacity;
@@ -258,14 +256,6 @@ int plans_regain(struct farm *farm, const struct digest *job, struct diag *diag)
 /* plans_history.c: what the database knows of a job. */
 /* Tells the core what the database knows of a job; no event if the core knows it. */
 int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag) MUST_USE;
-/* The answer never counts again: writes the row. The core is told apart, by CORE_VOTE_VOID. */
-void past_void(struct farm *farm, const struct digest *attestation, const char *reason);
-/* The log has a verdict, at this position, that settles the round. */
-void past_settle(struct farm *farm, const struct digest *job, uint32_t round, uint64_t position);
-bool past_is_void(struct farm *farm, const struct digest *attestation);
-/* How many there are. */
-size_t past_count_void(struct farm *farm);
-struct past *past_free(struct past *past); /* accepts NULL, returns NULL */
 
 /* startup.c: reads the database back, and believes nothing in it. */
 int startup_restore(struct farm *farm, struct diag *diag) MUST_USE;

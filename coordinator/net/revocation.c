@@ -41,7 +41,8 @@ static int visit_answer(void *context, const struct db_attestation *row)
 {
     struct doom *doom = context;
     struct doomed doomed = {.envelope = row->digest, .nonce = row->nonce};
-    if (row->position < 0 || (uint64_t)row->position < doom->from || past_is_void(doom->farm, &row->digest))
+    if (row->position < 0 || (uint64_t)row->position < doom->from ||
+        db_is_voided(doom->farm->db, &row->digest))
         return 0;
     int found = db_find_lease(doom->farm->db, &row->nonce, visit_lease, &doomed, doom->diag);
     if (found <= 0)
@@ -107,6 +108,13 @@ static int acquaint(struct farm *farm, const struct doomed *doomed, struct diag 
                : plans_feed_history(farm, &doomed->job, diag);
 }
 
+/* The row; the core is told apart. */
+static void write_void(struct farm *farm, const struct digest *attestation, const char *reason)
+{
+    struct db_voided row = {.attestation = *attestation, .reason = reason, .voided_ms = moment_wall_ms()};
+    db_put_voided(farm_write(farm), &row);
+}
+
 static int void_all(struct farm *farm, const struct doom *doom, const char *reason, struct diag *diag)
 {
     int result = 0;
@@ -114,7 +122,7 @@ static int void_all(struct farm *farm, const struct doom *doom, const char *reas
         result = acquaint(farm, &doom->items[i], diag);
     for (size_t i = 0; result >= 0 && i < doom->count; i++) {
         struct core_event event = event_of(&doom->items[i]);
-        past_void(farm, &doom->items[i].envelope, reason);
+        write_void(farm, &doom->items[i].envelope, reason);
         result = farm_feed(farm, &event, diag);
     }
     return result;

@@ -5,7 +5,7 @@
  *
  *     lease, lease-end     a lease, by nonce, with the same job, worker, operator and round; ended or live
  *     envelope, refusal    an attestation or a refusal, by digest, of the same lease
- *     verdict              the newest of a job and round is the row
+ *     verdict              the newest of a job and round is the row, and the first that settles it is what the row says settled it
  *     revoke               which attestations are voided: those, and no others (D2, D4)
  *     directory, root      the installed ones are the newest that were logged (K4, D5), or newer: those come before their entry.
  *                          Whose revocation was logged is not listed as if there had been none
@@ -31,7 +31,8 @@ struct log_answer {
 };
 struct log_verdict {
     struct digest job, payload;
-    uint64_t position;
+    uint64_t position;     /* of the newest */
+    uint64_t settled_size; /* as in its row */
     uint32_t round, operators, dissent;
     enum verdict_state state;
     bool row;
@@ -148,9 +149,11 @@ static int read_verdict(struct history *history, uint64_t position, const struct
         verdict = mem_zero(1, sizeof *verdict);
         map_set(history->verdicts, key_view, verdict);
     }
+    bool settles = verdict->settled_size == 0 && verdict_is_settled(entry->verdict);
     *verdict = (struct log_verdict){.job = entry->job,
                                     .payload = entry->payload,
                                     .position = position,
+                                    .settled_size = settles ? position + 1 : verdict->settled_size,
                                     .round = entry->round,
                                     .operators = entry->operators,
                                     .dissent = entry->dissent,
@@ -302,6 +305,8 @@ static int check_verdict(void *context, const struct db_verdict *row)
         !digest_equal(&row->payload, &verdict->payload) || row->operators != verdict->operators ||
         row->dissent != verdict->dissent)
         return bad_row(history, "verdict for job", &row->job, "it is not the one that the log shows last");
+    if (row->settled_size != verdict->settled_size)
+        return bad_row(history, "verdict for job", &row->job, "the log shows it settled at another position");
     verdict->row = true;
     return 0;
 }

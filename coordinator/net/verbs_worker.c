@@ -235,7 +235,7 @@ static void finish_change(struct farm *farm, struct ctl_request *request, struct
         ctl_fail(request, result, diag);
     else
         ctl_finish(request, FARM_EXIT_OK,
-                   consequences(farm, before, name, state, past_count_void(farm) - void_before));
+                   consequences(farm, before, name, state, db_count_voided(farm->db) - void_before));
     standing_free(before);
 }
 
@@ -245,7 +245,7 @@ void verb_worker_revoke(struct farm *farm, struct ctl_request *request)
     const char *name = ctl_text(request, "worker");
     json_t *document = json_object_get(ctl_params(request), "document");
     struct standing *before = standing_take(farm);
-    size_t void_before = past_count_void(farm);
+    size_t void_before = db_count_voided(farm->db);
     int result;
     if (name == NULL)
         result = diag_set(&diag, FARM_E_USAGE, "which worker?");
@@ -265,7 +265,7 @@ void verb_worker_expire(struct farm *farm, struct ctl_request *request)
     const char *name = ctl_text(request, "worker");
     json_t *document = json_object_get(ctl_params(request), "document");
     struct standing *before = standing_take(farm);
-    size_t void_before = past_count_void(farm);
+    size_t void_before = db_count_voided(farm->db);
     int result = name != NULL && json_is_object(document)
                      ? take_entry(farm, document, name, false, &diag)
                      : diag_set(&diag, FARM_E_USAGE, "which worker, by which signed entry?");

@@ -15,43 +15,161 @@ void json_release(json_t **value)
     *value = NULL;
 }
 
-/* Counts brackets outside strings before the parser recurses; cheap, and independent of the parser's build. */
-static bool depth_is_allowed(struct view text)
+/* ---- brackets, outside strings: cheap, and independent of the parser's build ---- */
+
+struct scan {
+    struct view text;
+    size_t at;
+    int depth;
+};
+
+/* Goes behind the next bracket, comma or string; 0 at the end. For a string: '"', and its bytes with the quotes. */
+static char scan_next(struct scan *scan, struct view *ret_string)
 {
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < text.size; i++) {
-        char c = text.data[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > JSON_DEPTH_MAX)
-                return false;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
+    const struct view text = scan->text;
+    while (scan->at < text.size) {
+        char c = text.data[scan->at++];
+        if (c == '{' || c == '[')
+            scan->depth++;
+        else if (c == '}' || c == ']')
+            scan->depth--;
+        else if (c == '"') {
+            size_t start = scan->at - 1;
+            while (scan->at < text.size && text.data[scan->at] != '"')
+                scan->at += text.data[scan->at] == '\\' ? 2 : 1;
+            scan->at = scan->at < text.size ? scan->at + 1 : text.size;
+            *ret_string = view_of(text.data + start, scan->at - start);
+        } else if (c != ',')
+            continue;
+        return c;
     }
-    return true;
+    return 0;
 }
 
-int json_read(struct view text, const char *name, size_t limit, json_t **ret, struct diag *diag)
+/* Before the parser recurses. */
+static bool depth_is_allowed(struct view text)
+{
+    struct scan scan = {text, 0, 0};
+    struct view string;
+    while (scan.depth <= JSON_DEPTH_MAX)
+        if (scan_next(&scan, &string) == 0)
+            return true;
+    return false;
+}
+
+static int check_size_and_depth(struct view text, const char *name, size_t limit, struct diag *diag)
 {
     if (text.size > limit)
         return diag_set(diag, FARM_E_LIMIT, "%s: %zu bytes, the limit is %zu", name, text.size, limit);
     if (!depth_is_allowed(text))
         return diag_set(diag, FARM_E_LIMIT, "%s: nested deeper than %d levels", name, JSON_DEPTH_MAX);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int parse(struct view text, const char *name, size_t flags, json_t **ret, struct diag *diag)
+{
     json_error_t error;
-    json_t *value = json_loadb(text.data != NULL ? text.data : "", text.size, JSON_REJECT_DUPLICATES, &error);
+    json_t *value =
+        json_loadb(text.data != NULL ? text.data : "", text.size, JSON_REJECT_DUPLICATES | flags, &error);
     if (value == NULL)
         return diag_set(diag, FARM_E_SYNTAX, "%s:%d:%d: %s", name, error.line, error.column, error.text);
     *ret = value;
     return 0;
 }
+
+int json_read(struct view text, const char *name, size_t limit, json_t **ret, struct diag *diag)
+{
+    int status = check_size_and_depth(text, name, limit, diag);
+    return status < 0 ? status : parse(text, name, 0, ret, diag);
+}
+
+/* ---- a long array, item by item ---- */
+
+static size_t skip_space(struct view text, size_t at)
+{
+    while (at < text.size && memchr(" \t\n\r", text.data[at], 4) != NULL)
+        at++;
+    return at;
+}
+
+/* Stops behind the bracket that opens the array 'key'; false if there is none. */
+static bool find_array(struct scan *scan, const char *key)
+{
+    CLEANUP_FREE char *quoted = mem_format("\"%s\"", key);
+    struct view string;
+    char c;
+    while ((c = scan_next(scan, &string)) != 0) {
+        if (c != '"' || scan->depth != 1 || !view_equal(string, view_text(quoted)))
+            continue;
+        size_t colon = skip_space(scan->text, scan->at);
+        if (colon == scan->text.size || scan->text.data[colon] != ':')
+            continue;
+        size_t open = skip_space(scan->text, colon + 1);
+        if (open == scan->text.size || scan->text.data[open] != '[')
+            continue;
+        return scan_next(scan, &string) == '[';
+    }
+    return false;
+}
+
+static int take_item(struct view item, const char *name, const char *key, size_t index, json_take_func take,
+                     void *context, struct diag *diag)
+{
+    CLEANUP_JSON json_t *value = NULL;
+    CLEANUP_FREE char *where = mem_format("%s: %s[%zu]", name, key, index);
+    int status = parse(item, where, JSON_DECODE_ANY, &value, diag);
+    return status < 0 ? status : take(context, value, index, diag);
+}
+
+/* Each item between the bracket behind which 'scan' stands and the one that closes it, before which it stops. */
+static int take_items(struct scan *scan, const char *name, const char *key, json_take_func take,
+                      void *context, struct diag *diag)
+{
+    struct view text = scan->text, string;
+    size_t start = scan->at, index = 0;
+    for (;;) {
+        char c = scan_next(scan, &string);
+        if (c == 0)
+            return diag_set(diag, FARM_E_SYNTAX, "%s: \"%s\": the array does not end", name, key);
+        bool ends = scan->depth < 2;
+        if (!ends && (c != ',' || scan->depth > 2))
+            continue;
+        size_t end = scan->at - 1;
+        if (!ends || index > 0 || skip_space(text, start) < end) {
+            int status =
+                take_item(view_of(text.data + start, end - start), name, key, index++, take, context, diag);
+            if (status < 0)
+                return status;
+        }
+        start = scan->at;
+        if (ends) {
+            scan->at = end;
+            return 0;
+        }
+    }
+}
+
+int json_read_long(struct view text, const char *name, size_t limit, const char *key, json_take_func take,
+                   void *context, json_t **ret, struct diag *diag)
+{
+    int status = check_size_and_depth(text, name, limit, diag);
+    struct scan scan = {text, 0, 0};
+    if (status < 0)
+        return status;
+    if (!find_array(&scan, key))
+        return parse(text, name, 0, ret, diag);
+    CLEANUP_BUF struct buf rest = BUF_INIT;
+    buf_add(&rest, text.data, scan.at);
+    status = take_items(&scan, name, key, take, context, diag);
+    if (status < 0)
+        return status;
+    buf_add(&rest, text.data + scan.at, text.size - scan.at);
+    return parse(buf_view(&rest), name, 0, ret, diag);
+}
+
+/* ---- writing ---- */
 
 static int append(const char *data, size_t size, void *buf)
 {
@@ -65,6 +183,8 @@ void json_write(const json_t *value, struct buf *ret)
                            JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) != 0)
         abort(); /* only a cycle or exhaustion; both are ours */
 }
+
+/* ---- members ---- */
 
 static int expected(const char *name, const char *key, const json_t *found, const char *what,
                     struct diag *diag)

@@ -23,6 +23,14 @@ void json_release(json_t **value);
 
 /* *ret is owned (json_decref). 'name' is for messages. Errors: FARM_E_LIMIT, FARM_E_SYNTAX. */
 int json_read(struct view text, const char *name, size_t limit, json_t **ret, struct diag *diag) MUST_USE;
+/*
+ * As json_read(), for a document with one long array, the member 'key' of the outermost object: it never becomes a tree as a whole. Each
+ * item is read on its own and lent to 'take' with its index; *ret is the document with that array empty. A negative status of 'take'
+ * ends the reading and is returned. A key that is written with escapes is not found: then *ret holds the array as it is.
+ */
+typedef int (*json_take_func)(void *context, const json_t *item, size_t index, struct diag *diag);
+int json_read_long(struct view text, const char *name, size_t limit, const char *key, json_take_func take,
+                   void *context, json_t **ret, struct diag *diag) MUST_USE;
 /* Appends the canonical form. */
 void json_write(const json_t *value, struct buf *ret);
 

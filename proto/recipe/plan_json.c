@@ -176,21 +176,21 @@ static int take_node(const json_t *object, size_t index, struct plan_node *node,
     return rules_from_json(rules, document, &node->rules, diag);
 }
 
-static int take_nodes(const json_t *object, struct plan *plan, struct diag *diag)
+struct reading {
+    struct plan *plan;
+    size_t capacity;
+};
+
+static int add_node(void *context, const json_t *object, size_t index, struct diag *diag)
 {
-    json_t *nodes;
-    int status = json_get_array(object, document, "nodes", &nodes, diag);
-    if (status < 0)
-        return status;
-    if (json_array_size(nodes) > PLAN_NODES_MAX)
-        return diag_set(diag, FARM_E_LIMIT, "%s: %zu nodes, the limit is %d", document,
-                        json_array_size(nodes), PLAN_NODES_MAX);
-    plan->nodes = mem_zero(json_array_size(nodes), sizeof *plan->nodes);
-    for (size_t i = 0; status >= 0 && i < json_array_size(nodes); i++) {
-        plan->nnodes++;
-        status = take_node(json_array_get(nodes, i), i, &plan->nodes[i], diag);
-    }
-    return status;
+    struct reading *reading = context;
+    struct plan *plan = reading->plan;
+    if (index >= PLAN_NODES_MAX)
+        return diag_set(diag, FARM_E_LIMIT, "%s: more than %d nodes", document, PLAN_NODES_MAX);
+    plan->nodes = mem_reserve(plan->nodes, &reading->capacity, index + 1, sizeof *plan->nodes);
+    struct plan_node *node = &plan->nodes[plan->nnodes++];
+    *node = (struct plan_node){0};
+    return take_node(object, index, node, diag);
 }
 
 /* A name may stand once: commands and receipts go by it. */
@@ -238,10 +238,12 @@ static int take_selection(const json_t *object, struct plan *plan, struct diag *
     return status;
 }
 
+/* All but the nodes, which have been taken. */
 static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
 {
     static const char *const keys[] = {"v",    "kind",      "tree",  "lock", "policy",
                                        "base", "selection", "nodes", NULL};
+    json_t *nodes;
     int64_t version;
     const char *kind;
     int status;
@@ -258,19 +260,22 @@ static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
         (status = json_get_digest(object, document, "lock", &plan->lock, diag)) < 0 ||
         (status = json_get_digest(object, document, "policy", &plan->policy, diag)) < 0 ||
         (status = json_get_digest(object, document, "base", &plan->base, diag)) < 0 ||
-        (status = take_selection(object, plan, diag)) < 0 || (status = take_nodes(object, plan, diag)) < 0)
+        (status = take_selection(object, plan, diag)) < 0 ||
+        (status = json_get_array(object, document, "nodes", &nodes, diag)) < 0)
         return status;
+    if (json_array_size(nodes) > 0)
+        return diag_set(diag, FARM_E_SYNTAX, "%s: \"nodes\" is written with escapes", document);
     return check_names(plan, diag);
 }
 
 int plan_parse(struct view text, struct plan **ret, struct diag *diag)
 {
-    CLEANUP_JSON json_t *object = NULL;
-    int status = json_read(text, document, PLAN_SIZE_MAX, &object, diag);
-    if (status < 0)
-        return status;
+    CLEANUP_JSON json_t *rest = NULL;
     struct plan *plan = mem_zero(1, sizeof *plan);
-    status = take_plan(object, plan, diag);
+    struct reading reading = {.plan = plan};
+    int status = json_read_long(text, document, PLAN_SIZE_MAX, "nodes", add_node, &reading, &rest, diag);
+    if (status >= 0)
+        status = take_plan(rest, plan, diag);
     if (status < 0) {
         plan_free(plan);
         return status;

@@ -149,7 +149,7 @@ static void put_verdict(struct rig *rig, const struct digest *job)
                              .round = 1,
                              .operators = 2,
                              .verdict = VERDICT_AGREED};
-    (void)journal_add(rig->farm, &entry);
+    row.settled_size = journal_add(rig->farm, &entry) + 1;
     db_put_verdict(farm_write(rig->farm), &row);
 }
 

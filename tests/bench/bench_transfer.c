@@ -20,6 +20,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,7 @@ static void start_server(struct place *place)
     if (pipe2(pipes, O_CLOEXEC) < 0 || (place->server = fork()) < 0)
         abort();
     if (place->server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a benchmark that gives up leaves nothing running */
         close(pipes[0]);
         serve(place, pipes[1]);
     }
@@ -144,8 +146,8 @@ static struct spent transfer(struct place *place, const struct digest *object)
 static struct spent copy(const struct place *place, double *ret_durable)
 {
     CLEANUP_FREE char *command =
-        mem_format("cd '%s/ssh' && scp -q -F client.conf -P %d sent 127.0.0.1:'%s/ssh/got'",
-                   place->directory, place->ssh_port, place->directory);
+        mem_format("cd '%s/ssh' && scp -q -F client.conf -P %d sent 127.0.0.1:'%s/ssh/got'", place->directory,
+                   place->ssh_port, place->directory);
     CLEANUP_FREE char *sync = mem_format("sync '%s/ssh/got'", place->directory);
     double started = bench_wall(), cpu = bench_cpu() + cpu_of(place->sshd);
     if (system(command) != 0) /* NOLINT(cert-env33-c): a program of figures; the shell is what it measures */
@@ -181,6 +183,7 @@ static bool ssh_prepare(struct place *place, uint64_t bytes)
         return false;
     place->sshd = fork();
     if (place->sshd == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         CLEANUP_FREE char *conf = mem_format("%s/ssh/server.conf", place->directory);
         execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-q", "-D", "-f", conf, (char *)NULL);
         _exit(127);

@@ -46,6 +46,100 @@ static void test_E4_what_is_refused(void **state)
     assert_int_equal(read_text(view_of(large, 1001), &diag), FARM_E_LIMIT);
 }
 
+static int append_item(void *context, const json_t *item, size_t index, struct diag *diag)
+{
+    json_t *items = context;
+    assert_int_equal(index, json_array_size(items));
+    if (json_is_string(item) && strcmp(json_string_value(item), "stop") == 0)
+        return diag_set(diag, FARM_E_REFUSED, "stopped");
+    return json_array_append(items, (json_t *)item);
+}
+
+/* The document put together again; NULL if it was refused. */
+static json_t *read_long(struct view text, size_t *ret_items)
+{
+    CLEANUP_JSON json_t *items = json_array(), *rest = NULL;
+    struct diag diag = DIAG_INIT;
+    int status = json_read_long(text, "doc", 1000, "long", append_item, items, &rest, &diag);
+    *ret_items = json_array_size(items);
+    if (status < 0) {
+        assert_null(rest);
+        assert_true(diag.text[0] != '\0');
+        return NULL;
+    }
+    if (*ret_items > 0)
+        json_object_set(rest, "long", items);
+    return STEAL(rest);
+}
+
+static void check_same_reading(struct view text)
+{
+    CLEANUP_JSON json_t *whole = NULL, *pieces = NULL;
+    struct diag diag = DIAG_INIT;
+    size_t items;
+    int status = json_read(text, "doc", 1000, &whole, &diag);
+    pieces = read_long(text, &items);
+    if ((status >= 0) != (pieces != NULL))
+        fail_msg("read as a whole: %d, in pieces: %d: %.*s", status >= 0, pieces != NULL, VIEW_ARG(text));
+    if (pieces != NULL && !json_equal(whole, pieces))
+        fail_msg("read as something else in pieces: %.*s", VIEW_ARG(text));
+}
+
+static void test_long_array(void **state)
+{
+    (void)state;
+    static const struct view texts[] = {
+        VIEW(
+            "{\"a\":\"long\",\"long\":[{\"x\":[1,2],\"y\":\"],\\\"[\"},[],{},7,\"s\"],\"b\":{\"long\":[1]}}"),
+        VIEW(" { \"long\" : [ 1 , [ 2 , 3 ] ] , \"z\" : null } "),
+        VIEW("{\"b\":{\"long\":[1]},\"long\":[]}"),
+        VIEW("[\"long\",[1,2]]"),
+        VIEW("{\"long\":{\"long\":[1]}}"),
+    };
+    static const char edits[] = "[]{},:\"\\ 1x\n\xff";
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        check_same_reading(texts[i]);
+        CLEANUP_FREE char *edited = view_string(texts[i]);
+        for (size_t at = 0; at < texts[i].size; at++) {
+            check_same_reading(view_of(edited, at));
+            for (size_t k = 0; k < sizeof edits; k++) { /* and NUL */
+                edited[at] = edits[k];
+                check_same_reading(view_of(edited, texts[i].size));
+            }
+            edited[at] = texts[i].data[at];
+        }
+    }
+}
+
+static void test_E4_long_array_refusals(void **state)
+{
+    (void)state;
+    CLEANUP_JSON json_t *items = json_array(), *rest = NULL;
+    struct diag diag = DIAG_INIT;
+    struct view twice = VIEW("{\"long\":[1],\"long\":[2]}");
+    assert_int_equal(json_read_long(twice, "doc", 1000, "long", append_item, items, &rest, &diag),
+                     FARM_E_SYNTAX);
+    struct view bad = VIEW("{\"long\":[1,{\"a\":1,\"a\":2}]}");
+    json_array_clear(items);
+    assert_int_equal(json_read_long(bad, "doc", 1000, "long", append_item, items, &rest, &diag),
+                     FARM_E_SYNTAX);
+    assert_non_null(strstr(diag.text, "doc: long[1]:1:"));
+    struct view stops = VIEW("{\"long\":[1,\"stop\",3]}");
+    json_array_clear(items);
+    assert_int_equal(json_read_long(stops, "doc", 1000, "long", append_item, items, &rest, &diag),
+                     FARM_E_REFUSED);
+    assert_int_equal(json_array_size(items), 1);
+    assert_int_equal(json_read_long(stops, "doc", 10, "long", append_item, items, &rest, &diag),
+                     FARM_E_LIMIT);
+    assert_null(rest);
+    /* Written with escapes it is not taken for that key, and stays. */
+    struct view escaped = VIEW("{\"l\\u006fng\":[1]}");
+    json_array_clear(items);
+    assert_int_equal(json_read_long(escaped, "doc", 1000, "long", append_item, items, &rest, &diag), 0);
+    assert_int_equal(json_array_size(items), 0);
+    assert_int_equal(json_array_size(json_object_get(rest, "long")), 1);
+}
+
 static void test_written_form_is_canonical(void **state)
 {
     (void)state;
@@ -113,10 +207,9 @@ static void test_strings_from_bytes(void **state)
 int base_json_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_E4_what_is_refused),
-        cmocka_unit_test(test_written_form_is_canonical),
-        cmocka_unit_test(test_typed_access),
-        cmocka_unit_test(test_strings_from_bytes),
+        cmocka_unit_test(test_E4_what_is_refused),     cmocka_unit_test(test_long_array),
+        cmocka_unit_test(test_E4_long_array_refusals), cmocka_unit_test(test_written_form_is_canonical),
+        cmocka_unit_test(test_typed_access),           cmocka_unit_test(test_strings_from_bytes),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

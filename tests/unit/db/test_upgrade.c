@@ -47,6 +47,8 @@ static const struct wanted wanted[] = {
     {LOG_LEASE, 0xd1, 0, "2025-11-22T14:00:10Z", "alder-1", NULL, 0, 2, 0},
 };
 
+enum { SETTLED = 9 }; /* the first that is agreed */
+
 static struct digest filled(unsigned char byte)
 {
     struct digest digest;
@@ -270,6 +272,7 @@ static void test_every_earlier_version_becomes_the_newest(void **state)
         db_close(db);
         assert_int_equal(number_of(file->path, "PRAGMA user_version"), db_schema_newest());
         assert_int_equal(number_of(file->path, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+        assert_int_equal(number_of(file->path, "SELECT settled_size FROM verdict"), SETTLED + 1);
         assert_int_equal(access(kept, F_OK), version < schema_count ? 0 : -1);
         if (version < schema_count) {
             assert_int_equal(number_of(kept, "PRAGMA user_version"), (int64_t)version);

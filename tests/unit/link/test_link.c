@@ -231,7 +231,10 @@ static void a_client_waits_for_a_server_that_is_not_there(void **state)
     farm->server = link_server_free(farm->server);
     struct buf frame = BUF_INIT;
     struct diag diag = DIAG_INIT;
-    assert_int_equal(next_event(client, &frame, &diag), LINK_DOWN);
+    int event = next_event(client, &frame, &diag);
+    if (event == LINK_UP) /* it was faster than the end of the server */
+        event = next_event(client, &frame, &diag);
+    assert_int_equal(event, LINK_DOWN);
     struct link_server_options options = server_options(farm);
     options.endpoint = endpoint;
     int r = -1;

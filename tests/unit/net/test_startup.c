@@ -176,6 +176,16 @@ static void test_D4_a_forged_verdict(void **state)
     expect_refusal(rig, FARM_E_CORRUPT, "not what the signed answers say");
 }
 
+/* Moved, answers would become open ones, or open ones votes. */
+static void test_D4_settled_at_another_time(void **state)
+{
+    struct rig *rig = *state;
+    rig_sql(rig, "UPDATE verdict SET settled_size = settled_size + 1");
+    expect_refusal(rig, FARM_E_CORRUPT, "settled at another position");
+    rig_sql(rig, "UPDATE verdict SET settled_size = 0");
+    expect_refusal(rig, FARM_E_CORRUPT, "settled at another position");
+}
+
 static void test_D4_a_forged_vote(void **state)
 {
     struct rig *rig = *state;
@@ -264,6 +274,7 @@ int main(void)
         TEST(test_D2_the_last_entries_taken_away),
         TEST(test_D3_an_older_database),
         TEST(test_D4_a_forged_verdict),
+        TEST(test_D4_settled_at_another_time),
         TEST(test_D4_a_forged_vote),
         TEST(test_D4_a_vote_taken_away),
         TEST(test_D4_an_answer_made_worthless),
