@@ -225,6 +225,9 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
                 struct diag *diag) MUST_USE;
 /* Answers CORE_DERIVE: spec, history, key. */
 void plans_derive(struct farm *farm, const struct core_effect *effect);
+/* The spec of a job that the core has keyed, once more; its plan is in the core. */
+int plans_derive_again(struct farm *farm, struct farm_plan *plan, const struct digest *key,
+                       struct diag *diag) MUST_USE;
 /* The node that a person means: "name", "tier/name", "PLAN/name" or a job key prefix; in the newest plan that
  * has it. Recalls it. A job key finds nodes of plans in memory alone. */
 int plans_find_node(struct farm *farm, const char *text, struct farm_plan **ret_plan, size_t *ret_node,

@@ -294,6 +294,31 @@ static void want_again(struct farm *farm, const struct missing_object *object, b
     }
 }
 
+/* ---- specs are derived again ---- */
+
+static int know_job(void *context, const char *node)
+{
+    (void)context;
+    (void)node;
+    return 0;
+}
+
+/* False: it is no spec. */
+static bool derive_again(struct farm *farm, const struct digest *object)
+{
+    struct diag why = DIAG_INIT;
+    struct farm_plan *plan = missing_plan(farm, object);
+    if (plan == NULL || db_find_job(farm->db, object, know_job, NULL, NULL) <= 0)
+        return false;
+    int result = plans_recall(farm, plan, &why); /* which derives all of its specs, if it had left memory */
+    if (result >= 0 && !store_has(farm->store, object))
+        result = plans_derive_again(farm, plan, object, &why);
+    if (result < 0)
+        log_event(LOG_LEVEL_WARNING, "a lost spec cannot be made again", log_digest(FIELD_OBJECT, object),
+                  log_text(FIELD_REASON, diag_text(&why, result)));
+    return true;
+}
+
 /* ---- in each turn ---- */
 
 static void heal(struct farm *farm, struct missing_object *object, int64_t now_ms)
@@ -304,7 +329,7 @@ static void heal(struct farm *farm, struct missing_object *object, int64_t now_m
         object->retry_ms = now_ms + RETRY_MS;
     if (object->nlosses > 0)
         want_again(farm, object, due);
-    else if (due)
+    else if (due && !derive_again(farm, &object->object))
         (void)!db_each_source(farm->db, fetch_source, &wanted, NULL);
 }
 

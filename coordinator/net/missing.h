@@ -8,6 +8,7 @@
  *   source            fetched again from where it came, at once and once an hour; one source at a time
  *   manifest or tar   the core is told that the job's payload is lost (CORE_PAYLOAD_LOST): nothing is built upon it, and workers are asked to
  *                     build it again, if it was agreed on; a plan that has left memory is brought back for it, at once and once an hour
+ *   spec              derived again from its plan, at once and once an hour
  *   anything else     waits for a person; the listing says what to do
  *
  * The list is in memory alone. It is found again at each start before the plans are given to the core, so that a payload which was lost before is

@@ -17,8 +17,7 @@ static const struct {
     {"release:",
      "its archive: put the file from an export back with farmctl source add; or draft the release again",
      false},
-    {"plan:",
-     "a spec is made again at the next start, a plan or package tree by farmctl plan; or restore a backup",
+    {"plan:", "a plan or package tree is made again by farmctl plan, on the same commit; or restore a backup",
      false},
 };
 
@@ -91,6 +90,21 @@ static void say_payload(struct farm *farm, const struct loss *loss, struct said 
         say(said, false, mem_format("its plan was cancelled: farmctl build %.12s builds it again", id));
 }
 
+/* ---- specs ---- */
+
+static void say_spec(struct farm *farm, const struct digest *object, struct said *said)
+{
+    const struct farm_plan *plan = missing_plan(farm, object);
+    if (plan == NULL || db_find_job(farm->db, object, take_node, said, NULL) <= 0)
+        return;
+    if (plan->active || plan->forgotten)
+        say(said, true, mem_string("a job's spec: made again by itself, from its plan and package tree"));
+    else
+        say(said, false,
+            mem_format("a job's spec, of a plan that was cancelled: farmctl build %.12s makes it again",
+                       digest_hex(&plan->id).text));
+}
+
 /* ---- all ---- */
 
 static int take_holder(void *context, const char *holder)
@@ -111,6 +125,8 @@ static json_t *object_json(struct farm *farm, const struct missing_object *objec
         free(STEAL(said.words));
         say_payload(farm, &object->losses[i], &said);
     }
+    if (object->nlosses == 0)
+        say_spec(farm, &object->object, &said);
     (void)!db_each_holder(farm->db, &object->object, take_holder, &said, NULL);
     json_t *json =
         json_pack("{s:o, s:o, s:s, s:s?, s:b, s:s}", "object", json_digest(&object->object), "holders",

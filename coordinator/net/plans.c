@@ -247,6 +247,7 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
 
 /* ---- deriving ---- */
 
+/* The spec is not synced: whoever starts the plan makes it again from tree and payloads (store_put_derived). */
 static int derive(struct farm *farm, struct farm_plan *plan, const struct core_effect *effect,
                   struct digest *ret_key, struct diag *diag)
 {
@@ -263,7 +264,7 @@ static int derive(struct farm *farm, struct farm_plan *plan, const struct core_e
                                  .npayloads = effect->npayloads};
     int result = spec_write(&inputs, &text, ret_key, diag);
     if (result >= 0)
-        result = store_put(farm->store, buf_view(&text), &stored, diag);
+        result = store_put_derived(farm->store, buf_view(&text), &stored, diag);
     if (result >= 0) {
         CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(&plan->id).text);
         db_put_job(farm_write(farm), ret_key, node->id, moment_wall_ms());
@@ -287,6 +288,36 @@ void plans_derive(struct farm *farm, const struct core_effect *effect)
         event.text = diag_text(&diag, result);
     }
     (void)farm_feed(farm, &event, NULL);
+}
+
+static size_t find_key(struct farm *farm, const struct farm_plan *plan, const struct digest *key)
+{
+    struct core_node_view view;
+    for (size_t i = 0; i < plan->plan->nnodes; i++)
+        if (core_node(farm->core, &plan->id, i, &view) && view.keyed && digest_equal(&view.key, key))
+            return i;
+    return SIZE_MAX;
+}
+
+int plans_derive_again(struct farm *farm, struct farm_plan *plan, const struct digest *key, struct diag *diag)
+{
+    struct core_node_view view;
+    struct digest again;
+    int result = plans_load_tree(farm, plan, diag);
+    size_t index = result >= 0 ? find_key(farm, plan, key) : SIZE_MAX;
+    if (result < 0 || index == SIZE_MAX)
+        return result < 0 ? result : diag_set(diag, FARM_E_MISSING, "the plan has the job no longer");
+    const struct plan_node *node = &plan->plan->nodes[index];
+    CLEANUP_FREE struct digest *payloads = mem_zero(node->nclosure, sizeof *payloads);
+    for (size_t i = 0; i < node->nclosure; i++)
+        if (core_node(farm->core, &plan->id, node->closure[i], &view) && view.has_payload)
+            payloads[i] = view.payload;
+    struct core_effect effect = {
+        .plan = plan->id, .node = index, .payloads = payloads, .npayloads = node->nclosure};
+    result = derive(farm, plan, &effect, &again, diag);
+    return result >= 0 && !digest_equal(&again, key)
+               ? diag_set(diag, FARM_E_STATE, "%s has other inputs by now", node->id)
+               : result;
 }
 
 /* ---- names ---- */

@@ -3,7 +3,7 @@
  * Store: opening, names, pins, and the two moments that matter: an object appears, an object is found damaged.
  *
  * On fsync. What we promise is that once a caller is told "stored", the object is there after a power failure, and that
- * there is never an object whose bytes are not its name's. Four things can go wrong on a journalling file system, and
+ * there is never an object whose bytes are not its name's (but for store_put_derived, which promises neither). Four things can go wrong on a journalling file system, and
  * each has its answer in store_publish or store_open:
  *
  *  1. A rename can reach the disk before the data of the file does (ext4 delays allocation; it only helps out
@@ -303,17 +303,17 @@ static int sync_fanout(struct store *store, const struct digest *name, struct di
     return fd < 0 ? fd : file_sync(fd, diag);
 }
 
-int store_publish(struct store *store, const char *file, int fd, const struct digest *name, bool pin,
-                  struct diag *diag)
+int store_publish(struct store *store, const char *file, int fd, const struct digest *name, bool durable,
+                  bool pin, struct diag *diag)
 {
     if (fchmod(fd, 0444) < 0 || futimens(fd, NULL) < 0)
         return diag_errno(diag, "store: incoming/%s: chmod", file);
-    int result = file_sync(fd, diag);
+    int result = durable ? file_sync(fd, diag) : 0;
     if (result >= 0)
         result = link_in(store, file, fd, name, pin, diag);
     if (result <= 0)
         return result;
-    result = sync_fanout(store, name, diag);
+    result = durable ? sync_fanout(store, name, diag) : 0;
     pthread_mutex_lock(&store->lock);
     store_count_down(store->arriving, name);
     if (result < 0 && pin)

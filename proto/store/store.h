@@ -60,6 +60,12 @@ struct store_writer *store_write_abort(struct store_writer *writer); /* accepts 
 
 /* Whole-object helpers. */
 int store_put(struct store *store, struct view data, struct digest *ret, struct diag *diag) MUST_USE;
+/*
+ * For what can be made again from what is durable, and is: nothing is synced, so a power failure may take it, or leave other bytes under its
+ * name. So what is there is read once after each opening of the store, and replaced if it is damaged. To put the same bytes durably
+ * does not make them so.
+ */
+int store_put_derived(struct store *store, struct view data, struct digest *ret, struct diag *diag) MUST_USE;
 int store_put_fd(struct store *store, int fd, uint64_t limit, const struct digest *expected,
                  struct digest *ret, uint64_t *ret_size, struct diag *diag) MUST_USE;
 /* FARM_E_MISSING if absent; FARM_E_LIMIT if longer than limit; verified before it returns. */

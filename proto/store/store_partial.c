@@ -304,7 +304,7 @@ static int commit(struct store_partial *partial, uint64_t limit, struct diag *di
         unlinkat(partial->store->incoming, partial->file, 0);
     if (result < 0)
         return result;
-    return store_publish(partial->store, partial->file, partial->fd, &partial->name, false, diag);
+    return store_publish(partial->store, partial->file, partial->fd, &partial->name, true, false, diag);
 }
 
 int store_partial_commit(struct store_partial *partial, uint64_t limit, struct diag *diag)

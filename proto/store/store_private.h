@@ -48,11 +48,11 @@ void store_count_down(struct map *counts, const struct digest *name);
 /* A new file in incoming/; *ret_name is owned. */
 int store_new_file(struct store *store, char **ret_name, int *ret_fd, struct diag *diag) MUST_USE;
 /*
- * Makes the complete file incoming/<file>, open as fd, the object 'name', durably. The file is gone from incoming/
+ * Makes the complete file incoming/<file>, open as fd, the object 'name', synced if 'durable'. The file is gone from incoming/
  * afterwards, unless there was an error.
  */
-int store_publish(struct store *store, const char *file, int fd, const struct digest *name, bool pin,
-                  struct diag *diag) MUST_USE;
+int store_publish(struct store *store, const char *file, int fd, const struct digest *name, bool durable,
+                  bool pin, struct diag *diag) MUST_USE;
 /* Opens an object's file: FARM_E_MISSING. */
 int store_open_object(struct store *store, const struct digest *name, struct diag *diag) MUST_USE;
 /* The file open as fd is not what it is called: out of the way with it. Returns FARM_E_CORRUPT with the reason. */

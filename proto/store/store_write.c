@@ -15,7 +15,8 @@ struct store_writer {
     struct frame_encoder *encoder;
     struct hasher *hasher;
     uint64_t size, limit;
-    int error; /* of the first write that failed; sticks */
+    int error;    /* of the first write that failed; sticks */
+    bool derived; /* it need not outlive a power failure */
 };
 
 int store_write_begin(struct store *store, uint64_t limit, struct store_writer **ret, struct diag *diag)
@@ -72,7 +73,7 @@ static int finish(struct store_writer *writer, const struct digest *expected, bo
                         digest_hex(expected).text);
     int result = frame_encode_end(writer->encoder, diag);
     if (result >= 0)
-        result = store_publish(writer->store, writer->file, writer->fd, &found, pin, diag);
+        result = store_publish(writer->store, writer->file, writer->fd, &found, !writer->derived, pin, diag);
     if (result >= 0)
         *ret = found;
     return result;
@@ -98,24 +99,42 @@ struct store_writer *store_write_abort(struct store_writer *writer)
     return NULL;
 }
 
-int store_put(struct store *store, struct view data, struct digest *ret, struct diag *diag)
+static int put(struct store *store, struct view data, const struct digest *name, bool derived,
+               struct diag *diag)
 {
-    struct digest name = digest_of(data);
-    if (store_refresh(store, &name)) {
-        if (ret != NULL)
-            *ret = name;
-        return 0;
-    }
     struct store_writer *writer;
     int result = store_write_begin(store, data.size, &writer, diag);
     if (result < 0)
         return result;
+    writer->derived = derived;
     result = data.size > 0 ? store_write(writer, data.data, data.size, diag) : 0;
     if (result < 0) {
         store_write_abort(writer);
         return result;
     }
-    return store_write_commit(writer, &name, false, ret, NULL, diag);
+    return store_write_commit(writer, name, false, NULL, NULL, diag);
+}
+
+int store_put(struct store *store, struct view data, struct digest *ret, struct diag *diag)
+{
+    struct digest name = digest_of(data);
+    if (ret != NULL)
+        *ret = name;
+    return store_refresh(store, &name) ? 0 : put(store, data, &name, false, diag);
+}
+
+/* What was written since the store was opened is in the kernel's memory, whole. */
+static bool is_sound(struct store *store, const struct digest *name)
+{
+    return store_is_verified(store, name) || store_verify(store, name, NULL) >= 0;
+}
+
+int store_put_derived(struct store *store, struct view data, struct digest *ret, struct diag *diag)
+{
+    struct digest name = digest_of(data);
+    if (ret != NULL)
+        *ret = name;
+    return store_refresh(store, &name) && is_sound(store, &name) ? 0 : put(store, data, &name, true, diag);
 }
 
 static int write_from(struct store_writer *writer, int fd, struct diag *diag)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -251,6 +252,47 @@ static void test_D8_what_a_person_reads(void **state)
     expect_report(rig, tar, false, "its plan was cancelled: farmctl build");
 }
 
+/* Its plan is in the core, or comes back for it. */
+static void test_D8_a_spec_is_derived_again(void **state)
+{
+    struct rig *rig = *state;
+    struct farm_plan *plan = plans_get(rig->farm, &rig->plan);
+    struct digest spec = view_of_node(rig, RIG_APPB).key;
+    CLEANUP_BUF struct buf before = BUF_INIT, after = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    assert_int_equal(store_get(rig->farm->store, &spec, SPEC_SIZE_MAX, &before, &diag), 0);
+    take_away(rig, &spec);
+    missing_add(rig->farm, &spec);
+    expect_report(rig, &spec, true, "made again by itself");
+    look(rig);
+    look(rig);
+    assert_false(is_listed(rig, &spec));
+    assert_int_equal(store_get(rig->farm->store, &spec, SPEC_SIZE_MAX, &after, &diag), 0);
+    assert_true(view_equal(buf_view(&before), buf_view(&after)));
+    struct core_event cancel = {.type = CORE_PLAN_CANCEL, .plan = rig->plan};
+    plan->active = false;
+    assert_int_equal(farm_feed(rig->farm, &cancel, NULL), 0);
+    take_away(rig, &spec);
+    missing_add(rig->farm, &spec);
+    expect_report(rig, &spec, false, "a plan that was cancelled: farmctl build");
+}
+
+/* A power failure may leave anything under the name of what was not synced; a start with its plan puts that right. */
+static void test_D8_a_torn_spec_is_replaced_at_the_start(void **state)
+{
+    struct rig *rig = *state;
+    struct digest spec = view_of_node(rig, RIG_APPB).key;
+    CLEANUP_FREE char *path = path_of(rig, &spec);
+    CLEANUP_BUF struct buf after = BUF_INIT;
+    struct diag diag = DIAG_INIT;
+    rig_stop(rig);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 0), 0);
+    rig_restart(rig);
+    assert_int_equal(store_get(rig->farm->store, &spec, SPEC_SIZE_MAX, &after, &diag), 0);
+    assert_false(is_listed(rig, &spec));
+}
+
 /* Without a plan's text or tree the coordinator starts all the same; whoever names the plan hears why, until somebody brings them. */
 static void test_D8_a_lost_plan_does_not_stop_a_start(void **state)
 {
@@ -289,6 +331,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_D8_a_worker_asked_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_plan_that_left_memory_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_what_a_person_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_spec_is_derived_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_torn_spec_is_replaced_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_lost_plan_does_not_stop_a_start, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

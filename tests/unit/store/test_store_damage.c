@@ -201,6 +201,31 @@ static void test_damage_found_late_spares_the_new_copy(void **state)
     store_close(store);
 }
 
+/* A power failure left nothing, nothing but the name, or half of it: whoever derives it again, finds that, once after each opening. */
+static void test_D8_what_is_derived_is_replaced_if_it_is_torn(void **state)
+{
+    const struct scratch *scratch = *state;
+    CLEANUP_BUF struct buf data = noise(5000, 3);
+    struct diag diag = DIAG_INIT;
+    struct digest name;
+    static const char *const ends[] = {"rm -f", "truncate -s 0", "truncate -s 2000", "test -f"};
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        struct store *store = rig_open(scratch);
+        assert_ok(store_put_derived(store, buf_view(&data), &name, &diag), &diag);
+        rig_expect(store, &name, buf_view(&data));
+        assert_ok(store_put_derived(store, buf_view(&data), &name, &diag), &diag);
+        store_close(store);
+        CLEANUP_FREE char *path = rig_file(&name);
+        CLEANUP_FREE char *tear = mem_format("chmod u+w '%s' && %s '%s'", path, ends[i], path);
+        assert_int_equal(shell(scratch->fd, tear), 0);
+        store = rig_open(scratch);
+        assert_ok(store_put_derived(store, buf_view(&data), &name, &diag), &diag);
+        rig_expect(store, &name, buf_view(&data));
+        store_close(store);
+    }
+    assert_true(rig_count_files(scratch, "store/damaged") >= 1); /* their names have seconds */
+}
+
 int main(void)
 {
 #define SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
@@ -208,6 +233,7 @@ int main(void)
         SCRATCH(test_D8_bit_rot_is_found_by_every_way_of_reading),
         SCRATCH(test_D8_any_damaged_byte_is_found),
         SCRATCH(test_D8_a_copy_elsewhere_is_verified),
+        SCRATCH(test_D8_what_is_derived_is_replaced_if_it_is_torn),
         SCRATCH(test_damage_found_late_spares_the_new_copy),
         SCRATCH(test_D8_an_earlier_link_is_read_when_asked),
         SCRATCH(test_D8_an_earlier_copy_that_rotted_is_replaced),
