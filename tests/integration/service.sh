@@ -8,12 +8,12 @@ root=$work/root
 say "everything is installed"
 DESTDIR=$root cmake --install "$FARM_BINARY_DIR" >"$work/out" 2>&1 || { cat "$work/out"; fail "cmake --install"; }
 prefix=$(sed -n 's/^CMAKE_INSTALL_PREFIX:[^=]*=//p' "$FARM_BINARY_DIR/CMakeCache.txt")
-for file in bin/{farm-coordinator,farm-worker,farmctl,farm-sign,farm-verify} lib/systemd/system/farm-{coordinator,worker}.service \
+for file in bin/{farm-coordinator,farm-worker,farmctl,farm-sign,farm-verify} lib/systemd/system/farm-{{coordinator,worker,gc}.service,gc.timer} \
     lib/sysusers.d/intergenos-farm.conf lib/tmpfiles.d/intergenos-farm.conf; do
     expect "$file is installed" test -f "$root$prefix/$file"
 done
 units=$root$prefix/lib/systemd/system
-for unit in farm-coordinator farm-worker; do
+for unit in farm-coordinator farm-worker farm-gc; do
     program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$units/$unit.service")
     expect "$unit.service starts what was installed" test -x "$root$program"
     expect "and nothing is left to be filled in" test -z "$(grep '@[A-Z_]*@' "$units/$unit.service")"
@@ -25,17 +25,20 @@ version_of_systemd() { systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/
 if command -v systemd-analyze >/dev/null; then
     say "systemd accepts the units"
     mkdir "$work/units"
-    for unit in farm-coordinator farm-worker; do
+    cp "$units/farm-gc.timer" "$work/units/"
+    for unit in farm-coordinator farm-worker farm-gc; do
         sed "s|^\(Exec[A-Za-z]*\)=$prefix/|\1=$root$prefix/|" "$units/$unit.service" >"$work/units/$unit.service"
         systemd-analyze verify --man=no "$work/units/$unit.service" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
         # "Unknown key" is a warning with status 0; of the units of this machine it may say what it likes.
         ! grep -F "$unit.service" "$work/out" || fail "systemd-analyze verify finds something"
     done
+    systemd-analyze verify --man=no "$work/units/farm-gc.timer" >"$work/out" 2>&1 || fail "$(cat "$work/out")"
+    ! grep -F farm-gc.timer "$work/out" || fail "systemd-analyze verify finds something"
     printf '[Service]\nExecStart=/bin/true\nProtectSystme=strict\n' >"$work/units/wrong.service"
     systemd-analyze verify --man=no "$work/units/wrong.service" >"$work/out" 2>&1 || true
     expect_text "ProtectSystme" "$work/out" # it would have said so
     say "exposure, by systemd-analyze security (0 is none, 10 is all)"
-    for unit in farm-coordinator:20 farm-worker:60; do
+    for unit in farm-coordinator:20 farm-worker:60 farm-gc:15; do
         systemd-analyze security --offline=true --no-pager --threshold="${unit#*:}" "$work/units/${unit%:*}.service" >"$work/out" 2>&1 ||
             fail "${unit%:*}.service is more exposed than ${unit#*:} tenths"
         figure=$(sed -n 's/.*Overall exposure level for [^:]*: \([0-9.]*\).*/\1/p' "$work/out")
