@@ -140,15 +140,26 @@ static int check_range(const struct reading *reading, const struct conf_key *key
                     (unsigned long long)key->greatest);
 }
 
+/* As conf_print() writes it, with spaces that need not have been there: what was printed is read again. */
+static int check_length(const struct reading *reading, const struct conf_key *key, const char *text)
+{
+    if (strlen(key->name) + strlen(" = ") + strlen(text) <= LINE_LENGTH_MAX)
+        return 0;
+    return diag_set(reading->diag, FARM_E_CONFIG,
+                    "%s:%d: the line is longer than %d bytes, written as \"%s = value\"; shorten it",
+                    reading->file, reading->line, LINE_LENGTH_MAX, key->name);
+}
+
 static int take_value(const struct reading *reading, const struct conf_key *key, const char *text,
                       struct value *value)
 {
-    if (key->type == CONF_TEXT) {
-        value->text = mem_string(text);
-        return 0;
+    if (key->type == CONF_TEXT || key->type == CONF_LIST) {
+        if (key->type == CONF_TEXT)
+            value->text = mem_string(text);
+        else if (!parse_list(view_text(text), &value->text))
+            return bad_value(reading, key, text);
+        return check_length(reading, key, value->text);
     }
-    if (key->type == CONF_LIST)
-        return parse_list(view_text(text), &value->text) ? 0 : bad_value(reading, key, text);
     if (!parse_number(key, view_text(text), &value->number))
         return bad_value(reading, key, text);
     return key->type == CONF_FLAG ? 0 : check_range(reading, key, value->number);

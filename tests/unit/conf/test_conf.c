@@ -137,6 +137,8 @@ static void test_refusals(void **state)
         {VIEW("[farm]\ntoken = a\0b\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = " LONG50 LONG50 LONG50 LONG50 "\n"),
          "farm.conf:2: the line is longer than 198 bytes"},
+        {VIEW("[farm]\ntoken=" LONG50 LONG50 LONG50 "1234567890123456789012345678901234567890X\n"),
+         "farm.conf:2: the line is longer than 198 bytes, written as \"token = value\""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct demo demo = {.workers = 77}, untouched = demo;
