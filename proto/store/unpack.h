@@ -9,6 +9,9 @@
  *
  * Formats: tar (all dialects) and zip; compressed with gzip, bzip2, xz, lzma, lzip or zstd. Names keep their bytes
  * whatever the locale is, but for zip, where libarchive composes names that are marked as UTF-8 (NFC).
+ *
+ * Memory: a decoder takes the window that the archive's header asks for. "xz -9" asks for 64 MiB; libarchive stops at 1 GiB (xz, lzma, lzip) and 128 MiB
+ * (zstd), and offers no way to say less. Beside that there is some 1 MiB.
  */
 #ifndef FARM_UNPACK_H
 #define FARM_UNPACK_H

@@ -72,6 +72,9 @@ static void run(struct view input)
     unpack(fd, how >> 1 & 3);
 }
 
-/* libarchive's decompressors have windows of their own: 64 MiB for zstd and xz as they are limited. */
-const struct fuzz_target fuzz_target = {
-    .run = run, .setup = setup, .input_max = 8 * 1024, .heap_base = 128 << 20, .heap_factor = 64};
+/* A decoder's window: 1 GiB is where libarchive stops (unpack.h). */
+const struct fuzz_target fuzz_target = {.run = run,
+                                        .setup = setup,
+                                        .input_max = 8 * 1024,
+                                        .heap_base = (1 << 30) + (32 << 20),
+                                        .heap_factor = 64};

@@ -25,7 +25,7 @@ TEXT
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(cd "$here/../.." && pwd)
-RSS_MB=2048 MALLOC_MB=512 TIMEOUT_S=20
+RSS_MB=2560 MALLOC_MB=1152 TIMEOUT_S=20
 CORPUS_FILES=150 CORPUS_BYTES=307200 # of a target, as committed
 
 build() {
