@@ -40,24 +40,32 @@ static void print(struct cli *cli, const json_t *body)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    static const struct option options[] = {{"now", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"now", no_argument, NULL, 'n'}, {"accept-loss", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
+    const char *lost = NULL;
     bool now = false;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option != 'n')
+        if (option == 'a')
+            lost = optarg;
+        else if (option == 'n')
+            now = true;
+        else
             return cli_usage(cli, &cmd_scrub, "see the options below");
-        now = true;
     }
     if (argc != optind)
         return cli_usage(cli, &cmd_scrub, "unexpected \"%s\"", argv[optind]);
-    return cli_ask_follow(cli, "scrub", json_pack("{s:b}", "now", (int)now), show, print);
+    return cli_ask_follow(cli, "scrub", json_pack("{s:b, s:s*}", "now", (int)now, "accept_loss", lost), show,
+                          print);
 }
 
 const struct cli_verb cmd_scrub = {
     .name = "scrub",
     .summary = "bit rot: what was read, what is lost, what brings it back",
-    .help = "Usage: farmctl scrub [--now] [--json]\n"
+    .help = "Usage: farmctl scrub [--now] [--accept-loss OBJECT] [--json]\n"
             "\n"
-            "      --now  read every object now, at full speed, and wait for the end\n"
+            "      --now                 read every object now, at full speed, and wait for the end\n"
+            "      --accept-loss OBJECT  of one that nothing needs and nobody can bring back, a build log: "
+            "it is listed no more\n"
             "\n"
             "The coordinator reads every object that its database names once in scrub_interval. What is "
             "damaged is moved aside and\n"

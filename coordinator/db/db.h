@@ -151,6 +151,7 @@ void db_put_log_entry(struct db *db, const struct db_log_entry *row);
 void db_put_release(struct db *db, const struct db_release *row);
 void db_put_release_signature(struct db *db, const char *release, const char *signer, const char *signature);
 void db_put_reference(struct db *db, const struct digest *object, const char *holder);
+void db_drop_references(struct db *db, const struct digest *object); /* all of this object's */
 
 /* Reading. A callback that returns a negative value ends the walk with it. */
 #define DB_EACH(kind)                                                                                        \

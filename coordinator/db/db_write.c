@@ -207,6 +207,11 @@ void db_put_release_signature(struct db *db, const char *release, const char *si
                   "ttt", release, signer, signature);
 }
 
+void db_drop_references(struct db *db, const struct digest *object)
+{
+    statement_run(db, "DELETE FROM reference WHERE object = ?", "d", object);
+}
+
 void db_put_reference(struct db *db, const struct digest *object, const char *holder)
 {
     statement_run(db, "INSERT INTO reference (object, holder) VALUES (?, ?) ON CONFLICT DO NOTHING", "dt",

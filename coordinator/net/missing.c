@@ -182,6 +182,22 @@ void missing_add(struct farm *farm, const struct digest *digest)
         lose(farm, &object->losses[i]);
 }
 
+int missing_accept(struct farm *farm, const struct digest *digest, struct diag *diag)
+{
+    struct missing_object *object = map_get(farm->missing->objects, digest_key(digest));
+    if (object == NULL)
+        return diag_set(diag, FARM_E_UNKNOWN, "%s is not missing; farmctl scrub lists what is",
+                        digest_hex(digest).text);
+    if (!missing_is_final(farm, object))
+        return diag_set(diag, FARM_E_REFUSED, "%s is needed; farmctl scrub says what brings it back",
+                        digest_hex(digest).text);
+    db_drop_references(farm_write(farm), digest);
+    (void)map_remove(farm->missing->objects, digest_key(digest));
+    log_event(LOG_LEVEL_WARNING, "the loss of an object was accepted", log_digest(FIELD_OBJECT, digest));
+    free_object(object); /* of its payloads the core goes on knowing that they are lost */
+    return 0;
+}
+
 static void remove_object(struct farm *farm, struct missing_object *object)
 {
     (void)map_remove(farm->missing->objects, digest_key(&object->object));

@@ -31,6 +31,11 @@ struct missing *missing_free(struct missing *missing); /* accepts NULL, returns 
 void missing_add(struct farm *farm, const struct digest *object);
 /* The core was just told of the job's past: which of its payloads are lost. */
 void missing_tell(struct farm *farm, const struct digest *job);
+/*
+ * Somebody says that the object's loss is accepted: no row refers to it any more, and it is not listed again; what was signed names it still.
+ * FARM_E_UNKNOWN: it is not missing. FARM_E_REFUSED: something needs it, or it comes back by itself.
+ */
+int missing_accept(struct farm *farm, const struct digest *object, struct diag *diag) MUST_USE;
 /* In each turn: what came back, and what is to be tried again. */
 void missing_turn(struct farm *farm);
 /* With the next turn, instead of in a while. */

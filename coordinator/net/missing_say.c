@@ -13,7 +13,9 @@ static const struct {
 } remedies[] = {
     {"source:", "fetched again by itself; if that fails: farmctl source add FILE, with the same bytes", true},
     {"base:", "farmctl base import again, from the same tar", false},
-    {"attestation:", "a build log, which nobody can make again; it hinders nothing", false},
+    {"attestation:",
+     "a build log, which nobody can make again; it hinders nothing: farmctl scrub --accept-loss OBJECT",
+     false},
     {"release:",
      "its archive: put the file from an export back with farmctl source add; or draft the release again",
      false},
@@ -117,17 +119,38 @@ static int take_holder(void *context, const char *holder)
     return 0;
 }
 
+/* 'said' gets its words; holders, node and words are the caller's. */
+static void say_object(struct farm *farm, const struct missing_object *object, struct said *said)
+{
+    for (size_t i = 0; i < object->nlosses && !said->by_itself; i++) {
+        free(STEAL(said->node));
+        free(STEAL(said->words));
+        say_payload(farm, &object->losses[i], said);
+    }
+    if (object->nlosses == 0)
+        say_spec(farm, &object->object, said);
+    (void)!db_each_holder(farm->db, &object->object, take_holder, said, NULL);
+}
+
+bool missing_is_final(struct farm *farm, const struct missing_object *object)
+{
+    struct said said = {.holders = json_array()};
+    size_t index;
+    json_t *holder;
+    say_object(farm, object, &said);
+    bool is_final = !said.by_itself;
+    json_array_foreach(said.holders, index, holder) is_final =
+        is_final && strncmp(json_string_value(holder), "attestation:", 12) == 0;
+    json_decref(said.holders);
+    free(said.node);
+    free(said.words);
+    return is_final;
+}
+
 static json_t *object_json(struct farm *farm, const struct missing_object *object)
 {
     struct said said = {.holders = json_array()};
-    for (size_t i = 0; i < object->nlosses && !said.by_itself; i++) {
-        free(STEAL(said.node));
-        free(STEAL(said.words));
-        say_payload(farm, &object->losses[i], &said);
-    }
-    if (object->nlosses == 0)
-        say_spec(farm, &object->object, &said);
-    (void)!db_each_holder(farm->db, &object->object, take_holder, &said, NULL);
+    say_object(farm, object, &said);
     json_t *json =
         json_pack("{s:o, s:o, s:s, s:s?, s:b, s:s}", "object", json_digest(&object->object), "holders",
                   said.holders, "found", moment_format(object->found_ms).text, "node", said.node, "by_itself",

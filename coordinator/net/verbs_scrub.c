@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* scrub: how far it is and what is lost; with "now", after a whole pass that does not wait. */
+/* scrub: how far it is and what is lost; with "now", after a whole pass that does not wait; with "accept_loss" after one of them is listed no more. */
 #include "verbs.h"
 
 #include "missing.h"
@@ -27,8 +27,24 @@ static bool poll_pass(struct farm *farm, struct ctl_request *request, void *cont
     return false;
 }
 
+static int accept_loss(struct farm *farm, const char *text, struct diag *diag)
+{
+    struct digest object;
+    if (!digest_parse(view_text(text), &object))
+        return diag_set(diag, FARM_E_USAGE,
+                        "\"%.80s\" is no object: 64 hex digits, as farmctl scrub lists them", text);
+    return missing_accept(farm, &object, diag);
+}
+
 void verb_scrub(struct farm *farm, struct ctl_request *request)
 {
+    struct diag diag = DIAG_INIT;
+    const char *lost = ctl_text(request, "accept_loss");
+    int result = lost != NULL ? accept_loss(farm, lost, &diag) : 0;
+    if (result < 0) {
+        ctl_fail(request, result, &diag);
+        return;
+    }
     if (!ctl_flag(request, "now")) {
         finish(farm, request);
         return;

@@ -90,6 +90,18 @@ workers_start() {
     wait_for 60 "the workers are back" workers_online 2
 }
 
+say "a build log: nobody can bring it back, until somebody accepts that"
+log=$(sql "SELECT lower(hex(log)) FROM attestation LIMIT 1")
+rot "$log"
+expect_status 1 farmctl scrub --now
+expect_text "farmctl scrub --accept-loss OBJECT" "$work/out"
+expect_status 2 farmctl scrub --accept-loss nonsense
+expect_text "is no object" "$work/out"
+expect_status 2 farmctl scrub --accept-loss "$(payload_of one)"
+expect_text "is not missing" "$work/out"
+expect_status 0 farmctl scrub --accept-loss "$log"
+expect_status 0 farmctl scrub --now
+
 say "a source: found, and fetched again"
 rot "$numbers"
 farmctl scrub --now >"$work/out" 2>&1 || true

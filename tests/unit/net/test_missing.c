@@ -252,6 +252,33 @@ static void test_D8_what_a_person_reads(void **state)
     expect_report(rig, tar, false, "its plan was cancelled: farmctl build");
 }
 
+/* What nobody needs and nobody can bring back is listed until somebody accepts that; of all else it is refused. */
+static void test_D8_a_loss_is_accepted(void **state)
+{
+    struct rig *rig = *state;
+    struct diag diag = DIAG_INIT;
+    const struct digest *agreed = &rig->packages[RIG_LIBA].payload.tar,
+                        *other = &rig->packages[RIG_APPB].payload.tar;
+    struct digest log = digest_of(VIEW("log")), spec = view_of_node(rig, RIG_APPB).key;
+    answer(rig, RIG_ALPHA, RIG_APPB); /* one of two: nothing is agreed */
+    assert_int_equal(missing_accept(rig->farm, &log, &diag), FARM_E_UNKNOWN);
+    const struct digest *lost[] = {&log, agreed, other, &spec};
+    for (size_t i = 0; i < ARRAY_SIZE(lost); i++) {
+        take_away(rig, lost[i]);
+        missing_add(rig->farm, lost[i]);
+    }
+    assert_int_equal(missing_accept(rig->farm, agreed, &diag), FARM_E_REFUSED);
+    assert_int_equal(missing_accept(rig->farm, &spec, &diag), FARM_E_REFUSED);
+    assert_int_equal(missing_accept(rig->farm, &log, &diag), 0);
+    assert_int_equal(missing_accept(rig->farm, other, &diag), 0);
+    assert_int_equal(count_lost(rig), 1);
+    rig_turn(rig);
+    rig_restart(rig);
+    assert_true(is_listed(rig, agreed));
+    assert_false(is_listed(rig, &log));
+    assert_false(is_listed(rig, other));
+}
+
 /* Its plan is in the core, or comes back for it. */
 static void test_D8_a_spec_is_derived_again(void **state)
 {
@@ -331,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_D8_a_worker_asked_in_vain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_plan_that_left_memory_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_what_a_person_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_loss_is_accepted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_spec_is_derived_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_torn_spec_is_replaced_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_lost_plan_does_not_stop_a_start, setup, teardown),
