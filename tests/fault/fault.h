@@ -2,10 +2,11 @@
 /*
  * Fault: the k-th call of a class fails, is cut short, or is the last one of this process, with or without the power going.
  *
- * fault_calls.c defines write(), fsync(), rename(), malloc(), sqlite3_step(), send() and the like in the test program itself. A symbol of
- * the program goes before that of every shared library, so that the calls of libsqlite3, libzstd and libzmq come by here too; no preload
- * is needed, and the address sanitizer, which insists on being the first library, watches the error paths. Only files below one
- * directory count, and only between fault_begin() and fault_end().
+ * write(), fsync(), rename(), malloc(), sqlite3_step(), send() and the like are defined in the test program itself: fault_write.c,
+ * fault_name.c and so on, by the classes below; fault_plan.c says which call is hit. A symbol of the program goes before that of every
+ * shared library, so that the calls of libsqlite3, libzstd and libzmq come by here too; no preload is needed, and the address sanitizer,
+ * which insists on being the first library, watches the error paths. Only files below one directory count, and only between fault_begin()
+ * and fault_end().
  *
  * The power. What is written is in the page cache until its file is synced, a name until its directory is. fault_power.c keeps what
  * was there before, page by page and name by name, and when the power goes takes back a selection by the seed:
