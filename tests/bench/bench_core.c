@@ -12,43 +12,20 @@
  *             have nothing to do. "_tight" is the ratio to the best bound of the form: the earliest end of a component,
  *             plus the work of all that needs it.
  *
- * JSON lines: name, value, unit, ratio. Without the data file the makespan is skipped, by name.
+ * JSON lines (bench.h). Without the data file the makespan is skipped, by name.
  */
+#include "bench.h"
 #include "core.h"
 #include "map.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-static void print(const char *name, double value, const char *unit, double ratio)
-{
-    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit,
-           ratio);
-    fflush(stdout);
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-/* splitmix64 (Steele, Lea and Flood, 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
 
 static void core_random(void *context, void *ret, size_t size)
 {
     for (unsigned char *at = ret; size > 0;) {
-        uint64_t word = next_random(context);
+        uint64_t word = bench_random(context);
         size_t n = size < sizeof word ? size : sizeof word;
         memcpy(at, &word, n);
         at += n;
@@ -135,9 +112,9 @@ static void step(struct farm *farm, const struct core_event *event)
 {
     static struct core_effects effects = CORE_EFFECTS_INIT;
     struct diag diag = DIAG_INIT;
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     int r = core_step(farm->core, farm->now_ms, event, &effects, &diag);
-    farm->spent[event->type] += now_ns() - start;
+    farm->spent[event->type] += 1e9 * bench_wall() - start;
     farm->events[event->type]++;
     if (r < 0) {
         fprintf(stderr, "bench_core: event %d: %s\n", (int)event->type, diag_text(&diag, r));
@@ -253,7 +230,7 @@ static void hear(struct farm *farm, size_t workers, size_t times)
 {
     char name[24];
     for (size_t i = 0; i < times; i++) {
-        snprintf(name, sizeof name, "w%zu", (size_t)(next_random(&farm->random) % workers));
+        snprintf(name, sizeof name, "w%zu", (size_t)(bench_random(&farm->random) % workers));
         struct core_event event = {.type = CORE_WORKER_HEARD, .name = name};
         step(farm, &event);
     }
@@ -264,7 +241,7 @@ static void work(struct farm *farm, size_t answers)
 {
     for (size_t i = 0; i < answers && farm->nlive > 0; i++) {
         farm->now_ms++;
-        answer(farm, next_random(&farm->random) % farm->nlive);
+        answer(farm, bench_random(&farm->random) % farm->nlive);
         key_all(farm);
     }
 }
@@ -287,7 +264,7 @@ static void work_cold(struct farm *farm)
     for (size_t i = 0; i < COLD_ANSWERS && farm->nlive > 0; i++) {
         farm->now_ms++;
         evict();
-        answer(farm, next_random(&farm->random) % farm->nlive);
+        answer(farm, bench_random(&farm->random) % farm->nlive);
         key_all(farm);
     }
 }
@@ -355,14 +332,22 @@ static struct cost measure_best(size_t workers, size_t jobs, size_t answers)
 static void bench_events(void)
 {
     struct cost small = measure_best(1000, 10000, 4000), large = measure_best(10000, 100000, 40000);
-    print("core_event_heard", large.heard, "ns", large.heard / small.heard);
-    print("core_event_online", large.online, "ns", large.online / small.online);
-    print("core_event_keyed", large.keyed, "ns", large.keyed / small.keyed);
-    print("core_event_answer_saturated", large.busy_answer, "ns", large.busy_answer / small.busy_answer);
-    print("core_event_answer_saturated_cold", large.cold_answer, "ns", large.cold_answer / small.cold_answer);
-    print("core_event_answer_idle", large.idle_answer, "ns", large.idle_answer / small.idle_answer);
-    print("core_node_memory", large.node_bytes, "bytes", large.node_bytes / small.node_bytes);
-    print("core_worker_memory", large.worker_bytes, "bytes", large.worker_bytes / small.worker_bytes);
+    bench_print("core_event_heard", large.heard, "ns", large.heard / small.heard,
+                "a tenth of workers and jobs");
+    bench_print("core_event_online", large.online, "ns", large.online / small.online,
+                "a tenth of workers and jobs");
+    bench_print("core_event_keyed", large.keyed, "ns", large.keyed / small.keyed,
+                "a tenth of workers and jobs");
+    bench_print("core_event_answer_saturated", large.busy_answer, "ns", large.busy_answer / small.busy_answer,
+                "a tenth of workers and jobs");
+    bench_print("core_event_answer_saturated_cold", large.cold_answer, "ns",
+                large.cold_answer / small.cold_answer, "a tenth of workers and jobs");
+    bench_print("core_event_answer_idle", large.idle_answer, "ns", large.idle_answer / small.idle_answer,
+                "a tenth of workers and jobs");
+    bench_print("core_node_memory", large.node_bytes, "bytes", large.node_bytes / small.node_bytes,
+                "a tenth of workers and jobs");
+    bench_print("core_worker_memory", large.worker_bytes, "bytes", large.worker_bytes / small.worker_bytes,
+                "a tenth of workers and jobs");
 }
 
 /* --- the makespan of the ROCm graph --- */
@@ -570,9 +555,11 @@ static void bench_makespan(void)
     for (size_t i = 0; i < ARRAY_SIZE(workers); i++) {
         double seconds = makespan(&graph, workers[i]);
         snprintf(name, sizeof name, "core_makespan_rocm_%zu_workers", workers[i]);
-        print(name, seconds / 3600, "h", seconds / lower_bound(&graph, workers[i]));
+        bench_print(name, seconds / 3600, "h", seconds / lower_bound(&graph, workers[i]),
+                    "max(critical path, 2 x work / cores)");
         snprintf(name, sizeof name, "core_makespan_rocm_%zu_workers_tight", workers[i]);
-        print(name, seconds / 3600, "h", seconds / tight_bound(&graph, workers[i]));
+        bench_print(name, seconds / 3600, "h", seconds / tight_bound(&graph, workers[i]),
+                    "the best bound of that form");
     }
     free(graph.nodes);
     free(graph.ids);

@@ -10,9 +10,9 @@
  *   derive_worker_plan       loading and planning alone, as farm-verify --tree does; ratio to the coordinator's loading and planning
  *   derive_worker_lease      every further lease: the tree is in memory, one spec; ratio to the coordinator's spec_write
  *
- * The tree is the 813 recipes of FARM_SHARED_DIR/data/intergenos under a git commit of our own. Medians of several runs. JSON lines: name, value,
- * unit, ratio. Without the data or git it is skipped, by name.
+ * The tree is the 813 recipes of FARM_SHARED_DIR/data/intergenos under a git commit of our own. Medians of several runs. JSON lines (bench.h). Without the data or git it is skipped, by name.
  */
+#include "bench.h"
 #include "file.h"
 #include "gitpin.h"
 #include "moment.h"
@@ -25,24 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ROUNDS = 7, LEASES = 200 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static void print(const char *name, double value, const char *unit, double ratio)
-{
-    printf("{\"name\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit,
-           ratio);
-    fflush(stdout);
-}
 
 static void must(int error, const struct diag *diag)
 {
@@ -50,18 +35,6 @@ static void must(int error, const struct diag *diag)
         return;
     fprintf(stderr, "bench_derive: %s\n", diag_text(diag, error));
     exit(2);
-}
-
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return a < b ? -1 : a > b;
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return values[count / 2];
 }
 
 struct place {
@@ -154,10 +127,10 @@ static double coordinate(struct place *place, size_t *ret_nodes)
     must(gitrepo_checkout(repo, place->pin.commit, &info.tree_sha256, GITPIN_LIMITS, dirfd, 0, &diag), &diag);
     must(gitrepo_pack(repo, place->pin.commit, pack, &diag), &diag);
     gitrepo_close(repo);
-    double before = now_ms();
+    double before = 1e3 * bench_wall();
     struct tree *tree = load_dir(dirfd);
     *ret_nodes = plan_of(tree, &place->pin);
-    double planned = now_ms() - before;
+    double planned = 1e3 * bench_wall() - before;
     tree_free(tree);
     return planned;
 }
@@ -245,10 +218,10 @@ static double worker_plan(const struct place *place)
     struct diag diag = DIAG_INIT;
     CLEANUP_CLOSE int dirfd = file_open_dir(place->state_dirfd, path, &diag);
     must(dirfd, &diag);
-    double before = now_ms();
+    double before = 1e3 * bench_wall();
     struct tree *tree = load_dir(dirfd);
     (void)plan_of(tree, &place->pin);
-    double spent = now_ms() - before;
+    double spent = 1e3 * bench_wall() - before;
     tree_free(tree);
     return spent;
 }
@@ -260,28 +233,28 @@ static void one_round(struct place *place, struct figures *figures, int round, s
     forget(place, "coordinator");
     forget(place, STATEDIR_TREES);
     must(file_make_dirs(place->state_dirfd, STATEDIR_TREES, 0700, &diag), &diag);
-    double before = now_ms();
+    double before = 1e3 * bench_wall();
     figures->loading[round] = coordinate(place, ret_nodes);
-    figures->plan[round] = now_ms() - before;
+    figures->plan[round] = 1e3 * bench_wall() - before;
     struct trees *trees = open_trees(place);
-    before = now_ms();
+    before = 1e3 * bench_wall();
     lease(place, trees, package);
-    figures->first[round] = now_ms() - before;
+    figures->first[round] = 1e3 * bench_wall() - before;
     trees_close(trees);
     trees = open_trees(place);
-    before = now_ms();
+    before = 1e3 * bench_wall();
     lease(place, trees, package);
-    figures->restart[round] = now_ms() - before;
-    before = now_ms();
+    figures->restart[round] = 1e3 * bench_wall() - before;
+    before = 1e3 * bench_wall();
     for (int i = 0; i < LEASES; i++)
         lease(place, trees, package);
-    figures->lease[round] = (now_ms() - before) / LEASES;
+    figures->lease[round] = (1e3 * bench_wall() - before) / LEASES;
     struct trees_use use = {0};
     must(trees_get(trees, &place->pin, false, "lease", copy_pack, place, &use, &diag), &diag);
-    before = now_ms();
+    before = 1e3 * bench_wall();
     for (int i = 0; i < LEASES; i++)
         (void)write_spec(use.tree, *package);
-    figures->spec[round] = (now_ms() - before) / LEASES;
+    figures->spec[round] = (1e3 * bench_wall() - before) / LEASES;
     trees_leave(trees, &use);
     trees_close(trees);
     figures->worker_plan[round] = worker_plan(place);
@@ -303,18 +276,21 @@ int main(void)
     package = warm_up; /* chosen outside of what is measured */
     for (int round = 0; round < ROUNDS; round++)
         one_round(&place, &figures, round, &package, &nodes);
-    double plan = median(figures.plan, ROUNDS), loading = median(figures.loading, ROUNDS);
-    double first = median(figures.first, ROUNDS), restart = median(figures.restart, ROUNDS);
-    double own_plan = median(figures.worker_plan, ROUNDS), one = median(figures.lease, ROUNDS);
-    double spec = median(figures.spec, ROUNDS);
-    print("derive_nodes", (double)nodes, "jobs", 1);
-    print("derive_coordinator_plan", plan, "ms", 1);
-    print("derive_worker_first", first, "ms", first / plan);
-    print("derive_worker_restart", restart, "ms", restart / plan);
-    print("derive_coordinator_load_and_plan", loading, "ms", 1);
-    print("derive_worker_plan", own_plan, "ms", own_plan / loading);
-    print("derive_coordinator_spec", spec, "ms", 1);
-    print("derive_worker_lease", one, "ms", one / spec);
+    double plan = bench_percentile(figures.plan, ROUNDS, 50),
+           loading = bench_percentile(figures.loading, ROUNDS, 50);
+    double first = bench_percentile(figures.first, ROUNDS, 50),
+           restart = bench_percentile(figures.restart, ROUNDS, 50);
+    double own_plan = bench_percentile(figures.worker_plan, ROUNDS, 50),
+           one = bench_percentile(figures.lease, ROUNDS, 50);
+    double spec = bench_percentile(figures.spec, ROUNDS, 50);
+    bench_print("derive_nodes", (double)nodes, "jobs", 0, NULL);
+    bench_print("derive_coordinator_plan", plan, "ms", 0, NULL);
+    bench_print("derive_worker_first", first, "ms", first / plan, "derive_coordinator_plan");
+    bench_print("derive_worker_restart", restart, "ms", restart / plan, "derive_coordinator_plan");
+    bench_print("derive_coordinator_load_and_plan", loading, "ms", 0, NULL);
+    bench_print("derive_worker_plan", own_plan, "ms", own_plan / loading, "derive_coordinator_load_and_plan");
+    bench_print("derive_coordinator_spec", spec, "ms", 0, NULL);
+    bench_print("derive_worker_lease", one, "ms", one / spec, "derive_coordinator_spec");
     tear_down(&place);
     return 0;
 }

@@ -14,8 +14,9 @@
  *   log_replay              every entry from the bundles, and the root; ratio of the time to SHA-256 of the same entries
  *   log_verify              the same, with every hash tile compared
  *
- * JSON lines: name, value, unit, ratio. Needs 600 MB below the build directory for a minute.
+ * JSON lines (bench.h). Needs 600 MB below the build directory for a minute.
  */
+#include "bench.h"
 #include "file.h"
 #include "json.h"
 #include "logentry.h"
@@ -26,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -48,29 +48,6 @@ static void must(int result, const char *what)
     exit(1);
 }
 
-static void print(const char *name, double value, const char *unit, double ratio)
-{
-    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit,
-           ratio);
-    fflush(stdout);
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-/* splitmix64 (Steele, Lea and Flood, 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* --- the entries --- */
 
 struct entries {
@@ -85,7 +62,7 @@ static struct entries make_entries(void)
     uint64_t random = 1;
     for (uint64_t i = 0; i < ENTRIES; i++) {
         for (size_t k = 0; k < DIGEST_SIZE; k += sizeof(uint64_t)) {
-            uint64_t words[2] = {next_random(&random), next_random(&random)};
+            uint64_t words[2] = {bench_random(&random), bench_random(&random)};
             memcpy(entry.nonce.bytes + k, &words[0], sizeof words[0]);
             memcpy(entry.sha256.bytes + k, &words[1], sizeof words[1]);
         }
@@ -105,47 +82,47 @@ static double plain_hashing(const struct entries *entries)
 {
     struct hasher *hasher = hasher_new();
     unsigned int sum = 0;
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (uint64_t i = 0; i < ENTRIES; i++) {
         struct view entry = entry_at(entries, i);
         hasher_add(hasher, entry.data, entry.size);
         sum += hasher_finish(hasher).bytes[0];
     }
-    double spent = now_ns() - start;
+    double spent = 1e9 * bench_wall() - start;
     hasher_free(hasher);
     return sum > 0 ? spent / ENTRIES : 0;
 }
 
 static void bench_parse(const struct entries *entries)
 {
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (uint64_t i = 0; i < PARSES; i++) {
         json_t *object;
         must(json_read(entry_at(entries, i), "entry", LOGENTRY_SIZE_MAX, &object, &diag), "json");
         json_decref(object);
     }
-    double reading = now_ns() - start;
-    start = now_ns();
+    double reading = 1e9 * bench_wall() - start;
+    start = 1e9 * bench_wall();
     for (uint64_t i = 0; i < PARSES; i++) {
         struct logentry entry;
         must(logentry_parse(entry_at(entries, i), &entry, &diag), "parse");
         logentry_done(&entry);
     }
-    double spent = now_ns() - start;
-    print("log_entry_parse", spent / PARSES, "ns", spent / reading);
+    double spent = 1e9 * bench_wall() - start;
+    bench_print("log_entry_parse", spent / PARSES, "ns", spent / reading, "reading the JSON alone");
 }
 
 static double bench_tree(const struct entries *entries, double plain, struct digest *ret_root)
 {
     struct tlog_tree tree = {.size = 0};
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (uint64_t i = 0; i < ENTRIES; i++) {
         struct digest leaf = tlog_leaf(entry_at(entries, i));
         tlog_append(&tree, &leaf, NULL, NULL);
     }
     *ret_root = tlog_root(&tree);
-    double spent = (now_ns() - start) / ENTRIES;
-    print("log_append_hash", spent, "ns", spent / plain);
+    double spent = (1e9 * bench_wall() - start) / ENTRIES;
+    bench_print("log_append_hash", spent, "ns", spent / plain, "SHA-256 of the same entries");
     return spent;
 }
 
@@ -157,7 +134,7 @@ static double plain_files(int dirfd, const struct entries *entries)
     enum { FILES = ENTRIES / TILE_WIDTH };
     size_t bundle = TILE_WIDTH * (2 + entries->size);
     must(file_make_dirs(dirfd, "plain", 0755, &diag), "plain");
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (int i = 0; i < 2 * FILES; i++) {
         char name[64];
         snprintf(name, sizeof name, "plain/%d", i);
@@ -166,7 +143,7 @@ static double plain_files(int dirfd, const struct entries *entries)
              name);
     }
     must(syncfs(dirfd), "sync");
-    double spent = (now_ns() - start) / ENTRIES;
+    double spent = (1e9 * bench_wall() - start) / ENTRIES;
     must(file_remove_tree(dirfd, "plain", &diag), "plain");
     return spent;
 }
@@ -176,15 +153,17 @@ static struct tiledir_writer *bench_files(int dirfd, const struct entries *entri
     double plain = plain_files(dirfd, entries);
     struct tiledir_writer *writer;
     must(tiledir_open(dirfd, 0, &writer, &diag), "open");
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (uint64_t i = 0; i < ENTRIES; i++) {
         tiledir_append(writer, entry_at(entries, i));
         if ((i + 1) % FLUSH_EVERY == 0)
             must(tiledir_flush(writer, &diag), "flush");
     }
-    double spent = (now_ns() - start) / ENTRIES;
-    print("log_append_files", spent, "ns", spent / plain);
-    print("log_append_files_without_hashing", spent - hashing, "ns", (spent - hashing) / plain);
+    double spent = (1e9 * bench_wall() - start) / ENTRIES;
+    bench_print("log_append_files", spent, "ns", spent / plain,
+                "as many files of the same bytes, synced once");
+    bench_print("log_append_files_without_hashing", spent - hashing, "ns", (spent - hashing) / plain,
+                "as many files of the same bytes, synced once");
     return writer;
 }
 
@@ -195,23 +174,23 @@ static void bench_flush(int dirfd, struct tiledir_writer *writer, const struct e
     for (int i = 0; i < FLUSHES; i++) {
         for (uint64_t k = 0; k < count; k++)
             tiledir_append(writer, entry_at(entries, tiledir_size(writer)));
-        double start = now_ns();
+        double start = 1e9 * bench_wall();
         must(tiledir_flush(writer, &diag), "flush");
-        spent += now_ns() - start;
-        start = now_ns();
+        spent += 1e9 * bench_wall() - start;
+        start = 1e9 * bench_wall();
         size_t size = (size_t)(tiledir_size(writer) % TILE_WIDTH + 1) * (entries->size + DIGEST_SIZE);
         must(file_write(dirfd, "one", view_of(entries->bytes.data, size), 0644, &diag), "write");
-        plain += now_ns() - start;
+        plain += 1e9 * bench_wall() - start;
     }
-    print(name, spent / FLUSHES / 1e6, "ms", spent / plain);
+    bench_print(name, spent / FLUSHES / 1e6, "ms", spent / plain, "one durable file of that size");
 }
 
 static void bench_open(int dirfd, uint64_t size)
 {
     struct tiledir_writer *writer;
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     must(tiledir_open(dirfd, size, &writer, &diag), "open");
-    print("log_open", (now_ns() - start) / 1e6, "ms", 1);
+    bench_print("log_open", (1e9 * bench_wall() - start) / 1e6, "ms", 0, NULL);
     tiledir_close(writer);
 }
 
@@ -264,14 +243,14 @@ static double time_proofs(struct proving *proving, prove_some *prove, int count,
     struct tlog_proof proof;
     double spent = 0;
     for (int i = 0; i < count; i++) {
-        uint64_t position = next_random(&proving->random) % ENTRIES;
+        uint64_t position = bench_random(&proving->random) % ENTRIES;
         if (cold)
             forget_tiles(proving->dirfd);
-        double start = now_ns();
+        double start = 1e9 * bench_wall();
         if (fresh)
             open_reader(proving);
         prove(proving, position, &proof);
-        spent += now_ns() - start;
+        spent += 1e9 * bench_wall() - start;
     }
     return spent / count;
 }
@@ -286,12 +265,12 @@ static struct check_cost time_inclusion_checks(struct proving *proving)
     struct check_cost cost = {0, 0};
     for (int i = 0; i < PROOFS; i++) {
         struct tlog_proof proof;
-        uint64_t position = next_random(&proving->random) % ENTRIES;
+        uint64_t position = bench_random(&proving->random) % ENTRIES;
         prove_inclusion(proving, position, &proof);
         struct digest leaf = tlog_leaf(entry_at(proving->entries, position));
-        double start = now_ns();
+        double start = 1e9 * bench_wall();
         must(tlog_check_inclusion(&proof, ENTRIES, position, &leaf, &proving->root, &diag), "check");
-        cost.each += (now_ns() - start) / PROOFS;
+        cost.each += (1e9 * bench_wall() - start) / PROOFS;
         cost.per_proof += (double)proof.count / PROOFS;
     }
     return cost;
@@ -303,12 +282,12 @@ static struct check_cost time_consistency_checks(struct proving *proving)
     for (int i = 0; i < PROOFS; i++) {
         struct tlog_proof proof;
         struct digest old_root;
-        uint64_t old_size = 1 + next_random(&proving->random) % ENTRIES;
+        uint64_t old_size = 1 + bench_random(&proving->random) % ENTRIES;
         prove_consistency(proving, old_size - 1, &proof);
         must(tlog_root_at(&proving->hashes, old_size, &old_root, &diag), "root");
-        double start = now_ns();
+        double start = 1e9 * bench_wall();
         must(tlog_check_consistency(&proof, old_size, &old_root, ENTRIES, &proving->root, &diag), "check");
-        cost.each += (now_ns() - start) / PROOFS;
+        cost.each += (1e9 * bench_wall() - start) / PROOFS;
         cost.per_proof += (double)proof.count / PROOFS;
     }
     return cost;
@@ -319,13 +298,13 @@ static double plain_node(void)
     enum { ROUNDS = 200000 };
     struct hasher *hasher = hasher_new();
     unsigned char bytes[1 + 2 * DIGEST_SIZE] = {1};
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     for (int i = 0; i < ROUNDS; i++) {
         hasher_add(hasher, bytes, sizeof bytes);
         struct digest digest = hasher_finish(hasher);
         memcpy(bytes + 1, digest.bytes, DIGEST_SIZE);
     }
-    double spent = now_ns() - start;
+    double spent = 1e9 * bench_wall() - start;
     hasher_free(hasher);
     return spent / ROUNDS;
 }
@@ -334,7 +313,7 @@ static void print_proof(const char *kind, const char *how, double spent, double 
 {
     char name[64];
     snprintf(name, sizeof name, "log_%s_%s", kind, how);
-    print(name, spent / 1e3, "us", spent / checking);
+    bench_print(name, spent / 1e3, "us", spent / checking, "checking one such proof");
 }
 
 static void bench_proofs(struct proving *proving, const char *kind, prove_some *prove,
@@ -347,7 +326,8 @@ static void bench_proofs(struct proving *proving, const char *kind, prove_some *
     print_proof(kind, "fresh", time_proofs(proving, prove, PROOFS / 4, true, false), checking.each);
     print_proof(kind, "warm", time_proofs(proving, prove, PROOFS, false, false), checking.each);
     snprintf(name, sizeof name, "log_check_%s", kind);
-    print(name, checking.each / 1e3, "us", checking.each / (checking.per_proof * plain_node()));
+    bench_print(name, checking.each / 1e3, "us", checking.each / (checking.per_proof * plain_node()),
+                "as many SHA-256 of two hashes");
 }
 
 /* --- replay --- */
@@ -363,19 +343,19 @@ static int replay_entry(void *context, uint64_t position, struct view entry)
 static void bench_replay(int dirfd, double plain, const struct digest *root)
 {
     struct tlog_tree tree = {.size = 0};
-    double start = now_ns();
+    double start = 1e9 * bench_wall();
     must(tiledir_each_entry(dirfd, ENTRIES, replay_entry, &tree, &diag), "replay");
     struct digest found = tlog_root(&tree);
-    double spent = (now_ns() - start) / ENTRIES;
+    double spent = (1e9 * bench_wall() - start) / ENTRIES;
     if (!digest_equal(&found, root))
         must(diag_set(&diag, FARM_E_CORRUPT, "another root"), "replay");
-    print("log_replay", 1e9 / spent, "entries/s", spent / plain);
-    start = now_ns();
+    bench_print("log_replay", 1e9 / spent, "entries/s", spent / plain, "SHA-256 of the same entries");
+    start = 1e9 * bench_wall();
     must(tiledir_verify(dirfd, ENTRIES, &found, &diag), "verify");
-    spent = (now_ns() - start) / ENTRIES;
+    spent = (1e9 * bench_wall() - start) / ENTRIES;
     if (!digest_equal(&found, root))
         must(diag_set(&diag, FARM_E_CORRUPT, "another root"), "verify");
-    print("log_verify", 1e9 / spent, "entries/s", spent / plain);
+    bench_print("log_verify", 1e9 / spent, "entries/s", spent / plain, "SHA-256 of the same entries");
 }
 
 int main(void)

@@ -9,10 +9,12 @@
  *                      votes and verdicts recomputed
  *   startup_log        rows and log against each other
  *
- * The reference, in the same run: as many plain Ed25519 verifications (libsodium's) of that size, on one core. JSON lines: name,
- * value in seconds, ratio to the reference; the same of processor time.
+ * The reference, in the same run: as many plain Ed25519 verifications (libsodium's) of that size, on one core. JSON lines
+ * (bench.h), of seconds; "_cpu" is processor time.
  */
 #include "farm_rig.h"
+
+#include "bench.h"
 
 #include <getopt.h>
 #include <setjmp.h>
@@ -21,7 +23,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -32,16 +33,9 @@ struct spent {
     double wall, cpu;
 };
 
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static struct spent now(void)
 {
-    return (struct spent){seconds(CLOCK_MONOTONIC), seconds(CLOCK_PROCESS_CPUTIME_ID)};
+    return (struct spent){bench_wall(), bench_cpu()};
 }
 
 static struct spent since(struct spent start)
@@ -60,10 +54,9 @@ static void must(int result, const struct diag *diag)
 
 static void print(const char *name, struct spent value, struct spent plain)
 {
-    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"s\", \"ratio\": %.4g, \"cpu\": %.6g, "
-           "\"cpu_ratio\": %.4g}\n",
-           name, value.wall, value.wall / plain.wall, value.cpu, value.cpu / plain.cpu);
-    fflush(stdout);
+    CLEANUP_FREE char *cpu = mem_format("%s_cpu", name);
+    bench_print(name, value.wall, "s", value.wall / plain.wall, "plain verifications on one processor");
+    bench_print(cpu, value.cpu, "s", value.cpu / plain.cpu, "plain verifications on one processor");
 }
 
 /* ---- the rows, as the coordinator writes them ---- */
@@ -217,10 +210,10 @@ static void measure(size_t results)
     size_t size = fill(rig, results / 2);
     uint64_t entries = journal_size(rig->farm);
     struct spent plain = reference(rig, results, size);
-    printf("{\"name\": \"startup_reference\", \"value\": %.6g, \"unit\": \"s\", \"cpu\": %.6g, \"results\": "
-           "%zu, "
-           "\"envelope_bytes\": %zu, \"log_entries\": %llu}\n",
-           plain.wall, plain.cpu, results, size, (unsigned long long)entries);
+    bench_print("startup_reference", plain.wall, "s", 0, NULL);
+    bench_print("startup_results", (double)results, "results", 0, NULL);
+    bench_print("startup_envelope", (double)size, "bytes", 0, NULL);
+    bench_print("startup_log_entries", (double)entries, "entries", 0, NULL);
     rig_stop(rig);
     struct spent start = now();
     must(rig_start(rig, &diag), &diag);

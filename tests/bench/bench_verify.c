@@ -13,10 +13,11 @@
  *
  *     bench_verify [--packages N] [--bytes N] [--at DIR] [--jobs N]
  *
- * --at keeps the release in DIR and takes it from there the next time. JSON lines: name, value, unit, ratio.
+ * --at keeps the release in DIR and takes it from there the next time. JSON lines (bench.h).
  */
 #include "release_fixture.h"
 
+#include "bench.h"
 #include "file.h"
 
 #include <fcntl.h>
@@ -27,7 +28,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RUNS = 2, FILES_AT_ONCE = 10 };
@@ -40,20 +40,6 @@ struct arguments {
     const char *at;
     const char *verify; /* internal: only verify what lies in this directory */
 };
-
-static void print(const char *name, double value, const char *unit, double ratio)
-{
-    printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"ratio\": %.4g}\n", name, value, unit,
-           ratio);
-    fflush(stdout);
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int fail(const char *what)
 {
@@ -94,7 +80,7 @@ static bool is_made(const char *directory)
 
 static void make(const struct arguments *arguments, const char *directory)
 {
-    double started = now_s();
+    double started = bench_wall();
     load_corpus();
     struct release_fixture *fixture =
         release_fixture_make(&(struct fixture_shape){.directory = directory,
@@ -106,7 +92,7 @@ static void make(const struct arguments *arguments, const char *directory)
     buf_done(&corpus);
     CLEANUP_FREE char *done = mem_format("%s/made", directory);
     (void)!file_write(AT_FDCWD, done, VIEW(""), 0644, NULL);
-    fprintf(stderr, "made in %.0f s\n", now_s() - started);
+    fprintf(stderr, "made in %.0f s\n", bench_wall() - started);
 }
 
 /* --- what is measured --- */
@@ -138,7 +124,7 @@ static double seconds(const struct timeval *time)
 
 static struct cost run(char *const *command)
 {
-    double started = now_s();
+    double started = bench_wall();
     pid_t child = fork();
     if (child == 0) {
         execvp(command[0], command);
@@ -148,7 +134,7 @@ static struct cost run(char *const *command)
     struct rusage usage = {0};
     if (child < 0 || wait4(child, &status, 0, &usage) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
         exit(fail("a measured command failed"));
-    return (struct cost){now_s() - started, seconds(&usage.ru_utime) + seconds(&usage.ru_stime),
+    return (struct cost){bench_wall() - started, seconds(&usage.ru_utime) + seconds(&usage.ru_stime),
                          usage.ru_maxrss};
 }
 
@@ -196,14 +182,15 @@ static void measure(const struct arguments *arguments, const char *directory)
         reference = least(reference, run_reference(directory));
         verified = least(verified, run_verify(arguments, directory));
     }
-    print("verify_archives", (double)size_below(directory, "artifacts") / 1e6, "MB", 0);
-    print("verify_receipts", (double)size_below(directory, "receipts") / 1e6, "MB", 0);
-    print("verify_log", (double)size_below(directory, "log") / 1e6, "MB", 0);
-    print("verify_reference", reference.wall, "s", 1);
-    print("verify", verified.wall, "s", verified.wall / reference.wall);
-    print("verify_reference_cpu", reference.cpu, "s", 1);
-    print("verify_cpu", verified.cpu, "s", verified.cpu / reference.cpu);
-    print("verify_memory", (double)verified.kib / 1024, "MiB", 0);
+    bench_print("verify_archives", (double)size_below(directory, "artifacts") / 1e6, "MB", 0, NULL);
+    bench_print("verify_receipts", (double)size_below(directory, "receipts") / 1e6, "MB", 0, NULL);
+    bench_print("verify_log", (double)size_below(directory, "log") / 1e6, "MB", 0, NULL);
+    bench_print("verify_reference", reference.wall, "s", 0, NULL);
+    bench_print("verify", verified.wall, "s", verified.wall / reference.wall,
+                "gzip -dc and openssl dgst on all cores");
+    bench_print("verify_reference_cpu", reference.cpu, "s", 0, NULL);
+    bench_print("verify_cpu", verified.cpu, "s", verified.cpu / reference.cpu, "gzip -dc and openssl dgst");
+    bench_print("verify_memory", (double)verified.kib / 1024, "MiB", 0, NULL);
 }
 
 /* --- */
