@@ -232,11 +232,36 @@ bool store_has(struct store *store, const struct digest *name)
            faccessat(store->objects, store_object_path(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+bool store_is_same_file(const struct verified *entry, const struct stat *status)
+{
+    return entry->inode == status->st_ino && entry->changed.tv_sec == status->st_ctim.tv_sec &&
+           entry->changed.tv_nsec == status->st_ctim.tv_nsec;
+}
+
+/*
+ * Its grace period begins again; false: it is not there. That sets its change time, which is how a file that was verified is told from one that
+ * somebody changed since: so the time is taken along, or a large object would be read once more before it is served. Under the lock.
+ */
+static bool renew(struct store *store, const struct digest *name)
+{
+    struct object_path path = store_object_path(name);
+    struct verified *entry = map_get(store->verified, store_key(name));
+    struct stat status;
+    bool was_verified = entry != NULL &&
+                        fstatat(store->objects, path.text, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        store_is_same_file(entry, &status);
+    if (utimensat(store->objects, path.text, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (was_verified && fstatat(store->objects, path.text, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_ino == entry->inode)
+        entry->changed = status.st_ctim;
+    return true;
+}
+
 bool store_refresh(struct store *store, const struct digest *name)
 {
     pthread_mutex_lock(&store->lock);
-    bool there = map_get(store->arriving, store_key(name)) == NULL &&
-                 utimensat(store->objects, store_object_path(name).text, NULL, AT_SYMLINK_NOFOLLOW) == 0;
+    bool there = map_get(store->arriving, store_key(name)) == NULL && renew(store, name);
     pthread_mutex_unlock(&store->lock);
     return there;
 }
@@ -281,7 +306,7 @@ static int link_in(struct store *store, const char *file, int fd, const struct d
     if (renameat2(store->incoming, file, store->objects, path.text, RENAME_NOREPLACE) == 0) {
         remember_verified(store, name, fd);
     } else if (errno == EEXIST) {
-        utimensat(store->objects, path.text, NULL, AT_SYMLINK_NOFOLLOW); /* its grace period begins again */
+        (void)renew(store, name);
         unlinkat(store->incoming, file, 0);
         result = map_get(store->arriving, store_key(name)) != NULL;
     } else {

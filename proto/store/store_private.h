@@ -58,6 +58,7 @@ int store_open_object(struct store *store, const struct digest *name, struct dia
 /* The file open as fd is not what it is called: out of the way with it. Returns FARM_E_CORRUPT with the reason. */
 int store_move_aside(struct store *store, const struct digest *name, int fd, const char *why,
                      struct diag *diag);
+bool store_is_same_file(const struct verified *entry, const struct stat *status);
 /* If the object is there (and durable), counts it as stored now and returns true. */
 bool store_refresh(struct store *store, const struct digest *name);
 

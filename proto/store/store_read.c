@@ -183,9 +183,7 @@ static bool is_verified(struct store *store, const struct digest *name, const st
 {
     pthread_mutex_lock(&store->lock);
     const struct verified *entry = map_get(store->verified, store_key(name));
-    bool same = entry != NULL && entry->inode == status->st_ino &&
-                entry->changed.tv_sec == status->st_ctim.tv_sec &&
-                entry->changed.tv_nsec == status->st_ctim.tv_nsec;
+    bool same = entry != NULL && store_is_same_file(entry, status);
     pthread_mutex_unlock(&store->lock);
     return same;
 }

@@ -214,6 +214,8 @@ static void test_D8_what_is_derived_is_replaced_if_it_is_torn(void **state)
         assert_ok(store_put_derived(store, buf_view(&data), &name, &diag), &diag);
         rig_expect(store, &name, buf_view(&data));
         assert_ok(store_put_derived(store, buf_view(&data), &name, &diag), &diag);
+        assert_ok(store_put(store, buf_view(&data), &name, &diag), &diag);
+        assert_true(store_is_verified(store, &name)); /* its new age does not have it read once more */
         store_close(store);
         CLEANUP_FREE char *path = rig_file(&name);
         CLEANUP_FREE char *tear = mem_format("chmod u+w '%s' && %s '%s'", path, ends[i], path);
