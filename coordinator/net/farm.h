@@ -225,8 +225,10 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
                 struct diag *diag) MUST_USE;
 /* Answers CORE_DERIVE: spec, history, key. */
 void plans_derive(struct farm *farm, const struct core_effect *effect);
-/* The spec of a job that the core has keyed, once more; its plan is in the core. */
-int plans_derive_again(struct farm *farm, struct farm_plan *plan, const struct digest *key,
+/* The node that has this job now, in the core; SIZE_MAX: none of the plan's. */
+size_t plans_node_of(struct farm *farm, const struct farm_plan *plan, const struct digest *job);
+/* The spec of such a node, once more. FARM_E_STATE: not yet, since what it was made of is not agreed on at present. */
+int plans_derive_again(struct farm *farm, struct farm_plan *plan, size_t node, const struct digest *key,
                        struct diag *diag) MUST_USE;
 /* The node that a person means: "name", "tier/name", "PLAN/name" or a job key prefix; in the newest plan that
  * has it. Recalls it. A job key finds nodes of plans in memory alone. */

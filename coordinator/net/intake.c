@@ -326,6 +326,15 @@ static bool is_gone_again(const struct farm *farm, const struct intake *intake)
            (!store_has(farm->store, &intake->manifest) || !store_has(farm->store, &intake->tar));
 }
 
+/* It cannot be checked without the spec: that is made again (missing.c), and the worker sends the answer again. */
+static void look_for_spec(struct farm *farm, const struct intake *intake)
+{
+    if (store_has(farm->store, &intake->job) || !db_is_referenced(farm->db, &intake->job))
+        return;
+    missing_add(farm, &intake->job);
+    missing_hurry(farm);
+}
+
 static void intake_done(struct pool_task *task, void *context)
 {
     struct farm *farm = context;
@@ -341,6 +350,7 @@ static void intake_done(struct pool_task *task, void *context)
         sessions_warn(farm, intake->worker, "answer cannot be checked now",
                       log_text(FIELD_REASON, diag_text(&intake->diag, intake->result)),
                       log_digest(FIELD_LEASE, &intake->nonce));
+        look_for_spec(farm, intake);
         acknowledge(farm, intake, WIRE_ACK_AGAIN, diag_text(&intake->diag, intake->result), 0);
     } else if (intake->result < 0) {
         refuse(farm, intake);

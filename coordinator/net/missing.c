@@ -268,12 +268,16 @@ static int fetch_source(void *context, const struct db_source *row)
 
 struct plan_choice {
     struct farm *farm;
+    const struct digest *job;
     struct farm_plan *best;
+    int rank;
 };
 
-static int rank(const struct farm_plan *plan)
+static int rank(const struct plan_choice *choice, const struct farm_plan *plan)
 {
-    return plan == NULL ? 0 : plan->active ? 3 : plan->forgotten ? 2 : 1;
+    if (plans_node_of(choice->farm, plan, choice->job) != SIZE_MAX)
+        return 4;
+    return plan->active ? 3 : plan->forgotten ? 2 : 1;
 }
 
 static int take_plan(void *context, const char *holder)
@@ -285,14 +289,17 @@ static int take_plan(void *context, const char *holder)
         !digest_parse(view_text(holder + sizeof prefix - 1), &id))
         return 0;
     struct farm_plan *plan = plans_get(choice->farm, &id);
-    if (rank(plan) > rank(choice->best))
+    int its_rank = plan != NULL ? rank(choice, plan) : 0;
+    if (its_rank > choice->rank) {
         choice->best = plan;
+        choice->rank = its_rank;
+    }
     return 0;
 }
 
 struct farm_plan *missing_plan(struct farm *farm, const struct digest *job)
 {
-    struct plan_choice choice = {.farm = farm};
+    struct plan_choice choice = {.farm = farm, .job = job};
     (void)!db_each_holder(farm->db, job, take_plan, &choice, NULL);
     return choice.best;
 }
@@ -319,18 +326,22 @@ static int know_job(void *context, const char *node)
     return 0;
 }
 
-/* False: it is no spec. */
-static bool derive_again(struct farm *farm, const struct digest *object)
+/* False: it is no spec. One that no node has as its job now is made by whoever keys that job, if anybody ever does. */
+static bool derive_again(struct farm *farm, struct missing_object *object)
 {
     struct diag why = DIAG_INIT;
-    struct farm_plan *plan = missing_plan(farm, object);
-    if (plan == NULL || db_find_job(farm->db, object, know_job, NULL, NULL) <= 0)
+    const struct digest *spec = &object->object;
+    struct farm_plan *plan = missing_plan(farm, spec);
+    if (plan == NULL || db_find_job(farm->db, spec, know_job, NULL, NULL) <= 0)
         return false;
-    int result = plans_recall(farm, plan, &why); /* which derives all of its specs, if it had left memory */
-    if (result >= 0 && !store_has(farm->store, object))
-        result = plans_derive_again(farm, plan, object, &why);
-    if (result < 0)
-        log_event(LOG_LEVEL_WARNING, "a lost spec cannot be made again", log_digest(FIELD_OBJECT, object),
+    int result = plan->forgotten ? plans_recall(farm, plan, &why) : 0; /* which derives all of its specs */
+    size_t node = result >= 0 && !store_has(farm->store, spec) ? plans_node_of(farm, plan, spec) : SIZE_MAX;
+    if (node != SIZE_MAX)
+        result = plans_derive_again(farm, plan, node, spec, &why);
+    if (result == FARM_E_STATE)
+        object->retry_ms = 0; /* its leases begin when that is agreed on again: with the next look */
+    else if (result < 0)
+        log_event(LOG_LEVEL_WARNING, "a lost spec cannot be made again", log_digest(FIELD_OBJECT, spec),
                   log_text(FIELD_REASON, diag_text(&why, result)));
     return true;
 }
@@ -340,13 +351,17 @@ static bool derive_again(struct farm *farm, const struct digest *object)
 static void heal(struct farm *farm, struct missing_object *object, int64_t now_ms)
 {
     struct wanted wanted = {.farm = farm, .object = object};
-    bool due = now_ms >= object->retry_ms && (object->nlosses > 0 || !farm->missing->fetching);
+    bool due = now_ms >= object->retry_ms;
     if (due)
         object->retry_ms = now_ms + RETRY_MS;
     if (object->nlosses > 0)
         want_again(farm, object, due);
-    else if (due && !derive_again(farm, &object->object))
-        (void)!db_each_source(farm->db, fetch_source, &wanted, NULL);
+    else if (due && !derive_again(farm, object)) {
+        if (farm->missing->fetching)
+            object->retry_ms = 0; /* if it is a source, its turn comes */
+        else
+            (void)!db_each_source(farm->db, fetch_source, &wanted, NULL);
+    }
 }
 
 /* Some of the list, round and round. */

@@ -2,13 +2,14 @@
 /*
  * Missing: the objects that rows name and the store does not have, since they were damaged or somebody removed them (D8).
  *
- * Three find them: the start, which looks up the names of all; the scrub, which reads all; and the bulk server, when a worker asks for what it was
- * promised. From then on an object is listed until it is there again, however it came back, and is never served:
+ * Four find them: the start, which looks up the names of all; the scrub, which reads all; the bulk server, when a worker asks for what it was
+ * promised; and whoever checks an answer, if its job's spec is gone. From then on an object is listed until it is there again, however it came back, and is never served:
  *
  *   source            fetched again from where it came, at once and once an hour; one source at a time
  *   manifest or tar   the core is told that the job's payload is lost (CORE_PAYLOAD_LOST): nothing is built upon it, and workers are asked to
  *                     build it again, if it was agreed on; a plan that has left memory is brought back for it, at once and once an hour
- *   spec              derived again from its plan, at once and once an hour
+ *   spec              derived again from its plan, if a node of that has it as its job: at once, once an hour, and as soon as what it is made of
+ *                     is agreed on
  *   anything else     waits for a person; the listing says what to do
  *
  * The list is in memory alone. It is found again at each start before the plans are given to the core, so that a payload which was lost before is

@@ -40,7 +40,7 @@ struct missing {
 /* missing_say.c: the loss hinders nothing and never ends: it is of answers alone, and what they built is not agreed on. */
 bool missing_is_final(struct farm *farm, const struct missing_object *object);
 
-/* The plan that has the job: the one that the core has, else one that has left memory, else any; NULL: none. */
+/* The plan that has the job: one that has it now, in the core; else one that had it and is there, or has left memory; else any; NULL: none. */
 struct farm_plan *missing_plan(struct farm *farm, const struct digest *job);
 
 #endif

@@ -99,8 +99,11 @@ static void say_spec(struct farm *farm, const struct digest *object, struct said
     const struct farm_plan *plan = missing_plan(farm, object);
     if (plan == NULL || db_find_job(farm->db, object, take_node, said, NULL) <= 0)
         return;
-    if (plan->active || plan->forgotten)
+    if (plan->forgotten || plans_node_of(farm, plan, object) != SIZE_MAX)
         say(said, true, mem_string("a job's spec: made again by itself, from its plan and package tree"));
+    else if (plan->active)
+        say(said, false,
+            mem_string("a job's spec, which is not part of any plan as it stands now; it hinders nothing"));
     else
         say(said, false,
             mem_format("a job's spec, of a plan that was cancelled: farmctl build %.12s makes it again",

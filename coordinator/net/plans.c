@@ -247,14 +247,11 @@ int plans_start(struct farm *farm, struct farm_plan *plan, bool from_scratch, in
 
 /* ---- deriving ---- */
 
-/* The spec is not synced: whoever starts the plan makes it again from tree and payloads (store_put_derived). */
-static int derive(struct farm *farm, struct farm_plan *plan, const struct core_effect *effect,
-                  struct digest *ret_key, struct diag *diag)
+static int write_spec(const struct farm_plan *plan, const struct core_effect *effect, struct buf *ret,
+                      struct digest *ret_key, struct diag *diag)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT;
     const struct plan_node *node = &plan->plan->nodes[effect->node];
     const struct package *package = tree_find(plan->tree->tree, view_text(node->id));
-    struct digest stored;
     if (package == NULL)
         return diag_set(diag, FARM_E_UNKNOWN, "%s: not in the tree", node->id);
     struct spec_inputs inputs = {.tree = plan->tree->tree,
@@ -262,12 +259,21 @@ static int derive(struct farm *farm, struct farm_plan *plan, const struct core_e
                                  .base = plan->plan->base,
                                  .payloads = effect->payloads,
                                  .npayloads = effect->npayloads};
-    int result = spec_write(&inputs, &text, ret_key, diag);
+    return spec_write(&inputs, ret, ret_key, diag);
+}
+
+/* The spec is not synced: whoever starts the plan makes it again from tree and payloads (store_put_derived). */
+static int derive(struct farm *farm, struct farm_plan *plan, const struct core_effect *effect,
+                  struct digest *ret_key, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct digest stored;
+    int result = write_spec(plan, effect, &text, ret_key, diag);
     if (result >= 0)
         result = store_put_derived(farm->store, buf_view(&text), &stored, diag);
     if (result >= 0) {
         CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(&plan->id).text);
-        db_put_job(farm_write(farm), ret_key, node->id, moment_wall_ms());
+        db_put_job(farm_write(farm), ret_key, plan->plan->nodes[effect->node].id, moment_wall_ms());
         db_put_reference(farm->db, ret_key, holder);
     }
     return result;
@@ -290,34 +296,57 @@ void plans_derive(struct farm *farm, const struct core_effect *effect)
     (void)farm_feed(farm, &event, NULL);
 }
 
-static size_t find_key(struct farm *farm, const struct farm_plan *plan, const struct digest *key)
+/* ---- deriving again ---- */
+
+static int take_name(void *context, const char *node)
 {
-    struct core_node_view view;
-    for (size_t i = 0; i < plan->plan->nnodes; i++)
-        if (core_node(farm->core, &plan->id, i, &view) && view.keyed && digest_equal(&view.key, key))
-            return i;
-    return SIZE_MAX;
+    *(char **)context = mem_string(node);
+    return 0;
 }
 
-int plans_derive_again(struct farm *farm, struct farm_plan *plan, const struct digest *key, struct diag *diag)
+size_t plans_node_of(struct farm *farm, const struct farm_plan *plan, const struct digest *job)
+{
+    CLEANUP_FREE char *name = NULL;
+    struct core_node_view view;
+    if (plan->plan == NULL || db_find_job(farm->db, job, take_name, &name, NULL) <= 0)
+        return SIZE_MAX;
+    size_t node = plan_find(plan->plan, view_text(name));
+    return node != SIZE_MAX && core_node(farm->core, &plan->id, node, &view) && view.keyed &&
+                   digest_equal(&view.key, job)
+               ? node
+               : SIZE_MAX;
+}
+
+/* A spec that is made of anything but what the key was made of is another job's: nothing of that is kept. */
+static int put_again(struct farm *farm, const struct farm_plan *plan, const struct core_effect *effect,
+                     const struct digest *key, struct diag *diag)
+{
+    CLEANUP_BUF struct buf text = BUF_INIT;
+    struct digest found;
+    int result = write_spec(plan, effect, &text, &found, diag);
+    if (result < 0)
+        return result;
+    return digest_equal(&found, key)
+               ? store_put_derived(farm->store, buf_view(&text), NULL, diag)
+               : diag_set(diag, FARM_E_STATE, "%s: what it was made of is not agreed on at present",
+                          plan->plan->nodes[effect->node].id);
+}
+
+int plans_derive_again(struct farm *farm, struct farm_plan *plan, size_t node, const struct digest *key,
+                       struct diag *diag)
 {
     struct core_node_view view;
-    struct digest again;
     int result = plans_load_tree(farm, plan, diag);
-    size_t index = result >= 0 ? find_key(farm, plan, key) : SIZE_MAX;
-    if (result < 0 || index == SIZE_MAX)
-        return result < 0 ? result : diag_set(diag, FARM_E_MISSING, "the plan has the job no longer");
-    const struct plan_node *node = &plan->plan->nodes[index];
-    CLEANUP_FREE struct digest *payloads = mem_zero(node->nclosure, sizeof *payloads);
-    for (size_t i = 0; i < node->nclosure; i++)
-        if (core_node(farm->core, &plan->id, node->closure[i], &view) && view.has_payload)
+    if (result < 0)
+        return result;
+    const struct plan_node *wanted = &plan->plan->nodes[node];
+    CLEANUP_FREE struct digest *payloads = mem_zero(wanted->nclosure, sizeof *payloads);
+    for (size_t i = 0; i < wanted->nclosure; i++)
+        if (core_node(farm->core, &plan->id, wanted->closure[i], &view) && view.has_payload)
             payloads[i] = view.payload;
     struct core_effect effect = {
-        .plan = plan->id, .node = index, .payloads = payloads, .npayloads = node->nclosure};
-    result = derive(farm, plan, &effect, &again, diag);
-    return result >= 0 && !digest_equal(&again, key)
-               ? diag_set(diag, FARM_E_STATE, "%s has other inputs by now", node->id)
-               : result;
+        .plan = plan->id, .node = node, .payloads = payloads, .npayloads = wanted->nclosure};
+    return put_again(farm, plan, &effect, key, diag);
 }
 
 /* ---- names ---- */

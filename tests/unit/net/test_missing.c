@@ -105,6 +105,16 @@ static void look(struct rig *rig)
     rig_turn(rig);
 }
 
+/* The plan has ended. */
+static void leave_memory(struct rig *rig)
+{
+    rig->farm->config.plan_memory = 0;
+    rig->farm->forget_due_ms = 0;
+    plans_forget_turn(rig->farm);
+    assert_int_equal(core_plan_count(rig->farm->core), 0);
+    rig->farm->config.plan_memory = 3600;
+}
+
 static void answer(struct rig *rig, size_t worker, size_t package)
 {
     struct rig_answer given = {.package = package, .nonce = rig_lease(rig, worker), .finished_ms = 7};
@@ -217,11 +227,7 @@ static void test_D8_a_plan_that_left_memory_comes_back(void **state)
     struct rig *rig = *state;
     const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
     rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
-    rig->farm->config.plan_memory = 0;
-    rig->farm->forget_due_ms = 0;
-    plans_forget_turn(rig->farm);
-    assert_int_equal(core_plan_count(rig->farm->core), 0);
-    rig->farm->config.plan_memory = 3600;
+    leave_memory(rig);
     take_away(rig, tar);
     missing_add(rig->farm, tar);
     expect_report(rig, tar, true, "its plan ended a while ago");
@@ -283,7 +289,6 @@ static void test_D8_a_loss_is_accepted(void **state)
 static void test_D8_a_spec_is_derived_again(void **state)
 {
     struct rig *rig = *state;
-    struct farm_plan *plan = plans_get(rig->farm, &rig->plan);
     struct digest spec = view_of_node(rig, RIG_APPB).key;
     CLEANUP_BUF struct buf before = BUF_INIT, after = BUF_INIT;
     struct diag diag = DIAG_INIT;
@@ -297,11 +302,94 @@ static void test_D8_a_spec_is_derived_again(void **state)
     assert_int_equal(store_get(rig->farm->store, &spec, SPEC_SIZE_MAX, &after, &diag), 0);
     assert_true(view_equal(buf_view(&before), buf_view(&after)));
     struct core_event cancel = {.type = CORE_PLAN_CANCEL, .plan = rig->plan};
-    plan->active = false;
     assert_int_equal(farm_feed(rig->farm, &cancel, NULL), 0);
+    leave_memory(rig);
     take_away(rig, &spec);
     missing_add(rig->farm, &spec);
     expect_report(rig, &spec, false, "a plan that was cancelled: farmctl build");
+}
+
+static int count_object(void *context, const struct digest *object)
+{
+    (void)object;
+    ++*(size_t *)context;
+    return 0;
+}
+
+static size_t count_objects(const struct rig *rig)
+{
+    static const struct digest first;
+    size_t n = 0;
+    assert_true(db_each_object(rig->farm->db, &first, -1, count_object, &n, NULL) >= 0);
+    return n;
+}
+
+static void take_back(struct rig *rig, size_t worker)
+{
+    struct diag diag = DIAG_INIT;
+    const char *name = fixture_workers[worker];
+    db_set_worker_state(farm_write(rig->farm), name, "revoked");
+    assert_true(revocation_void(rig->farm, name, 0, "revoked", &diag) > 0);
+    rig_turn(rig);
+}
+
+/* What its key was made of is not agreed on at present: nothing else is made in its name, and it comes back with that. */
+static void test_D8_a_spec_waits_for_its_inputs(void **state)
+{
+    struct rig *rig = *state;
+    struct digest spec = view_of_node(rig, RIG_APPB).key;
+    (void)rig_lease(rig, RIG_ALPHA); /* of appb; it answers the next one */
+    take_back(rig, RIG_BETA);
+    assert_true(view_of_node(rig, RIG_APPB).keyed && !view_of_node(rig, RIG_LIBA).has_payload);
+    take_away(rig, &spec);
+    missing_add(rig->farm, &spec);
+    size_t objects = count_objects(rig);
+    look(rig);
+    look(rig);
+    assert_int_equal(count_objects(rig), objects);
+    assert_true(is_listed(rig, &spec));
+    rig_hello(rig, RIG_GAMMA);
+    rig_turn(rig);
+    answer(rig, RIG_ALPHA, RIG_LIBA); /* in another round */
+    answer(rig, RIG_GAMMA, RIG_LIBA);
+    assert_int_equal(view_of_node(rig, RIG_LIBA).state, NODE_AGREED);
+    struct core_node_view appb = view_of_node(rig, RIG_APPB);
+    assert_true(digest_equal(&appb.key, &spec));
+    look(rig);
+    look(rig);
+    assert_false(is_listed(rig, &spec));
+}
+
+/* The plan's node has another key by now: the answers to the old one stay as evidence, and need no spec. */
+static void test_D8_a_spec_of_no_plan_as_it_stands(void **state)
+{
+    struct rig *rig = *state;
+    struct digest old = digest_of(VIEW("an earlier spec of appb"));
+    CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(&rig->plan).text);
+    db_put_job(farm_write(rig->farm), &old, view_of_node(rig, RIG_APPB).id, 1);
+    db_put_reference(rig->farm->db, &old, holder);
+    missing_add(rig->farm, &old);
+    look(rig);
+    expect_report(rig, &old, false, "not part of any plan as it stands now");
+}
+
+/* Whoever checks an answer finds it gone: the worker is asked to send it again, and then it is there. */
+static void test_D8_an_answer_finds_its_spec_gone(void **state)
+{
+    struct rig *rig = *state;
+    struct digest spec = view_of_node(rig, RIG_APPB).key;
+    struct rig_answer given = {.package = RIG_APPB, .nonce = rig_lease(rig, RIG_ALPHA), .finished_ms = 7};
+    CLEANUP_FREE char *path = path_of(rig, &spec);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 0), 0);
+    struct wire_message *ack = rig_answer(rig, RIG_ALPHA, &given);
+    assert_int_equal(ack->result_ack->code, WIRE_ACK_AGAIN);
+    wire_free(ack);
+    missing_turn(rig->farm);
+    assert_true(store_has(rig->farm->store, &spec));
+    ack = rig_answer(rig, RIG_ALPHA, &given);
+    assert_int_equal(ack->result_ack->code, WIRE_ACK_ACCEPTED);
+    wire_free(ack);
 }
 
 /* A power failure may leave anything under the name of what was not synced; a start with its plan puts that right. */
@@ -360,6 +448,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_D8_what_a_person_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_loss_is_accepted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_spec_is_derived_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_spec_waits_for_its_inputs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_a_spec_of_no_plan_as_it_stands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_D8_an_answer_finds_its_spec_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_torn_spec_is_replaced_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_D8_a_lost_plan_does_not_stop_a_start, setup, teardown),
     };
