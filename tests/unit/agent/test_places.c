@@ -1,46 +1,65 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "suites.h"
 
+#include "mem.h"
 #include "places.h"
 
 #include <sched.h>
 #include <stdlib.h>
 
+/* What the rule says of so many processors, to a process that runs here. */
+struct choice {
+    unsigned count, width, here;
+    size_t nheld;
+    unsigned held[3];
+    unsigned expected;
+};
+
+static void expect(const struct choice *choices, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct choice *c = &choices[i];
+        unsigned found = places_choose(c->count, c->width, c->here, c->nheld > 0 ? c->held : NULL, c->nheld);
+        if (found != c->expected)
+            fail_msg("%u wide of %u, at %u, %zu held: %u instead of %u", c->width, c->count, c->here,
+                     c->nheld, found, c->expected);
+    }
+}
+
 static void begins_where_it_was_woken(void **state)
 {
     (void)state;
-    assert_int_equal(places_choose(8, 2, 0, NULL, 0), 0);
-    assert_int_equal(places_choose(8, 2, 5, NULL, 0), 4);
-    assert_int_equal(places_choose(8, 2, 7, NULL, 0), 6);
-    assert_int_equal(places_choose(8, 1, 7, NULL, 0), 7);
+    static const struct choice choices[] = {{8, 2, 0, .expected = 0},
+                                            {8, 2, 5, .expected = 4},
+                                            {8, 2, 7, .expected = 6},
+                                            {8, 1, 7, .expected = 7}};
+    expect(choices, ARRAY_SIZE(choices));
 }
 
 static void goes_on_to_what_no_neighbour_holds(void **state)
 {
     (void)state;
-    static const unsigned held[] = {4, 6, 0};
-    assert_int_equal(places_choose(8, 2, 5, held, 1), 6);
-    assert_int_equal(places_choose(8, 2, 5, held, 2), 0);
-    assert_int_equal(places_choose(8, 2, 5, held, 3), 2);
+    static const struct choice choices[] = {
+        {8, 2, 5, 1, {4}, 6}, {8, 2, 5, 2, {4, 6}, 0}, {8, 2, 5, 3, {4, 6, 0}, 2}};
+    expect(choices, ARRAY_SIZE(choices));
 }
 
 static void shares_only_when_all_are_held(void **state)
 {
     (void)state;
-    static const unsigned held[] = {0, 1};
-    assert_int_equal(places_choose(2, 1, 1, held, 2), 1);
+    expect(&(struct choice){2, 1, 1, 2, {0, 1}, 1}, 1);
 }
 
 /* Fewer cores given than there are slots, a width that does not divide, one wider than the machine. */
 static void odd_widths(void **state)
 {
     (void)state;
-    static const unsigned held[] = {0};
-    assert_int_equal(places_choose(4, 0, 3, NULL, 0), 3);
-    assert_int_equal(places_choose(7, 3, 6, NULL, 0), 0);
-    assert_int_equal(places_choose(7, 3, 5, held, 1), 3);
-    assert_int_equal(places_choose(2, 4, 1, NULL, 0), 0);
-    assert_int_equal(places_choose(1, 1, 0, held, 1), 0);
+    static const struct choice choices[] = {{4, 0, 3, .expected = 3},
+                                            {7, 3, 6, .expected = 0},
+                                            {7, 3, 5, 1, {0}, 3},
+                                            {2, 4, 1, .expected = 0},
+                                            {1, 1, 0, 1, {0}, 0}};
+    expect(choices, ARRAY_SIZE(choices));
 }
 
 /* With one processor left to it a process is on the first of its one. */

@@ -320,6 +320,12 @@ int rig_start_again(struct rig *rig, bool from_scratch)
     return start(rig, from_scratch);
 }
 
+void rig_repeat(struct rig *rig)
+{
+    rig_advance(rig, 1000);
+    assert_int_equal(rig_start_again(rig, true), 0);
+}
+
 /* --- leases and answers --- */
 
 struct rig_lease *rig_lease(struct rig *rig, const char *node, const char *worker)

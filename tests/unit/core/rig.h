@@ -98,6 +98,8 @@ int rig_offline(struct rig *rig, const char *name);
 /* rig->nodes and rig->rules make the plan. The one that rig->plan names is meant everywhere. */
 int rig_start(struct rig *rig);
 int rig_start_again(struct rig *rig, bool from_scratch);
+/* A second later, from scratch: another round begins. */
+void rig_repeat(struct rig *rig);
 void rig_add(struct rig *rig, const char *id, const char *need1, const char *need2);
 
 /* Leases of the node: live ones, or all. NULL worker: anybody's. The newest. */

@@ -195,8 +195,7 @@ static void d8_a_round_that_runs(void **state)
 {
     (void)state;
     struct rig *rig = built();
-    rig_advance(rig, 1000);
-    rig_start_again(rig, true);
+    rig_repeat(rig);
     lose(rig, "base/zlib", 'x');
     assert_int_equal(rig_node(rig, "base/zlib").round, 2);
     rig_answer(rig, rig_lease(rig, "base/zlib", "a1"), 'x', FAILURE_NONE);

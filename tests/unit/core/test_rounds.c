@@ -317,9 +317,8 @@ static void from_scratch_confirms(void **state)
     rig_start(rig);
     rig_answer_all(rig, "base/zlib", 'x');
     rig_answer_all(rig, "base/png", 'y');
-    rig_advance(rig, 1000);
     size_t derivations = rig->derivations;
-    assert_int_equal(rig_start_again(rig, true), 0);
+    rig_repeat(rig);
     assert_int_equal(rig_plan_state(rig), PLAN_RUNNING);
     assert_int_equal(rig_node(rig, "base/png").round, 2);
     assert_int_equal(rig_state(rig, "base/png"), NODE_RUNNING); /* at once: its inputs still stand */
@@ -350,8 +349,7 @@ static void from_scratch_since_the_future(void **state)
     rig_answer_all(rig, "base/zlib", 'x');
     rig_answer_all(rig, "base/png", 'y');
     assert_int_equal(rig_plan_state(rig), PLAN_DONE);
-    rig_advance(rig, 1000);
-    assert_int_equal(rig_start_again(rig, true), 0);
+    rig_repeat(rig);
     assert_int_equal(rig_plan_state(rig), PLAN_RUNNING);
     assert_int_equal(rig_node(rig, "base/png").round, 3);
     rig_close(rig);
@@ -364,8 +362,7 @@ static void from_scratch_contradicts(void **state)
     rig_start(rig);
     rig_answer_all(rig, "base/zlib", 'x');
     rig_answer_all(rig, "base/png", 'y');
-    rig_advance(rig, 1000);
-    rig_start_again(rig, true);
+    rig_repeat(rig);
     rig_answer_all(rig, "base/png", 'y');
     rig_answer_all(rig, "base/zlib", 'q');
     assert_int_equal(rig_state(rig, "base/zlib"), NODE_DISPUTED);

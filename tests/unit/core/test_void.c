@@ -105,8 +105,7 @@ static void w11_another_round_stands(void **state)
 {
     (void)state;
     struct rig *rig = built(false);
-    rig_advance(rig, 1000);
-    rig_start_again(rig, true);
+    rig_repeat(rig);
     rig_answer_all(rig, "base/zlib", 'x');
     rig_answer_all(rig, "base/png", 'y');
     assert_int_equal(rig_plan_state(rig), PLAN_DONE);

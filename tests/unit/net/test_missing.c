@@ -121,16 +121,23 @@ static void answer(struct rig *rig, size_t worker, size_t package)
     wire_free(rig_answer(rig, worker, &given));
 }
 
-/* --- tests --- */
-
-static void test_D8_an_agreed_payload_is_asked_for_and_healed_by_the_first_answer(void **state)
+/* The payload of liba, with which appb was built and agreed on, is lost, and it is noticed. */
+static const struct digest *lose_liba(struct rig *rig)
 {
-    struct rig *rig = *state;
     const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
     rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
     take_away(rig, tar);
     missing_add(rig->farm, tar);
     rig_turn(rig);
+    return tar;
+}
+
+/* --- tests --- */
+
+static void test_D8_an_agreed_payload_is_asked_for_and_healed_by_the_first_answer(void **state)
+{
+    struct rig *rig = *state;
+    const struct digest *tar = lose_liba(rig);
     assert_int_equal(count_lost(rig), 1);
     assert_true(view_of_node(rig, RIG_LIBA).lost);
     assert_int_equal(view_of_node(rig, RIG_LIBA).round, 2);
@@ -168,11 +175,7 @@ static void test_D8_both_objects_of_a_payload(void **state)
 static void test_D8_an_answer_without_its_files_is_asked_for_again(void **state)
 {
     struct rig *rig = *state;
-    const struct digest *tar = &rig->packages[RIG_LIBA].payload.tar;
-    rig_agree(rig, RIG_APPB, RIG_ALPHA, RIG_BETA);
-    take_away(rig, tar);
-    missing_add(rig->farm, tar);
-    rig_turn(rig);
+    lose_liba(rig);
     struct rig_answer given = {.package = RIG_LIBA, .nonce = rig_lease(rig, RIG_ALPHA), .finished_ms = 7};
     struct wire_message *ack = rig_answer(rig, RIG_ALPHA, &given);
     assert_int_equal(ack->result_ack->code, WIRE_ACK_AGAIN);
