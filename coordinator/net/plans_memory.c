@@ -92,6 +92,13 @@ static void unload(struct farm *farm, struct farm_plan *plan)
         drop_tree(farm, tree);
 }
 
+/* What becomes of its nodes is told by their names, also of a plan that was cancelled. */
+static bool is_in_core(const struct farm *farm, const struct farm_plan *plan)
+{
+    struct core_node_view view;
+    return core_node(farm->core, &plan->id, 0, &view);
+}
+
 /* Those that were never started, or were not given to the core again by the start. */
 static void unload_planned(struct farm *farm, int64_t now)
 {
@@ -100,7 +107,7 @@ static void unload_planned(struct farm *farm, int64_t now)
     for (void *value; map_next(farm->plans, &cursor, &key, &value);) {
         struct farm_plan *plan = value;
         if (plan->plan != NULL && !plan->active && plan->holders == 0 &&
-            now - plan->used_ms >= memory_ms(farm))
+            now - plan->used_ms >= memory_ms(farm) && !is_in_core(farm, plan))
             unload(farm, plan);
     }
 }
