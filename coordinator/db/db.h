@@ -200,9 +200,9 @@ int db_find_refusal(struct db *db, const struct digest *digest, DB_EACH(refusal)
 int db_find_log_entry(struct db *db, uint64_t position, DB_EACH(log_entry)) MUST_USE;
 /* How many entries the log has; a negative value on failure. */
 int64_t db_log_size(struct db *db, struct diag *diag) MUST_USE;
-/* Its answer never counts again. A database that cannot be read says no; the transaction under way fails then. */
-bool db_is_voided(struct db *db, const struct digest *attestation);
-size_t db_count_voided(struct db *db);
+/* 1: its answer never counts again; 0: it does. A database that cannot be read says neither. */
+int db_find_voided(struct db *db, const struct digest *attestation, struct diag *diag) MUST_USE;
+size_t db_count_voided(struct db *db); /* for people; 0 if it cannot be read */
 bool db_is_referenced(struct db *db, const struct digest *object);
 /* By this one. */
 bool db_is_held(struct db *db, const struct digest *object, const char *holder);

@@ -330,11 +330,11 @@ int64_t db_log_size(struct db *db, struct diag *diag)
     return rows < 0 ? rows : size;
 }
 
-bool db_is_voided(struct db *db, const struct digest *attestation)
+int db_find_voided(struct db *db, const struct digest *attestation, struct diag *diag)
 {
     int64_t found = 0;
-    return statement_select(db, row_number, &found, NULL, "SELECT 1 FROM voided WHERE attestation = ?", "d",
-                            attestation) > 0;
+    return statement_select(db, row_number, &found, diag, "SELECT 1 FROM voided WHERE attestation = ?", "d",
+                            attestation);
 }
 
 size_t db_count_voided(struct db *db)

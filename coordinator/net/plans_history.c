@@ -14,6 +14,7 @@ enum { ROUNDS_MAX = 64 }; /* bits; the core refuses more */
 
 struct history {
     struct farm *farm;
+    struct diag *diag;
     uint64_t settled_sizes[ROUNDS_MAX]; /* of each round; 0: not settled */
     struct core_past_lease
         *rows; /* the leases, then the answers in order of arrival, each with its lease again */
@@ -75,10 +76,13 @@ static int add_answer(void *context, const struct db_attestation *row)
     int kind = failure_kind_parse(view_text(row->failure));
     if (lease == NULL || kind < 0)
         return 0;
+    int is_void = db_find_voided(history->farm->db, &row->digest, history->diag);
+    if (is_void < 0)
+        return is_void;
     struct core_past_lease past = *lease; /* borrows its names */
     uint64_t settled_size = round_is_kept(past.round) ? history->settled_sizes[past.round - 1] : 0;
     past.has_answer = true;
-    past.counted = kind != FAILURE_INFRASTRUCTURE && !db_is_voided(history->farm->db, &row->digest);
+    past.counted = kind != FAILURE_INFRASTRUCTURE && is_void == 0;
     past.open = settled_size > 0 && row->position >= 0 && (uint64_t)row->position >= settled_size;
     past.answer = (struct core_answer){.nonce = past.nonce,
                                        .envelope = row->digest,
@@ -103,7 +107,7 @@ static void history_done(struct history *history)
 
 int plans_feed_history(struct farm *farm, const struct digest *key, struct diag *diag)
 {
-    struct history history = {.farm = farm};
+    struct history history = {.farm = farm, .diag = diag};
     int result = db_each_verdict_of(farm->db, key, note_settled, &history, diag);
     if (result >= 0)
         result = db_each_lease_of(farm->db, key, add_lease, &history, diag);

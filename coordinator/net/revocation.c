@@ -41,9 +41,11 @@ static int visit_answer(void *context, const struct db_attestation *row)
 {
     struct doom *doom = context;
     struct doomed doomed = {.envelope = row->digest, .nonce = row->nonce};
-    if (row->position < 0 || (uint64_t)row->position < doom->from ||
-        db_is_voided(doom->farm->db, &row->digest))
+    if (row->position < 0 || (uint64_t)row->position < doom->from)
         return 0;
+    int is_void = db_find_voided(doom->farm->db, &row->digest, doom->diag);
+    if (is_void != 0)
+        return is_void < 0 ? is_void : 0;
     int found = db_find_lease(doom->farm->db, &row->nonce, visit_lease, &doomed, doom->diag);
     if (found <= 0)
         return found;

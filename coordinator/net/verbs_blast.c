@@ -138,8 +138,11 @@ static int visit_job_of(void *context, const struct db_lease *row)
 static int visit_answer_of(void *context, const struct db_attestation *row)
 {
     struct question *question = context;
-    if (row->position < question->from || db_is_voided(question->farm->db, &row->digest))
+    if (row->position < question->from)
         return 0;
+    int is_void = db_find_voided(question->farm->db, &row->digest, question->diag);
+    if (is_void != 0)
+        return is_void < 0 ? is_void : 0;
     question->answers++;
     int result = db_find_lease(question->farm->db, &row->nonce, visit_job_of, question, question->diag);
     return result < 0 ? result : 0;
@@ -207,8 +210,11 @@ static int visit_answer(void *context, const struct db_attestation *row)
     int kind = failure_kind_parse(view_text(row->failure));
     int result = db_find_lease(farm->db, &row->nonce, visit_lease_of, collecting, question->diag);
     const struct directory_entry *entry = directory_find(farm->directory, collecting->worker);
-    if (result <= 0 || kind < 0 || entry == NULL || db_is_voided(question->farm->db, &row->digest))
+    if (result <= 0 || kind < 0 || entry == NULL)
         return result < 0 ? result : 0;
+    int is_void = db_find_voided(farm->db, &row->digest, question->diag);
+    if (is_void != 0)
+        return is_void < 0 ? is_void : 0;
     collecting->answers = mem_reserve(collecting->answers, &collecting->capacity, collecting->count + 1,
                                       sizeof *collecting->answers);
     collecting->answers[collecting->count++] = (struct blast_answer){

@@ -3,6 +3,7 @@
 #include "farm_rig.h"
 
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -272,6 +273,30 @@ static void test_W11_a_verdict_that_nobody_follows(void **state)
     expect_verdict(rig, RIG_LIBA, "pending");
 }
 
+static void rename_voided(const struct rig *rig, const char *sql)
+{
+    CLEANUP_FREE char *path = mem_format("%s/farm.db", rig->path);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Whether an answer is void cannot be read: that is no answer that counts. */
+static void test_W11_a_table_that_cannot_be_read(void **state)
+{
+    struct rig *rig = *state;
+    struct diag diag = DIAG_INIT;
+    struct digest job = rig->packages[RIG_LIBA].job;
+    assert_true(plans_feed_history(rig->farm, &job, &diag) >= 0);
+    rig_turn(rig);
+    rename_voided(rig, "ALTER TABLE voided RENAME TO gone");
+    assert_true(plans_feed_history(rig->farm, &job, &diag) < 0);
+    assert_non_null(strstr(diag.text, "voided"));
+    assert_true(revocation_void(rig->farm, fixture_workers[RIG_BETA], 0, "revoked", &diag) < 0);
+    rename_voided(rig, "ALTER TABLE gone RENAME TO voided");
+}
+
 /* W3: a failure, and then the bytes after all: the vote moves, in the rows as well. */
 static void test_W3_a_digest_takes_the_place_of_a_failure(void **state)
 {
@@ -298,6 +323,7 @@ int main(void)
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_W11_from_a_position),
+        CASE(test_W11_a_table_that_cannot_be_read),
         CASE(test_W11_an_earlier_position),
         CASE(test_W11_everything_it_ever_said),
         CASE(test_W11_a_worker_without_answers),
