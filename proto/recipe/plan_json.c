@@ -238,25 +238,32 @@ static int take_selection(const json_t *object, struct plan *plan, struct diag *
     return status;
 }
 
+static int check_version(const json_t *object, struct diag *diag)
+{
+    int64_t version;
+    const char *kind;
+    int status;
+    if (!json_is_object(object))
+        return diag_set(diag, FARM_E_SYNTAX, "%s: not an object", document);
+    if ((status = json_get_number(object, document, "v", &version, diag)) < 0 ||
+        (status = json_get_text(object, document, "kind", &kind, diag)) < 0)
+        return status;
+    return version == 1 && strcmp(kind, "plan") == 0
+               ? 0
+               : diag_set(diag, FARM_E_UNSUPPORTED, "%s: a version or kind that this program does not know",
+                          document);
+}
+
 /* All but the nodes, which have been taken. */
 static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
 {
     static const char *const keys[] = {"v",    "kind",      "tree",  "lock", "policy",
                                        "base", "selection", "nodes", NULL};
     json_t *nodes;
-    int64_t version;
-    const char *kind;
     int status;
-    if (!json_is_object(object))
-        return diag_set(diag, FARM_E_SYNTAX, "%s: not an object", document);
-    if ((status = json_only_keys(object, document, keys, diag)) < 0 ||
-        (status = json_get_number(object, document, "v", &version, diag)) < 0 ||
-        (status = json_get_text(object, document, "kind", &kind, diag)) < 0)
-        return status;
-    if (version != 1 || strcmp(kind, "plan") != 0)
-        return diag_set(diag, FARM_E_UNSUPPORTED, "%s: a version or kind that this program does not know",
-                        document);
-    if ((status = take_tree(object, &plan->tree, diag)) < 0 ||
+    if ((status = check_version(object, diag)) < 0 ||
+        (status = json_only_keys(object, document, keys, diag)) < 0 ||
+        (status = take_tree(object, &plan->tree, diag)) < 0 ||
         (status = json_get_digest(object, document, "lock", &plan->lock, diag)) < 0 ||
         (status = json_get_digest(object, document, "policy", &plan->policy, diag)) < 0 ||
         (status = json_get_digest(object, document, "base", &plan->base, diag)) < 0 ||
@@ -268,6 +275,28 @@ static int take_plan(const json_t *object, struct plan *plan, struct diag *diag)
     return check_names(plan, diag);
 }
 
+static int pass_over(void *context, const json_t *item, size_t index, struct diag *diag)
+{
+    (void)context;
+    (void)item;
+    (void)index;
+    (void)diag;
+    return 0;
+}
+
+/* Nodes come before the version that they are of: one that is not understood may be of a later one. */
+static bool is_of_another_version(struct view text, struct diag *ret_why)
+{
+    CLEANUP_JSON json_t *rest = NULL;
+    struct diag why = DIAG_INIT;
+    if (json_read_long(text, document, PLAN_SIZE_MAX, "nodes", pass_over, NULL, &rest, &why) < 0 ||
+        check_version(rest, &why) != FARM_E_UNSUPPORTED)
+        return false;
+    if (ret_why != NULL)
+        *ret_why = why;
+    return true;
+}
+
 int plan_parse(struct view text, struct plan **ret, struct diag *diag)
 {
     CLEANUP_JSON json_t *rest = NULL;
@@ -276,6 +305,8 @@ int plan_parse(struct view text, struct plan **ret, struct diag *diag)
     int status = json_read_long(text, document, PLAN_SIZE_MAX, "nodes", add_node, &reading, &rest, diag);
     if (status >= 0)
         status = take_plan(rest, plan, diag);
+    else if (plan->nnodes > 0 && is_of_another_version(text, diag))
+        status = FARM_E_UNSUPPORTED;
     if (status < 0) {
         plan_free(plan);
         return status;

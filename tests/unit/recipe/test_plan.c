@@ -123,6 +123,32 @@ static void test_parse_refusals(void **state)
     plan_free(plan);
 }
 
+/* Whatever its nodes are like: a gate that is too old says so, and not that the plan is wrong. */
+static void test_parse_later_version(void **state)
+{
+    (void)state;
+    struct plan *plan = small_plan(), *parsed = NULL;
+    struct diag diag = DIAG_INIT;
+    CLEANUP_BUF struct buf text = BUF_INIT, later = BUF_INIT;
+    plan_write(plan, &text);
+    struct view all = buf_view(&text), end = VIEW("},\"v\":1}");
+    assert_true(view_ends(all, end));
+    const char *wall = strstr(text.data, "\"wall\":");
+    assert_non_null(wall);
+    buf_add(&later, text.data, (size_t)(wall - text.data));
+    buf_add_text(&later, "\"new\":true,");
+    buf_add(&later, wall, (size_t)(all.data + all.size - end.size - wall));
+    size_t size = later.size;
+    buf_add_text(&later, "},\"v\":1}");
+    assert_int_equal(plan_parse(buf_view(&later), &parsed, &diag), FARM_E_SYNTAX);
+    later.size = size;
+    buf_add_text(&later, "},\"v\":2}");
+    assert_int_equal(plan_parse(buf_view(&later), &parsed, &diag), FARM_E_UNSUPPORTED);
+    assert_non_null(strstr(diag.text, "version"));
+    assert_int_equal(plan_parse(buf_view(&later), &parsed, NULL), FARM_E_UNSUPPORTED);
+    plan_free(plan);
+}
+
 static void test_parse_damage(void **state)
 {
     (void)state;
@@ -165,8 +191,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_canonical),
-        cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_parse_damage),
-        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_parse_later_version),
+        cmocka_unit_test(test_parse_damage),   cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
