@@ -418,35 +418,51 @@ size_t missing_count(const struct farm *farm)
 
 /* ---- life ---- */
 
-struct absentees {
-    struct store *store;
-    struct digest *items;
-    size_t count, capacity;
-};
-
 static int look_for(void *context, const struct digest *object)
 {
-    struct absentees *absentees = context;
-    if (store_has(absentees->store, object))
+    struct farm *farm = context;
+    struct missing *missing = farm->missing;
+    if (store_has(farm->store, object))
         return 0;
-    absentees->items =
-        mem_reserve(absentees->items, &absentees->capacity, absentees->count + 1, sizeof *absentees->items);
-    absentees->items[absentees->count++] = *object;
+    missing->absent = mem_reserve(missing->absent, &missing->absent_capacity, missing->nabsent + 1,
+                                  sizeof *missing->absent);
+    missing->absent[missing->nabsent++] = *object;
     return 0;
+}
+
+/* All but specs, which stay in the list. */
+static void add_absent(struct farm *farm)
+{
+    struct missing *missing = farm->missing;
+    size_t specs = 0;
+    for (size_t i = 0; i < missing->nabsent; i++)
+        if (db_find_job(farm->db, &missing->absent[i], know_job, NULL, NULL) > 0)
+            missing->absent[specs++] = missing->absent[i];
+        else
+            missing_add(farm, &missing->absent[i]);
+    missing->nabsent = specs;
 }
 
 int missing_open(struct farm *farm, struct diag *diag)
 {
     static const struct digest first;
-    struct absentees absentees = {.store = farm->store};
     farm->missing = mem_zero(1, sizeof *farm->missing);
     farm->missing->objects = map_new();
     farm->missing->jobs = map_new();
-    int result = db_each_object(farm->db, &first, -1, look_for, &absentees, diag);
-    for (size_t i = 0; result >= 0 && i < absentees.count; i++)
-        missing_add(farm, &absentees.items[i]);
-    free(absentees.items);
+    int result = db_each_object(farm->db, &first, -1, look_for, farm, diag);
+    if (result >= 0)
+        add_absent(farm);
     return result;
+}
+
+void missing_open_specs(struct farm *farm)
+{
+    struct missing *missing = farm->missing;
+    for (size_t i = 0; i < missing->nabsent; i++)
+        if (!store_has(farm->store, &missing->absent[i]))
+            missing_add(farm, &missing->absent[i]);
+    free(STEAL(missing->absent));
+    missing->nabsent = missing->absent_capacity = 0;
 }
 
 struct missing *missing_free(struct missing *missing)
@@ -461,6 +477,7 @@ struct missing *missing_free(struct missing *missing)
         free_job(value);
     map_free(missing->objects);
     map_free(missing->jobs);
+    free(missing->absent);
     free(missing);
     return NULL;
 }

@@ -13,7 +13,7 @@
  *   anything else     waits for a person; the listing says what to do
  *
  * The list is in memory alone. It is found again at each start before the plans are given to the core, so that a payload which was lost before is
- * lost before anything is granted.
+ * lost before anything is granted; but for specs.
  */
 #ifndef FARM_MISSING_H
 #define FARM_MISSING_H
@@ -27,6 +27,8 @@ struct missing;
 
 /* At start: before the core is told of any job. */
 int missing_open(struct farm *farm, struct diag *diag) MUST_USE;
+/* Then, when the plans were given to the core: a power failure may take specs, and those of its plans were made again just now. */
+void missing_open_specs(struct farm *farm);
 struct missing *missing_free(struct missing *missing); /* accepts NULL, returns NULL */
 /* The object was found damaged or absent; again: nothing happens. */
 void missing_add(struct farm *farm, const struct digest *object);

@@ -30,10 +30,12 @@ struct lost_job {
 };
 
 struct missing {
-    struct map *objects; /* digest -> struct missing_object */
-    struct map *jobs;    /* key -> struct lost_job */
-    size_t look_at;      /* cursor in the objects: where the next look goes on */
-    int64_t look_ms;     /* steady */
+    struct map *objects;   /* digest -> struct missing_object */
+    struct map *jobs;      /* key -> struct lost_job */
+    struct digest *absent; /* specs, while the start goes on */
+    size_t nabsent, absent_capacity;
+    size_t look_at;  /* cursor in the objects: where the next look goes on */
+    int64_t look_ms; /* steady */
     bool fetching; /* a source, in the pool: one at a time, since what answers wait for has to pass as well */
 };
 

@@ -114,6 +114,8 @@ int startup_restore(struct farm *farm, struct diag *diag)
     if (result >= 0)
         result = db_each_plan(farm->db, restore_plan, &restore, diag);
     if (result >= 0)
+        missing_open_specs(farm);
+    if (result >= 0)
         scrub_open(farm);
     if (result >= 0)
         result = restored_begin(farm, diag);
