@@ -142,8 +142,10 @@ bool missing_is_final(struct farm *farm, const struct missing_object *object)
     json_t *holder;
     say_object(farm, object, &said);
     bool is_final = !said.by_itself;
-    json_array_foreach(said.holders, index, holder) is_final =
-        is_final && strncmp(json_string_value(holder), "attestation:", 12) == 0;
+    json_array_foreach(said.holders, index, holder)
+    {
+        is_final = is_final && strncmp(json_string_value(holder), "attestation:", 12) == 0;
+    }
     json_decref(said.holders);
     free(said.node);
     free(said.words);
