@@ -89,8 +89,11 @@ int json_read(struct view text, const char *name, size_t limit, json_t **ret, st
 
 static size_t skip_space(struct view text, size_t at)
 {
-    while (at < text.size && memchr(" \t\n\r", text.data[at], 4) != NULL)
-        at++;
+    for (; at < text.size; at++) {
+        char c = text.data[at];
+        if (c != ' ' && c != '\t' && c != '\n' && c != '\r')
+            break;
+    }
     return at;
 }
 
