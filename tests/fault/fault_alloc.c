@@ -2,7 +2,9 @@
 /* Memory: there is none left. */
 #include "fault_calls.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #ifdef FAULT_SANITIZED /* its allocator, by the name that it has for this */
@@ -46,3 +48,22 @@ void *reallocarray(void *old, size_t number, size_t size)
     }
     return realloc(old, bytes);
 }
+
+#ifdef FAULT_SANITIZED
+/* The sanitizer asks for the stack of each new thread, and ends the process if there is no memory for the answer: none of our calls. */
+typedef int getattr_func(pthread_t thread, pthread_attr_t *ret);
+static getattr_func *next_getattr;
+
+static void __attribute__((constructor)) find_getattr(void)
+{
+    *(void **)&next_getattr = dlsym(RTLD_NEXT, "pthread_getattr_np");
+}
+
+int pthread_getattr_np(pthread_t thread, pthread_attr_t *ret)
+{
+    fault_inside++;
+    int error = next_getattr(thread, ret);
+    fault_inside--;
+    return error;
+}
+#endif
