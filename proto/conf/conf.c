@@ -235,6 +235,17 @@ static bool has_comment(struct view text)
     return false;
 }
 
+/* To inih a vertical tab or a form feed is a blank, to nobody who reads the file. A return before the line's end is how some editors write it. */
+static bool has_control(struct view line)
+{
+    if (line.size > 0 && line.data[line.size - 1] == '\r')
+        line.size--;
+    for (size_t i = 0; i < line.size; i++)
+        if (((unsigned char)line.data[i] < 0x20 && line.data[i] != '\t') || line.data[i] == 0x7f)
+            return true;
+    return false;
+}
+
 /* What inih would take in silence: cut or continued lines, bytes that end a C string, comments behind values.
  */
 static const char *line_fault(struct view line)
@@ -243,6 +254,8 @@ static const char *line_fault(struct view line)
         return "is longer than 198 bytes; shorten it";
     if (!view_is_utf8(line))
         return "holds bytes that are not UTF-8; save the file as UTF-8";
+    if (has_control(line))
+        return "holds a control character; remove it";
     struct view text = trim(line);
     if (text.size == 0 || text.data[0] == '#' || text.data[0] == ';')
         return NULL;

@@ -135,6 +135,8 @@ static void test_refusals(void **state)
         {VIEW("[farm]\ntoken = x # secret\n"), "farm.conf:2: the line has a comment behind the value"},
         {VIEW("[farm]\ntoken = \xff\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
         {VIEW("[farm]\ntoken = a\0b\n"), "farm.conf:2: the line holds bytes that are not UTF-8"},
+        {VIEW("[farm]\ntoken =\v# secret\n"), "farm.conf:2: the line holds a control character"},
+        {VIEW("[farm]\ntoken = a\rb\n"), "farm.conf:2: the line holds a control character"},
         {VIEW("[farm]\ntoken = " LONG50 LONG50 LONG50 LONG50 "\n"),
          "farm.conf:2: the line is longer than 198 bytes"},
         {VIEW("[farm]\ntoken=" LONG50 LONG50 LONG50 "1234567890123456789012345678901234567890X\n"),
