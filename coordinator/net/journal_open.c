@@ -7,6 +7,7 @@
 
 #include "farmlog.h"
 #include "file.h"
+#include "startup_progress.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -107,6 +108,7 @@ static int each_row(void *context, uint64_t from,
 struct recount {
     struct tlog_tree tree;
     struct remembered *remembered;
+    struct startup_progress progress;
     struct diag *diag;
 };
 
@@ -120,6 +122,7 @@ static void note_roots(struct recount *recount)
 static int recount_row(void *context, uint64_t position, struct view entry)
 {
     struct recount *recount = context;
+    startup_progress_at(&recount->progress, position, moment_steady_ms());
     if (position != recount->tree.size || entry.size > LOGENTRY_SIZE_MAX)
         return diag_set(recount->diag, FARM_E_CORRUPT,
                         "database: the log has no entry %llu; restore a backup that has it",
@@ -164,6 +167,10 @@ static int recount_all(struct farm *farm, struct remembered remembered[REMEMBERE
                        struct diag *diag)
 {
     struct recount recount = {.remembered = remembered, .diag = diag};
+    int64_t size = db_log_size(farm->db, diag);
+    if (size < 0)
+        return (int)size;
+    recount.progress = startup_progress_begin("the log", (uint64_t)size, moment_steady_ms());
     note_roots(&recount);
     int result = each_row(farm, 0, recount_row, &recount, diag);
     for (size_t i = 0; result >= 0 && i < REMEMBERED; i++)

@@ -12,7 +12,9 @@
 #include "farm.h"
 
 #include "farmlog.h"
+#include "journal.h"
 #include "parallel.h"
+#include "startup_progress.h"
 #include "statement.h"
 
 #include <stdlib.h>
@@ -72,6 +74,7 @@ struct audit {
     struct map *shaken;       /* job, round: of these, something was voided */
     struct candidate *batch;
     size_t count; /* of the batch */
+    struct startup_progress progress;
     struct diag *diag;
 };
 
@@ -261,6 +264,7 @@ static int visit_attestation(void *context, const struct db_attestation *row)
 {
     struct audit *audit = context;
     struct candidate *candidate = &audit->batch[audit->count++];
+    startup_progress_at(&audit->progress, (uint64_t)row->position, moment_steady_ms());
     *candidate = (struct candidate){.digest = row->digest,
                                     .nonce = row->nonce,
                                     .payload = row->payload,
@@ -283,6 +287,7 @@ static int visit_attestation(void *context, const struct db_attestation *row)
 static int check_attestations(struct audit *audit)
 {
     audit->batch = mem_zero(BATCH, sizeof *audit->batch);
+    audit->progress = startup_progress_begin("the answers", journal_size(audit->farm), moment_steady_ms());
     int rows = db_each_attestation(audit->farm->db, visit_attestation, audit, audit->diag);
     int result = rows < 0 ? rows : finish_batch(audit);
     for (size_t i = 0; i < audit->count; i++) /* after an error in between */

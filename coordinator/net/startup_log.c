@@ -13,6 +13,7 @@
 #include "journal.h"
 
 #include "farmlog.h"
+#include "startup_progress.h"
 
 #include <stdlib.h>
 
@@ -56,6 +57,7 @@ struct history {
     size_t nrevocations, revocations_capacity;
     struct log_version directory, root;
     struct map *voided; /* digests */
+    struct startup_progress progress;
     struct diag *diag;
 };
 
@@ -209,6 +211,7 @@ static int visit_entry(void *context, const struct db_log_entry *row)
 {
     struct history *history = context;
     struct logentry entry;
+    startup_progress_at(&history->progress, row->position, moment_steady_ms());
     int result = logentry_parse(row->entry, &entry, history->diag);
     if (result < 0)
         return bad_entry(history, row->position, diag_text(history->diag, result));
@@ -437,12 +440,14 @@ static void history_done(struct history *history)
 
 int startup_check_log(struct farm *farm, struct diag *diag)
 {
-    struct history history = {.farm = farm,
-                              .leases = map_new(),
-                              .answers = map_new(),
-                              .verdicts = map_new(),
-                              .voided = map_new(),
-                              .diag = diag};
+    struct history history = {
+        .farm = farm,
+        .leases = map_new(),
+        .answers = map_new(),
+        .verdicts = map_new(),
+        .voided = map_new(),
+        .progress = startup_progress_begin("what the log says", journal_size(farm), moment_steady_ms()),
+        .diag = diag};
     int result = db_each_log_entry(farm->db, 0, visit_entry, &history, diag);
     if (result >= 0)
         result = check_rows(&history);
