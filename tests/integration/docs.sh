@@ -9,7 +9,7 @@ shopt -s inherit_errexit
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 : "${FARM_BINARY_DIR:=$source_dir/build}"
 bin=$FARM_BINARY_DIR/bin
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0} LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/farm-test-docs.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$source_dir"

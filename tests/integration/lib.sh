@@ -16,8 +16,6 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=$FARM_BINARY_DIR/bin
 tests_bin=$FARM_BINARY_DIR/tests/support
 export PATH=$bin:$PATH LC_ALL=C.UTF-8
-# Leaks of short-lived command-line programs are looked for by the unit tests; here they would drown the exit statuses.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
 
 managers=(mara niko olga)
 soon=$(date -u -d '+30 days' +%F)
@@ -83,9 +81,11 @@ wait_for() { # SECONDS WHAT COMMAND...
 test_begin() { # NAME
     [ -x "$bin/farm-coordinator" ] || { echo "$bin/farm-coordinator is not built" >&2; exit 1; }
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/farm-test-$1.XXXXXX")
-    mkdir -p "$work"/{log,tree/packages,tree/scripts,tree/farm,keys,coordinator}
+    mkdir -p "$work"/{log,sanitizer,tree/packages,tree/scripts,tree/farm,keys,coordinator}
     chmod 700 "$work/coordinator"
     chmod 755 "$work"
+    chmod 1777 "$work/sanitizer" # some programs run as somebody else
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:log_path=$work/sanitizer/report TSAN_OPTIONS=${TSAN_OPTIONS:-}:log_path=$work/sanitizer/report
     trap test_end EXIT
     trap 'exit 143' TERM INT
     export FARM_SOCKET=$work/coordinator/control.sock
@@ -93,26 +93,41 @@ test_begin() { # NAME
     say "$1 in $work"
 }
 
-# Who is killed leaves no counters (tests/coverage.sh): then they are asked to end first, and some seconds are waited for it.
+# Who is killed leaves neither counters (tests/coverage.sh) nor a word about leaks: then they are asked to end first, and some time is
+# left for it.
 end_gently() {
     local tries
     [ ${#pids[@]} -gt 0 ] || return 0
     kill -CONT "${pids[@]}" 2>/dev/null || true
     kill -TERM "${pids[@]}" 2>/dev/null || true
-    for tries in $(seq 100); do
+    for tries in $(seq 300); do
         [ -n "$(jobs -pr)" ] || break
         sleep 0.1
     done
 }
 
+is_sanitized() {
+    grep -qs '^FARM_SANITIZE:.*=.' "$FARM_BINARY_DIR/CMakeCache.txt"
+}
+
+# What any program said since the test began, in the background too: an error, a race, a leak.
+sanitizer_reports() {
+    [ -z "$(find "$work/sanitizer" -type f -print -quit)" ] && return
+    head -n 60 "$work"/sanitizer/* >&2
+    return 1
+}
+
 test_end() {
     local status=$? name
-    [ -z "${FARM_TEST_COVERAGE:-}" ] || end_gently
+    if [ -n "${FARM_TEST_COVERAGE:-}" ] || { [ "$status" = 0 ] && is_sanitized; }; then
+        end_gently
+    fi
     for name in "${!pids[@]}"; do
         kill -CONT "${pids[$name]}" 2>/dev/null || true
         kill -KILL "${pids[$name]}" 2>/dev/null || true
     done
     wait 2>/dev/null || true
+    sanitizer_reports || { echo "FAILED: a sanitizer found something" >&2 && status=1; }
     [ -n "${FARM_TEST_KEEP:-}" ] || { chmod -R u+rwX "$work" 2>/dev/null || true; rm -rf "$work"; }
     [ "$status" != 0 ] || echo "passed"
     exit "$status"

@@ -8,7 +8,6 @@ set -euo pipefail
 export LC_ALL=C.UTF-8
 : "${FARM_BINARY_DIR:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build}"
 export PATH=$FARM_BINARY_DIR/bin:$PATH
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
 release=${1:?which release?}
 export_dir=$release/export
 

@@ -10,7 +10,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../integration/lib.sh"
 flooder=$FARM_BINARY_DIR/tests/network/flooder
 # Memory that was freed stays in the sanitizer's quarantine, 256 MiB of it: nothing could be said about what is in use.
-export ASAN_OPTIONS=$ASAN_OPTIONS:quarantine_size_mb=4
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=4
 # Lines beside those of the build and of the workers' coming and going: ten a minute for each worker, ten for each port's guard,
 # and as many that say how many were left out.
 lines_max=150
