@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
     SMALL = 1024 * 1024, /* content up to this is kept and compressed at once: no threads, exact parameters */
@@ -205,7 +206,10 @@ struct frame_decoder {
     char *in;
     size_t in_size;
     ZSTD_inBuffer have;
-    bool ended;     /* the frame is complete */
+    unsigned char header[FRAME_HEADER_MAX]; /* the file's first bytes */
+    size_t header_size;
+    bool ended; /* the frame is complete */
+    bool file_ended;
     uint64_t total; /* bytes decoded */
 };
 
@@ -284,7 +288,8 @@ struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd)
     decoder->offset = 0;
     decoder->end = UINT64_MAX;
     decoder->have = (ZSTD_inBuffer){0};
-    decoder->ended = false;
+    decoder->header_size = 0;
+    decoder->ended = decoder->file_ended = false;
     decoder->total = 0;
     return decoder;
 }
@@ -312,6 +317,8 @@ static int refill(struct frame_decoder *decoder, struct diag *diag)
     uint64_t there = decoder->end - decoder->offset;
     size_t size = there < decoder->in_size ? (size_t)there : decoder->in_size;
     ssize_t got;
+    if (decoder->file_ended)
+        return 0;
     if (size == 0)
         return -EAGAIN;
     do
@@ -319,9 +326,25 @@ static int refill(struct frame_decoder *decoder, struct diag *diag)
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return diag_errno(diag, "read");
+    size_t missing = sizeof decoder->header - decoder->header_size,
+           more = (size_t)got < missing ? (size_t)got : missing;
+    memcpy(decoder->header + decoder->header_size, decoder->in, more);
+    decoder->header_size += more;
     decoder->offset += (uint64_t)got;
     decoder->have = (ZSTD_inBuffer){decoder->in, (size_t)got, 0};
+    decoder->file_ended = (size_t)got < size;
     return got > 0;
+}
+
+static int read_header(const unsigned char *header, size_t size, uint64_t *ret, struct diag *diag)
+{
+    if (size < sizeof MAGIC || memcmp(header, MAGIC, sizeof MAGIC) != 0) /* skippable frames have another */
+        return diag_set(diag, FARM_E_SYNTAX, "not a zstd frame");
+    unsigned long long content = ZSTD_getFrameContentSize(header, size);
+    if (content == ZSTD_CONTENTSIZE_UNKNOWN || content == ZSTD_CONTENTSIZE_ERROR)
+        return diag_set(diag, FARM_E_SYNTAX, "a zstd frame that does not state its size");
+    *ret = content;
+    return 0;
 }
 
 /*
@@ -334,7 +357,7 @@ static ssize_t at_end(struct frame_decoder *decoder, struct diag *diag)
     uint64_t stated;
     if (more != 0)
         return more < 0 ? more : diag_set(diag, FARM_E_SYNTAX, "bytes behind the zstd frame");
-    int result = frame_content_size(decoder->fd, &stated, diag);
+    int result = read_header(decoder->header, decoder->header_size, &stated, diag);
     if (result >= 0 && stated != decoder->total)
         result = diag_set(diag, FARM_E_SYNTAX, "a zstd frame of %" PRIu64 " bytes that says it has %" PRIu64,
                           decoder->total, stated);
@@ -347,6 +370,8 @@ ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size,
     while (!decoder->ended && out.pos == 0) {
         size_t before = decoder->have.pos;
         size_t left = ZSTD_decompressStream(decoder->context, &out, &decoder->have);
+        if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation) /* the file is not to blame */
+            return diag_set(diag, -ENOMEM, "zstd: %s", ZSTD_getErrorName(left));
         if (ZSTD_isError(left))
             return diag_set(diag, FARM_E_SYNTAX, "not a sound zstd frame: %s", ZSTD_getErrorName(left));
         decoder->ended = left == 0;
@@ -369,12 +394,11 @@ int frame_content_size(int fd, uint64_t *ret, struct diag *diag)
     ssize_t got = pread(fd, header, sizeof header, 0);
     if (got < 0)
         return diag_errno(diag, "read");
-    if ((size_t)got < sizeof MAGIC ||
-        memcmp(header, MAGIC, sizeof MAGIC) != 0) /* skippable frames have another */
-        return diag_set(diag, FARM_E_SYNTAX, "not a zstd frame");
-    unsigned long long size = ZSTD_getFrameContentSize(header, (size_t)got);
-    if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
-        return diag_set(diag, FARM_E_SYNTAX, "a zstd frame that does not state its size");
-    *ret = size;
-    return 0;
+    return read_header(header, (size_t)got, ret, diag);
+}
+
+int frame_decoder_content_size(struct frame_decoder *decoder, uint64_t *ret, struct diag *diag)
+{
+    int more = decoder->header_size > 0 ? 1 : refill(decoder, diag);
+    return more < 0 ? more : read_header(decoder->header, decoder->header_size, ret, diag);
 }

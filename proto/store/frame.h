@@ -40,5 +40,7 @@ ssize_t frame_decode(struct frame_decoder *decoder, void *ret_data, size_t size,
 enum { FRAME_HEADER_MAX = 18 }; /* the longest that the format allows */
 /* The content size that the header states; FARM_E_SYNTAX if it is no frame with a size. */
 int frame_content_size(int fd, uint64_t *ret, struct diag *diag) MUST_USE;
+/* The same, of what the decoder reads anyway. The file is whole. */
+int frame_decoder_content_size(struct frame_decoder *decoder, uint64_t *ret, struct diag *diag) MUST_USE;
 
 #endif

@@ -90,49 +90,62 @@ static ssize_t from_store(void *context, void *ret_data, size_t size)
     return store_read(source->reader, ret_data, size, source->diag);
 }
 
-static int read_tar(struct store *store, const struct payload *payload, struct canontar_read what,
-                    struct diag *diag)
-{
-    struct manifest manifest = MANIFEST_INIT;
-    int result = payload_manifest(store, &payload->manifest, &manifest, diag);
-    if (result < 0)
-        return result;
-    struct source source = {.diag = diag};
-    what.manifest = &manifest;
-    result = store_read_begin(store, &payload->tar, &source.reader, diag);
-    if (result >= 0)
-        result = canontar_read(&what, from_store, &source, diag);
-    store_read_end(source.reader);
-    manifest_done(&manifest);
-    return result < 0 ? diag_wrap(diag, result, "payload %s", digest_hex(&payload->manifest).text) : 0;
-}
-
-static int check_size(struct store *store, const struct payload *payload, struct diag *diag)
+static int check_size(struct store_reader *reader, const struct payload *payload, struct diag *diag)
 {
     uint64_t size;
-    int result = store_size(store, &payload->tar, &size, diag);
+    int result = store_read_size(reader, &size, diag);
     if (result >= 0 && size != payload->tar_size)
         return diag_set(diag, FARM_E_REFUSED, "tar %s has %" PRIu64 " bytes, not %" PRIu64 " as stated",
                         digest_hex(&payload->tar).text, size, payload->tar_size);
     return result;
 }
 
+static int read_tar(struct store *store, const struct payload *payload, const struct canontar_read *what,
+                    struct diag *diag)
+{
+    struct source source = {.diag = diag};
+    bool verify = what->dirfd < 0;
+    int result = store_read_begin(store, &payload->tar, &source.reader, diag);
+    if (result >= 0 && verify)
+        result = check_size(source.reader, payload, diag);
+    if (result >= 0)
+        result = canontar_read(what, from_store, &source, diag);
+    store_read_end(source.reader);
+    return result < 0 ? diag_wrap(diag, result, "payload %s", digest_hex(&payload->manifest).text) : 0;
+}
+
+int payload_verify_tar(struct store *store, const struct payload *payload, const struct manifest *manifest,
+                       struct view pkginfo, int64_t epoch, struct diag *diag)
+{
+    const struct canontar_read what = {.manifest = manifest, .pkginfo = pkginfo, .epoch = epoch, .dirfd = -1};
+    return read_tar(store, payload, &what, diag);
+}
+
 int payload_verify(struct store *store, const struct payload *payload, struct view pkginfo, int64_t epoch,
                    struct diag *diag)
 {
-    int result = check_size(store, payload, diag);
-    if (result < 0)
-        return result;
-    const struct canontar_read what = {.pkginfo = pkginfo, .epoch = epoch, .dirfd = -1};
-    return read_tar(store, payload, what, diag);
+    struct manifest manifest = MANIFEST_INIT;
+    int result = payload_manifest(store, &payload->manifest, &manifest, diag);
+    if (result >= 0)
+        result = payload_verify_tar(store, payload, &manifest, pkginfo, epoch, diag);
+    manifest_done(&manifest);
+    return result;
 }
 
 int payload_unpack(struct store *store, const struct payload *payload, int dirfd, bool strip_special,
                    struct diag *diag)
 {
-    const struct canontar_read what = {
-        .pkginfo = VIEW_NONE, .epoch = -1, .dirfd = dirfd, .strip_special = strip_special};
-    return read_tar(store, payload, what, diag);
+    struct manifest manifest = MANIFEST_INIT;
+    const struct canontar_read what = {.manifest = &manifest,
+                                       .pkginfo = VIEW_NONE,
+                                       .epoch = -1,
+                                       .dirfd = dirfd,
+                                       .strip_special = strip_special};
+    int result = payload_manifest(store, &payload->manifest, &manifest, diag);
+    if (result >= 0)
+        result = read_tar(store, payload, &what, diag);
+    manifest_done(&manifest);
+    return result;
 }
 
 /* A root filesystem with the toolchains of a distribution has a few hundred thousand entries and some GiB. */

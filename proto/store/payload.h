@@ -27,6 +27,9 @@ int payload_manifest(struct store *store, const struct digest *name, struct mani
 /* Re-encodes: is 'tar' the canonical tar of 'manifest' with this .PKGINFO and epoch? Cases A8, A9, W14. */
 int payload_verify(struct store *store, const struct payload *payload, struct view pkginfo, int64_t epoch,
                    struct diag *diag) MUST_USE;
+/* The same, for who has read the manifest already. */
+int payload_verify_tar(struct store *store, const struct payload *payload, const struct manifest *manifest,
+                       struct view pkginfo, int64_t epoch, struct diag *diag) MUST_USE;
 
 /*
  * Unpacks below dirfd (which must be empty or a root being assembled: existing directories are kept, a non-directory

@@ -85,6 +85,8 @@ int store_size(struct store *store, const struct digest *name, uint64_t *ret, st
 int store_read_begin(struct store *store, const struct digest *name, struct store_reader **ret,
                      struct diag *diag) MUST_USE;
 ssize_t store_read(struct store_reader *reader, void *ret_data, size_t size, struct diag *diag) MUST_USE;
+/* The size that its header states, to which reading holds it. Before the first read. */
+int store_read_size(struct store_reader *reader, uint64_t *ret, struct diag *diag) MUST_USE;
 struct store_reader *store_read_end(struct store_reader *reader); /* accepts NULL, returns NULL */
 
 /* Pins count; a pin of an absent object is allowed (it protects it from the moment it arrives). */

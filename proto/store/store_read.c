@@ -63,6 +63,13 @@ static int decode_failed(struct store_reader *reader, int error, const struct di
     return diag_set(diag, error, "object %s: %s", digest_hex(&reader->name).text, why->text);
 }
 
+int store_read_size(struct store_reader *reader, uint64_t *ret, struct diag *diag)
+{
+    struct diag why = DIAG_INIT;
+    int result = frame_decoder_content_size(reader->decoder, ret, &why);
+    return result < 0 ? decode_failed(reader, result, &why, diag) : 0;
+}
+
 /* The file was sound just now: it need not be read again before it is served. */
 static void remember_verified(struct store_reader *reader)
 {
@@ -126,7 +133,7 @@ int store_get(struct store *store, const struct digest *name, size_t limit, stru
         return result;
     uint64_t size = CHUNK;
     CLEANUP_BUF struct buf content = BUF_INIT;
-    if (frame_content_size(reader->fd, &size, NULL) >= 0 && size > limit)
+    if (frame_decoder_content_size(reader->decoder, &size, NULL) >= 0 && size > limit)
         result = diag_set(diag, FARM_E_LIMIT, "object %s: %" PRIu64 " bytes, the limit is %zu",
                           digest_hex(name).text, size, limit);
     else

@@ -30,6 +30,8 @@ static void run(struct view input)
     if (result < 0)
         fuzz_check_refusal(result, &diag);
     struct frame_decoder *decoder = frame_decoder_new(NULL, fd);
+    uint64_t again = UINT64_MAX;
+    FUZZ_CHECK(frame_decoder_content_size(decoder, &again, &diag) == result && again == stated);
     if (decode(decoder, stated, &total) == 0)
         FUZZ_CHECK(result >= 0 && total == stated);
     frame_decoder_free(decoder);
