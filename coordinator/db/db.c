@@ -61,15 +61,17 @@ static int check_integrity(struct db *db, const char *path, struct diag *diag)
 }
 
 /* One numbered file, and the version it leads to, in one transaction. */
-static int migrate_step(struct db *db, size_t version, struct diag *diag)
+static int migrate_step(struct db *db, const char *path, size_t version, struct diag *diag)
 {
     CLEANUP_FREE char *sql = mem_format("BEGIN IMMEDIATE; %s ; PRAGMA user_version = %zu; COMMIT;",
                                         schema_files[version], version + 1);
     int result =
         sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : report(db, diag, "schema");
-    if (result < 0)
-        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    return result;
+    if (result >= 0)
+        return 0;
+    sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    return diag_wrap(diag, result, "%s: upgrade to schema %zu, which needs three times its room; unchanged",
+                     path, version + 1);
 }
 
 /* Should an upgrade turn out to be wrong, what was there before is not gone. A copy that a crash left half-made is made again. */
@@ -98,7 +100,10 @@ static int migrate(struct db *db, const char *path, struct diag *diag)
     if (result >= 0 && version > 0 && (size_t)version < schema_count)
         result = keep_before(path, version, diag);
     for (size_t next = (size_t)version; result >= 0 && next < schema_count; next++)
-        result = migrate_step(db, next, diag);
+        result = migrate_step(db, path, next, diag);
+    if (result >= 0 && version > 0 &&
+        (size_t)version < schema_count) /* a log of everything, once, is no use */
+        result = execute(db, "PRAGMA wal_checkpoint(TRUNCATE)", diag);
     return result;
 }
 

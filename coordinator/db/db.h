@@ -151,7 +151,9 @@ void db_put_log_entry(struct db *db, const struct db_log_entry *row);
 void db_put_release(struct db *db, const struct db_release *row);
 void db_put_release_signature(struct db *db, const char *release, const char *signer, const char *signature);
 void db_put_reference(struct db *db, const struct digest *object, const char *holder);
-void db_drop_references(struct db *db, const struct digest *object); /* all of this object's */
+/* The object must stay for this answer, which was recorded before. */
+void db_put_output(struct db *db, const struct digest *object, const struct digest *attestation);
+void db_drop_references(struct db *db, const struct digest *object); /* all of this object's, answers' too */
 
 /* Reading. A callback that returns a negative value ends the walk with it. */
 #define DB_EACH(kind)                                                                                        \
@@ -205,7 +207,7 @@ int db_find_voided(struct db *db, const struct digest *attestation, struct diag 
 size_t db_count_voided(struct db *db); /* for people; 0 if it cannot be read */
 bool db_is_referenced(struct db *db, const struct digest *object);
 /* By this one. */
-bool db_is_held(struct db *db, const struct digest *object, const char *holder);
+bool db_is_held(struct db *db, const struct digest *object, const struct digest *attestation);
 /* Ended before 'before_ms', not dropped, and no draft or release is of it; the oldest first, at most 'limit'. */
 int db_each_droppable(struct db *db, int64_t before_ms, int64_t limit,
                       int (*visit)(void *context, const struct digest *plan), void *context,
@@ -214,7 +216,7 @@ int db_each_droppable(struct db *db, int64_t before_ms, int64_t limit,
 int db_each_object(struct db *db, const struct digest *after, int64_t limit,
                    int (*visit)(void *context, const struct digest *object), void *context,
                    struct diag *diag) MUST_USE;
-/* "plan:<hex>" and the like, of one object. */
+/* "plan:<hex>", "attestation:<hex>" and the like, of one object. */
 int db_each_holder(struct db *db, const struct digest *object,
                    int (*visit)(void *context, const char *holder), void *context,
                    struct diag *diag) MUST_USE;

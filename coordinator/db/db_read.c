@@ -207,17 +207,28 @@ ROW_VISIT(release)
     "id, commit_id, tree_sha256, base, state, from_scratch, created_ms, "                                    \
     "started_ms, finished_ms, dropped_ms"
 #define LEASE_COLUMNS                                                                                        \
-    "nonce, job, round, worker, operator, state, granted_ms, deadline_ms, "                                  \
-    "ended_ms, reason, position"
+    "l.nonce, j.key, l.round, l.worker, l.operator, l.state, l.granted_ms, l.deadline_ms, "                  \
+    "l.ended_ms, l.reason, l.position"
 #define ATTESTATION_COLUMNS                                                                                  \
-    "a.digest, a.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "                                        \
+    "a.digest, l.nonce, a.failure, a.payload, a.tar, a.log, a.fate, "                                        \
     "a.duration_ms, a.received_ms, a.envelope, a.position"
-#define REFUSAL_COLUMNS   "r.digest, r.nonce, r.reason, r.position, r.received_ms, r.envelope"
-#define VOIDED_COLUMNS    "attestation, reason, voided_ms"
+#define REFUSAL_COLUMNS   "r.digest, l.nonce, r.reason, r.position, r.received_ms, r.envelope"
+#define VOIDED_COLUMNS    "a.digest, v.reason, v.voided_ms"
 #define LOG_ENTRY_COLUMNS "position, entry"
-#define VOTE_COLUMNS      "job, round, operator, attestation, open"
-#define VERDICT_COLUMNS   "job, round, state, payload, operators, dissent, decided_ms, settled_size"
-#define RELEASE_COLUMNS   "name, sequence, digest, plan, state, created_ms"
+#define VOTE_COLUMNS      "j.key, v.round, v.operator, a.digest, v.open"
+#define VERDICT_COLUMNS                                                                                      \
+    "j.key, v.round, v.state, v.payload, v.operators, v.dissent, v.decided_ms, v.settled_size"
+#define RELEASE_COLUMNS "name, sequence, digest, plan, state, created_ms"
+
+/* With what they name by number. A row that names nothing is still seen: its digest is zero. */
+#define LEASES       "lease l LEFT JOIN job j ON j.number = l.job "
+#define ATTESTATIONS "attestation a LEFT JOIN lease l ON l.position = a.lease "
+#define REFUSALS     "refusal r LEFT JOIN lease l ON l.position = r.lease "
+#define VOIDED       "voided v LEFT JOIN attestation a ON a.position = v.attestation "
+#define VOTES                                                                                                \
+    "vote v LEFT JOIN job j ON j.number = v.job LEFT JOIN attestation a ON a.position = v.attestation "
+#define VERDICTS    "verdict v LEFT JOIN job j ON j.number = v.job "
+#define OF_THIS_JOB "job = (SELECT number FROM job WHERE key = ?) "
 
 /* A walk is its name, its kind, what stands behind FROM, and the values of the question marks (types as in statement.h). */
 #define PARAMETERS(...) struct db *db, __VA_ARGS__
@@ -240,43 +251,40 @@ WALK(db_each_base, base, BASE_COLUMNS, "base ORDER BY imported_ms, manifest")
 WALK(db_each_tree, tree, TREE_COLUMNS, "tree ORDER BY commit_id")
 WALK(db_each_source, source, SOURCE_COLUMNS, "source ORDER BY added_ms, pin")
 WALK(db_each_plan, plan, PLAN_COLUMNS, "plan ORDER BY created_ms, id")
-WALK_BY(db_each_lease_of, lease, LEASE_COLUMNS, "lease WHERE job = ? ORDER BY granted_ms, nonce",
-        (const struct digest *job), "d", job)
+WALK_BY(db_each_lease_of, lease, LEASE_COLUMNS,
+        LEASES "WHERE l." OF_THIS_JOB "ORDER BY l.granted_ms, l.nonce", (const struct digest *job), "d", job)
 WALK_BY(db_each_attestation_of, attestation, ATTESTATION_COLUMNS,
-        "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.job = ? ORDER BY a.rowid",
-        (const struct digest *job), "d", job)
-WALK(db_each_attestation, attestation, ATTESTATION_COLUMNS, "attestation a ORDER BY a.rowid")
+        ATTESTATIONS "WHERE l." OF_THIS_JOB "ORDER BY a.position", (const struct digest *job), "d", job)
+WALK(db_each_attestation, attestation, ATTESTATION_COLUMNS, ATTESTATIONS "ORDER BY a.position")
 WALK_BY(db_each_attestation_by, attestation, ATTESTATION_COLUMNS,
-        "attestation a JOIN lease l ON l.nonce = a.nonce WHERE l.worker = ? ORDER BY a.rowid",
-        (const char *worker), "t", worker)
+        ATTESTATIONS "WHERE l.worker = ? ORDER BY a.position", (const char *worker), "t", worker)
 WALK_BY(db_each_attestation_to, attestation, ATTESTATION_COLUMNS,
-        "attestation a WHERE a.nonce = ? ORDER BY a.rowid", (const struct digest *nonce), "d", nonce)
-WALK(db_each_lease, lease, LEASE_COLUMNS, "lease ORDER BY position")
-WALK(db_each_refusal, refusal, REFUSAL_COLUMNS, "refusal r ORDER BY r.position")
-WALK_BY(db_each_refusal_of, refusal, REFUSAL_COLUMNS,
-        "refusal r JOIN lease l ON l.nonce = r.nonce WHERE l.job = ? ORDER BY r.position",
+        ATTESTATIONS "WHERE l.nonce = ? ORDER BY a.position", (const struct digest *nonce), "d", nonce)
+WALK(db_each_lease, lease, LEASE_COLUMNS, LEASES "ORDER BY l.position")
+WALK(db_each_refusal, refusal, REFUSAL_COLUMNS, REFUSALS "ORDER BY r.position")
+WALK_BY(db_each_refusal_of, refusal, REFUSAL_COLUMNS, REFUSALS "WHERE l." OF_THIS_JOB "ORDER BY r.position",
         (const struct digest *job), "d", job)
-WALK_BY(db_each_refusal_to, refusal, REFUSAL_COLUMNS, "refusal r WHERE r.nonce = ? ORDER BY r.position",
+WALK_BY(db_each_refusal_to, refusal, REFUSAL_COLUMNS, REFUSALS "WHERE l.nonce = ? ORDER BY r.position",
         (const struct digest *nonce), "d", nonce)
-WALK(db_each_voided, voided, VOIDED_COLUMNS, "voided ORDER BY voided_ms, attestation")
+WALK(db_each_voided, voided, VOIDED_COLUMNS, VOIDED "ORDER BY v.voided_ms, a.digest")
 WALK_BY(db_each_log_entry, log_entry, LOG_ENTRY_COLUMNS, "log_entry WHERE position >= ? ORDER BY position",
         (uint64_t from), "i", (int64_t)from)
 WALK_BY(db_each_log_entry_with, log_entry, LOG_ENTRY_COLUMNS,
         "log_entry WHERE instr(entry, ?) > 0 ORDER BY position", (const char *text), "t", text)
 WALK_BY(db_find_log_entry, log_entry, LOG_ENTRY_COLUMNS, "log_entry WHERE position = ?", (uint64_t position),
         "i", (int64_t)position)
-WALK_BY(db_find_attestation, attestation, ATTESTATION_COLUMNS, "attestation a WHERE a.digest = ?",
+WALK_BY(db_find_attestation, attestation, ATTESTATION_COLUMNS, ATTESTATIONS "WHERE a.digest = ?",
         (const struct digest *digest), "d", digest)
-WALK_BY(db_find_refusal, refusal, REFUSAL_COLUMNS, "refusal r WHERE r.digest = ?",
+WALK_BY(db_find_refusal, refusal, REFUSAL_COLUMNS, REFUSALS "WHERE r.digest = ?",
         (const struct digest *digest), "d", digest)
-WALK_BY(db_each_vote_of, vote, VOTE_COLUMNS, "vote WHERE job = ? ORDER BY round, operator",
+WALK_BY(db_each_vote_of, vote, VOTE_COLUMNS, VOTES "WHERE v." OF_THIS_JOB "ORDER BY v.round, v.operator",
         (const struct digest *job), "d", job)
-WALK(db_each_vote, vote, VOTE_COLUMNS, "vote ORDER BY job, round, operator")
-WALK(db_each_verdict, verdict, VERDICT_COLUMNS, "verdict ORDER BY job, round")
-WALK_BY(db_each_verdict_of, verdict, VERDICT_COLUMNS, "verdict WHERE job = ? ORDER BY round",
+WALK(db_each_vote, vote, VOTE_COLUMNS, VOTES "ORDER BY v.job, v.round, v.operator")
+WALK(db_each_verdict, verdict, VERDICT_COLUMNS, VERDICTS "ORDER BY v.job, v.round")
+WALK_BY(db_each_verdict_of, verdict, VERDICT_COLUMNS, VERDICTS "WHERE v." OF_THIS_JOB "ORDER BY v.round",
         (const struct digest *job), "d", job)
 WALK(db_each_release, release, RELEASE_COLUMNS, "release ORDER BY sequence")
-WALK_BY(db_find_lease, lease, LEASE_COLUMNS, "lease WHERE nonce = ?", (const struct digest *nonce), "d",
+WALK_BY(db_find_lease, lease, LEASE_COLUMNS, LEASES "WHERE l.nonce = ?", (const struct digest *nonce), "d",
         nonce)
 WALK_BY(db_find_source, source, SOURCE_COLUMNS, "source WHERE pin = ? AND commit_id = ?",
         (const struct digest *pin, const char *commit), "dt", pin, commit)
@@ -333,7 +341,7 @@ int64_t db_log_size(struct db *db, struct diag *diag)
 int db_find_voided(struct db *db, const struct digest *attestation, struct diag *diag)
 {
     int64_t found = 0;
-    return statement_select(db, row_number, &found, diag, "SELECT 1 FROM voided WHERE attestation = ?", "d",
+    return statement_select(db, row_number, &found, diag, "SELECT 1 FROM " VOIDED "WHERE a.digest = ?", "d",
                             attestation);
 }
 
@@ -350,16 +358,19 @@ bool db_is_referenced(struct db *db, const struct digest *object)
     int64_t found = 0;
     /* An error counts as "referenced": what cannot be looked up is not collected. */
     int rows = statement_select(db, row_number, &found, NULL,
-                                "SELECT 1 FROM reference WHERE object = ? LIMIT 1", "d", object);
-    return rows != 0;
+                                "SELECT EXISTS (SELECT 1 FROM reference WHERE object = ?1)"
+                                " OR EXISTS (SELECT 1 FROM output WHERE object = ?1)",
+                                "d", object);
+    return rows < 0 || found != 0;
 }
 
-bool db_is_held(struct db *db, const struct digest *object, const char *holder)
+bool db_is_held(struct db *db, const struct digest *object, const struct digest *attestation)
 {
     int64_t found = 0;
     return statement_select(db, row_number, &found, NULL,
-                            "SELECT 1 FROM reference WHERE object = ? AND holder = ?", "dt", object,
-                            holder) != 0;
+                            "SELECT 1 FROM output WHERE object = ?"
+                            " AND attestation = (SELECT position FROM attestation WHERE digest = ?)",
+                            "dd", object, attestation) != 0;
 }
 
 struct visit_digest {
@@ -379,7 +390,8 @@ int db_each_object(struct db *db, const struct digest *after, int64_t limit,
 {
     struct visit_digest caller = {visit, context};
     return statement_select(db, row_digest, &caller, diag,
-                            "SELECT DISTINCT object FROM reference WHERE object > ? ORDER BY object LIMIT ?",
+                            "SELECT object FROM reference WHERE object > ?1 UNION"
+                            " SELECT object FROM output WHERE object > ?1 ORDER BY object LIMIT ?2",
                             "di", after, limit);
 }
 
@@ -412,7 +424,11 @@ int db_each_holder(struct db *db, const struct digest *object,
 {
     struct visit_text caller = {visit, context};
     return statement_select(db, row_text, &caller, diag,
-                            "SELECT holder FROM reference WHERE object = ? ORDER BY holder", "d", object);
+                            "SELECT holder FROM reference WHERE object = ?1"
+                            " UNION SELECT 'attestation:' || lower(hex(digest))"
+                            " FROM output JOIN attestation ON position = attestation WHERE object = ?1"
+                            " ORDER BY holder",
+                            "d", object);
 }
 
 int db_find_job(struct db *db, const struct digest *key, int (*visit)(void *context, const char *node),
@@ -426,10 +442,10 @@ int64_t db_duration_of(struct db *db, const char *node)
 {
     int64_t median = 0;
     int rows = statement_select(db, row_number, &median, NULL,
-                                "SELECT duration_ms FROM attestation a JOIN lease l ON l.nonce = a.nonce"
-                                " JOIN job j ON j.key = l.job WHERE j.node = ?1 AND a.failure = 'none'"
+                                "SELECT duration_ms FROM attestation a JOIN lease l ON l.position = a.lease"
+                                " JOIN job j ON j.number = l.job WHERE j.node = ?1 AND a.failure = 'none'"
                                 " ORDER BY duration_ms LIMIT 1 OFFSET (SELECT count(*) / 2 FROM attestation a"
-                                " JOIN lease l ON l.nonce = a.nonce JOIN job j ON j.key = l.job"
+                                " JOIN lease l ON l.position = a.lease JOIN job j ON j.number = l.job"
                                 " WHERE j.node = ?1 AND a.failure = 'none')",
                                 "t", node);
     return rows > 0 ? median : 0;

@@ -86,15 +86,15 @@ void db_drop_plan(struct db *db, const struct digest *plan, int64_t now_ms)
     CLEANUP_FREE char *holder = mem_format("plan:%s", digest_hex(plan).text);
     statement_run(
         db,
-        "WITH gone AS (SELECT r.object AS job FROM reference r JOIN job j ON j.key = r.object"
+        "WITH gone AS (SELECT j.number AS job FROM reference r JOIN job j ON j.key = r.object"
         " WHERE r.holder = ?1 AND r.holder >= 'plan:' AND r.holder < 'plan;'"
         " AND NOT EXISTS (SELECT 1 FROM reference o WHERE o.object = r.object AND o.holder <> ?1"
         " AND o.holder >= 'plan:' AND o.holder < 'plan;')),"
         " answer AS (SELECT a.* FROM gone JOIN lease l ON l.job = gone.job"
-        " JOIN attestation a ON a.nonce = l.nonce)"
-        " DELETE FROM reference WHERE object IN (SELECT payload FROM answer UNION SELECT tar FROM answer"
+        " JOIN attestation a ON a.lease = l.position)"
+        " DELETE FROM output WHERE object IN (SELECT payload FROM answer UNION SELECT tar FROM answer"
         " UNION SELECT log FROM answer)"
-        " AND holder IN (SELECT 'attestation:' || lower(hex(digest)) FROM answer)",
+        " AND attestation IN (SELECT position FROM answer)",
         "t", holder);
     statement_run(db, "DELETE FROM reference WHERE holder = ? AND holder >= 'plan:' AND holder < 'plan;'",
                   "t", holder);
@@ -112,7 +112,7 @@ void db_put_lease(struct db *db, const struct db_lease *row)
     statement_run(
         db,
         "INSERT INTO lease (nonce, job, round, worker, operator, state, granted_ms, deadline_ms, position)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, (SELECT number FROM job WHERE key = ?), ?, ?, ?, ?, ?, ?, ?)",
         "ddittt"
         "iii",
         &row->nonce, &row->job, (int64_t)row->round, row->worker, row->operator_name, row->state,
@@ -130,23 +130,29 @@ void db_put_attestation(struct db *db, const struct db_attestation *row)
 {
     statement_run(
         db,
-        "INSERT INTO attestation (digest, nonce, failure, payload, tar, log, fate, duration_ms, received_ms,"
-        " envelope, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attestation (digest, lease, failure, payload, tar, log, fate, duration_ms, received_ms,"
+        " envelope, position)"
+        " VALUES (?, (SELECT position FROM lease WHERE nonce = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "ddtzzdtiivi", &row->digest, &row->nonce, row->failure, &row->payload, &row->tar, &row->log,
         row->fate, row->duration_ms, row->received_ms, row->envelope, row->position);
 }
 
 void db_put_vote(struct db *db, const struct db_vote *row)
 {
-    statement_run(db, "INSERT INTO vote (job, round, operator, attestation, open) VALUES (?, ?, ?, ?, ?)",
+    statement_run(db,
+                  "INSERT INTO vote (job, round, operator, attestation, open)"
+                  " VALUES ((SELECT number FROM job WHERE key = ?), ?, ?,"
+                  " (SELECT position FROM attestation WHERE digest = ?), ?)",
                   "ditdi", &row->job, (int64_t)row->round, row->operator_name, &row->attestation,
                   (int64_t)row->open);
 }
 
 void db_drop_vote(struct db *db, const struct digest *job, uint32_t round, const char *operator_name)
 {
-    statement_run(db, "DELETE FROM vote WHERE job = ? AND round = ? AND operator = ?", "dit", job,
-                  (int64_t)round, operator_name);
+    statement_run(db,
+                  "DELETE FROM vote WHERE job = (SELECT number FROM job WHERE key = ?)"
+                  " AND round = ? AND operator = ?",
+                  "dit", job, (int64_t)round, operator_name);
 }
 
 void db_put_verdict(struct db *db, const struct db_verdict *row)
@@ -154,7 +160,8 @@ void db_put_verdict(struct db *db, const struct db_verdict *row)
     statement_run(
         db,
         "INSERT INTO verdict (job, round, state, payload, operators, dissent, decided_ms, settled_size)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, round) DO UPDATE SET state = excluded.state,"
+        " VALUES ((SELECT number FROM job WHERE key = ?), ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (job, round) DO UPDATE SET state = excluded.state,"
         " payload = excluded.payload, operators = excluded.operators, dissent = excluded.dissent,"
         " decided_ms = excluded.decided_ms, settled_size ="
         " CASE settled_size WHEN 0 THEN excluded.settled_size ELSE settled_size END",
@@ -165,8 +172,8 @@ void db_put_verdict(struct db *db, const struct db_verdict *row)
 void db_put_refusal(struct db *db, const struct db_refusal *row)
 {
     statement_run(db,
-                  "INSERT INTO refusal (digest, nonce, reason, position, received_ms, envelope)"
-                  " VALUES (?, ?, ?, ?, ?, ?)",
+                  "INSERT INTO refusal (digest, lease, reason, position, received_ms, envelope)"
+                  " VALUES (?, (SELECT position FROM lease WHERE nonce = ?), ?, ?, ?, ?)",
                   "ddtiiv", &row->digest, &row->nonce, row->reason, row->position, row->received_ms,
                   row->envelope);
 }
@@ -174,10 +181,13 @@ void db_put_refusal(struct db *db, const struct db_refusal *row)
 void db_put_voided(struct db *db, const struct db_voided *row)
 {
     statement_run(db,
-                  "INSERT INTO voided (attestation, reason, voided_ms) VALUES (?, ?, ?)"
+                  "INSERT INTO voided (attestation, reason, voided_ms)"
+                  " VALUES ((SELECT position FROM attestation WHERE digest = ?), ?, ?)"
                   " ON CONFLICT (attestation) DO NOTHING",
                   "dti", &row->attestation, row->reason, row->voided_ms);
-    statement_run(db, "DELETE FROM vote WHERE attestation = ?", "d", &row->attestation);
+    statement_run(db,
+                  "DELETE FROM vote WHERE attestation = (SELECT position FROM attestation WHERE digest = ?)",
+                  "d", &row->attestation);
 }
 
 void db_put_log_entry(struct db *db, const struct db_log_entry *row)
@@ -210,10 +220,19 @@ void db_put_release_signature(struct db *db, const char *release, const char *si
 void db_drop_references(struct db *db, const struct digest *object)
 {
     statement_run(db, "DELETE FROM reference WHERE object = ?", "d", object);
+    statement_run(db, "DELETE FROM output WHERE object = ?", "d", object);
 }
 
 void db_put_reference(struct db *db, const struct digest *object, const char *holder)
 {
     statement_run(db, "INSERT INTO reference (object, holder) VALUES (?, ?) ON CONFLICT DO NOTHING", "dt",
                   object, holder);
+}
+
+void db_put_output(struct db *db, const struct digest *object, const struct digest *attestation)
+{
+    statement_run(db,
+                  "INSERT INTO output (object, attestation)"
+                  " VALUES (?, (SELECT position FROM attestation WHERE digest = ?)) ON CONFLICT DO NOTHING",
+                  "dd", object, attestation);
 }

@@ -92,7 +92,8 @@ static int check_outputs(const struct intake *intake, const struct statement *st
         struct payload payload = {.manifest = statement->payload, .tar = statement->tar};
         pkginfo_write(spec, &manifest, &pkginfo);
         payload.tar_size = canontar_size(&manifest, buf_view(&pkginfo));
-        result = payload_verify(intake->store, &payload, buf_view(&pkginfo), spec->epoch, diag);
+        result =
+            payload_verify_tar(intake->store, &payload, &manifest, buf_view(&pkginfo), spec->epoch, diag);
     }
     manifest_done(&manifest);
     return result;
@@ -176,8 +177,7 @@ static uint64_t log_answer(struct farm *farm, enum logentry_kind kind, const str
 
 static void keep_object(struct farm *farm, const struct digest *object, const struct digest *envelope)
 {
-    CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(envelope).text);
-    db_put_reference(farm->db, object, holder);
+    db_put_output(farm->db, object, envelope);
     access_named(farm->access, object);
 }
 
@@ -202,7 +202,8 @@ uint64_t intake_record(struct farm *farm, const struct core_answer *answer, cons
     if (!db_is_referenced(db, &intake->job)) /* late, and its plan was dropped: the row is the evidence */
         return position;
     keep_object(farm, &intake->log, &answer->envelope);
-    if (answer->failure == FAILURE_NONE && !intake->outputs_known) { /* then that answer keeps them */
+    if (answer->failure == FAILURE_NONE && /* once known, an earlier answer keeps them */
+        !outputs_knows(farm->outputs, &intake->job, &answer->payload, &answer->tar)) {
         keep_object(farm, &answer->payload, &answer->envelope);
         keep_object(farm, &answer->tar, &answer->envelope);
         outputs_add(farm->outputs, &intake->job, &answer->payload, &answer->tar);

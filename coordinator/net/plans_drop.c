@@ -104,8 +104,7 @@ static int take_answer(void *context, const struct db_attestation *row)
     struct regain *regain = context;
     if (!digest_equal(&row->payload, &regain->payload))
         return 0;
-    CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(&row->digest).text);
-    regain->held = regain->held || db_is_held(regain->farm->db, &row->payload, holder);
+    regain->held = regain->held || db_is_held(regain->farm->db, &row->payload, &row->digest);
     regain->envelope = row->digest;
     regain->tar = row->tar;
     return 0;
@@ -113,8 +112,7 @@ static int take_answer(void *context, const struct db_attestation *row)
 
 static void want(struct farm *farm, const struct digest *object, const struct digest *envelope)
 {
-    CLEANUP_FREE char *holder = mem_format("attestation:%s", digest_hex(envelope).text);
-    db_put_reference(farm_write(farm), object, holder);
+    db_put_output(farm_write(farm), object, envelope);
     if (!store_has(farm->store, object))
         missing_add(farm, object);
 }

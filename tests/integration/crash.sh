@@ -53,8 +53,8 @@ worker_run cedar-1
 wait_for 60 "three is agreed without it" job_is three agreed
 kill -CONT "${pids[birch-1]}"
 answers() { # to the job called three
-    sqlite3 "$work/coordinator/farm.db" "SELECT $1 FROM attestation a JOIN lease l ON l.nonce = a.nonce
-        JOIN job j ON j.key = l.job WHERE j.node = 'extra/three'"
+    sqlite3 "$work/coordinator/farm.db" "SELECT $1 FROM attestation a JOIN lease l ON l.position = a.lease
+        JOIN job j ON j.number = l.job WHERE j.node = 'extra/three'"
 }
 late_came() { [ "$(answers 'count(*)')" = 3 ]; }
 wait_for 60 "the late answer arrives" late_came

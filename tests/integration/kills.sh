@@ -56,14 +56,14 @@ check_state() {
     acknowledged >"$work/promised"
     expect "the database is whole" test "$(sql 'PRAGMA integrity_check')" = ok
     expect "no row points to nothing" test -z "$(sql 'PRAGMA foreign_key_check')"
-    sql "SELECT lower(hex(nonce)) FROM attestation" | sort -u >"$work/kept"
+    sql "SELECT lower(hex(l.nonce)) FROM attestation a JOIN lease l ON l.position = a.lease" | sort -u >"$work/kept"
     expect "no acknowledged answer is lost" test -z "$(comm -23 "$work/promised" "$work/kept")"
-    expect "no lease counts twice" test -z "$(sql 'SELECT nonce FROM attestation GROUP BY nonce, payload, failure HAVING count(*) > 1')"
-    expect "no agreed job without the votes of two operators" test -z "$(sql "SELECT hex(v.job) FROM verdict v WHERE v.state = 'agreed' AND
-        (SELECT count(DISTINCT o.operator) FROM vote o JOIN attestation a ON a.digest = o.attestation
+    expect "no lease counts twice" test -z "$(sql 'SELECT lease FROM attestation GROUP BY lease, payload, failure HAVING count(*) > 1')"
+    expect "no agreed job without the votes of two operators" test -z "$(sql "SELECT v.job FROM verdict v WHERE v.state = 'agreed' AND
+        (SELECT count(DISTINCT o.operator) FROM vote o JOIN attestation a ON a.position = o.attestation
          WHERE o.job = v.job AND o.round = v.round AND a.payload = v.payload) < 2")"
-    expect "every vote is its operator's own answer" test -z "$(sql "SELECT hex(o.job) FROM vote o JOIN attestation a ON a.digest = o.attestation
-        JOIN lease l ON l.nonce = a.nonce WHERE l.operator <> o.operator OR l.job <> o.job OR l.round <> o.round")"
+    expect "every vote is its operator's own answer" test -z "$(sql "SELECT o.job FROM vote o JOIN attestation a ON a.position = o.attestation
+        JOIN lease l ON l.position = a.lease WHERE l.operator <> o.operator OR l.job <> o.job OR l.round <> o.round")"
     expect "every object that a vote names is there" test -z "$(objects_missing)"
 }
 objects_missing() {
@@ -111,7 +111,7 @@ expect_status 0 timeout 240 farmctl build --wait "$plan"
 coordinator_kill
 check_state
 expect "answers were promised at all" test -s "$work/promised"
-taken=$(sql "SELECT count(DISTINCT l.nonce) FROM lease l JOIN attestation a ON a.nonce = l.nonce
+taken=$(sql "SELECT count(DISTINCT l.position) FROM lease l JOIN attestation a ON a.lease = l.position
     JOIN (SELECT value AS ms FROM json_each('[$(paste -sd, "$work/killed")]')) k ON k.ms > l.granted_ms AND k.ms < a.received_ms")
 coordinator_start
 wait_for 60 "the workers are back" workers_online 3

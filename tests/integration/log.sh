@@ -113,9 +113,9 @@ refused_start() { # SQL TEXT
     expect_status 1 timeout 20 farm-coordinator --config "$work/farm.conf"
     expect_text "$2" "$work/out"
 }
-forget="CREATE TEMP TABLE gone AS SELECT nonce, job FROM lease WHERE operator = 'birch' LIMIT 1;
+forget="CREATE TEMP TABLE gone AS SELECT job FROM lease WHERE operator = 'birch' LIMIT 1;
     DELETE FROM vote WHERE job IN (SELECT job FROM gone); DELETE FROM verdict WHERE job IN (SELECT job FROM gone);
-    DELETE FROM attestation WHERE nonce IN (SELECT nonce FROM lease WHERE job IN (SELECT job FROM gone));
+    DELETE FROM attestation WHERE lease IN (SELECT position FROM lease WHERE job IN (SELECT job FROM gone));
     DELETE FROM lease WHERE job IN (SELECT job FROM gone);"
 refused_start "$forget" "it shows a lease that the database does not have"
 refused_start "$forget DELETE FROM log_entry WHERE position = 20" "the log has no entry 20"

@@ -70,7 +70,7 @@ wait_for 60 "four is agreed without it" plan_is done
 forgotten
 kill -CONT "${pids[birch-1]}"
 answers() { # to the job called four
-    sql "SELECT $1 FROM attestation a JOIN lease l ON l.nonce = a.nonce JOIN job j ON j.key = l.job WHERE j.node = 'extra/four'"
+    sql "SELECT $1 FROM attestation a JOIN lease l ON l.position = a.lease JOIN job j ON j.number = l.job WHERE j.node = 'extra/four'"
 }
 late_came() { [ "$(answers 'count(*)')" = 3 ]; }
 wait_for 60 "the late answer arrives" late_came

@@ -19,10 +19,10 @@ farm_up alder birch
 sql() { sqlite3 -cmd '.timeout 5000' "$work/coordinator/farm.db" "$1"; }
 object_path() { echo "$work/coordinator/store/objects/${1:0:2}/${1:2}"; }
 answer_of() { # COLUMN NODE: of its newest answer
-    sql "SELECT lower(hex(a.$1)) FROM attestation a JOIN lease l ON l.nonce = a.nonce JOIN job j ON j.key = l.job
+    sql "SELECT lower(hex(a.$1)) FROM attestation a JOIN lease l ON l.position = a.lease JOIN job j ON j.number = l.job
         WHERE j.node = 'extra/$2' AND a.tar IS NOT NULL ORDER BY a.received_ms DESC LIMIT 1"
 }
-leases_of() { sql "SELECT count(*) FROM lease l JOIN job j ON j.key = l.job WHERE j.node = 'extra/$1'"; }
+leases_of() { sql "SELECT count(*) FROM lease l JOIN job j ON j.number = l.job WHERE j.node = 'extra/$1'"; }
 is_dropped() { [ "$(sql "SELECT dropped_ms IS NOT NULL FROM plan WHERE hex(id) = upper('$1')")" = 1 ]; }
 gc_drops() { farmctl gc >/dev/null && is_dropped "$1"; }
 lost() { farmctl scrub --json | jq .lost_count; }

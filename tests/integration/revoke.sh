@@ -40,8 +40,8 @@ for name in alder birch cedar dogwood; do
 done
 
 log_position() { # WORKER JOB: of its answer
-    sqlite3 -readonly "$work/coordinator/farm.db" "SELECT a.position FROM attestation a JOIN lease l ON l.nonce = a.nonce
-        JOIN job j ON j.key = l.job WHERE l.worker = '$1' AND j.node = 'extra/$2' ORDER BY a.position LIMIT 1"
+    sqlite3 -readonly "$work/coordinator/farm.db" "SELECT a.position FROM attestation a JOIN lease l ON l.position = a.lease
+        JOIN job j ON j.number = l.job WHERE l.worker = '$1' AND j.node = 'extra/$2' ORDER BY a.position LIMIT 1"
 }
 
 newer_entry() { # WORKER OPTION...: the entry again, changed and signed anew, in $work/newer-WORKER.json
@@ -141,8 +141,8 @@ cp "$work/coordinator/farm.db" "$work/farm.db"
 sqlite3 "$work/coordinator/farm.db" "DELETE FROM voided"
 expect_status 1 timeout 20 farm-coordinator --config "$work/farm.conf"
 expect_text "it is missing, though its answer was counted" "$work/out"
-sqlite3 "$work/coordinator/farm.db" "DELETE FROM voided; INSERT INTO vote SELECT l.job, l.round, l.operator, a.digest, 0
-    FROM attestation a JOIN lease l ON l.nonce = a.nonce WHERE NOT EXISTS (SELECT 1 FROM vote v
+sqlite3 "$work/coordinator/farm.db" "DELETE FROM voided; INSERT INTO vote SELECT l.job, l.round, l.operator, a.position, 0
+    FROM attestation a JOIN lease l ON l.position = a.lease WHERE NOT EXISTS (SELECT 1 FROM vote v
     WHERE v.job = l.job AND v.round = l.round AND v.operator = l.operator)"
 expect_status 1 timeout 20 farm-coordinator --config "$work/farm.conf"
 expect_text "its worker was revoked, as the log shows, but it is not void" "$work/out"

@@ -73,7 +73,7 @@ rot() { # OBJECT: one bit in the middle of its file
     printf "$(printf '\\x%02x' $((byte ^ 4)))" | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") / 2)) conv=notrunc status=none
 }
 sql() { sqlite3 "file:$state/farm.db?mode=ro" "$1"; }
-payload_of() { sql "SELECT lower(hex(a.tar)) FROM attestation a JOIN lease l ON l.nonce = a.nonce JOIN job j ON j.key = l.job WHERE j.node = 'extra/$1' LIMIT 1"; }
+payload_of() { sql "SELECT lower(hex(a.tar)) FROM attestation a JOIN lease l ON l.position = a.lease JOIN job j ON j.number = l.job WHERE j.node = 'extra/$1' LIMIT 1"; }
 is_lost() { ! farmctl scrub >"$work/lost" && grep -q "$1" "$work/lost"; }
 is_whole() { farmctl scrub >"$work/lost"; }
 in_store() { [ -e "$(file_of "$1")" ]; }

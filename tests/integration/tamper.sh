@@ -54,17 +54,18 @@ refused_start() { # SQL TEXT
     expect_status 1 timeout 20 farm-coordinator --config "$work/farm.conf"
     expect_text "$2" "$work/out"
 }
+first="position = (SELECT min(position) FROM attestation)"
 say "D1: an accepted digest"
-refused_start "UPDATE attestation SET payload = x'$(printf 'ab%.0s' {1..32})' WHERE rowid = 1" "attestation"
+refused_start "UPDATE attestation SET payload = x'$(printf 'ab%.0s' {1..32})' WHERE $first" "attestation"
 say "D2: an attestation deleted"
-refused_start "DELETE FROM attestation WHERE rowid = 1" "no attestation behind it"
+refused_start "DELETE FROM attestation WHERE $first" "no attestation behind it"
 say "D4: a forged verdict"
 refused_start "UPDATE verdict SET payload = x'$(printf 'cd%.0s' {1..32})'" "not what the signed answers say"
 refused_start "UPDATE vote SET operator = 'cedar' WHERE operator = 'birch'" "another operator's"
 refused_start "DELETE FROM verdict; DELETE FROM vote WHERE operator = 'birch'" "it is missing, though its answer was counted"
-refused_start "UPDATE attestation SET fate = 'extra' WHERE rowid = 1" "not counted as this vote"
+refused_start "UPDATE attestation SET fate = 'extra' WHERE $first" "not counted as this vote"
 say "an envelope"
-refused_start "UPDATE attestation SET envelope = CAST(replace(CAST(envelope AS TEXT), 'a', 'b') AS BLOB) WHERE rowid = 2" "another digest"
+refused_start "UPDATE attestation SET envelope = CAST(replace(CAST(envelope AS TEXT), 'a', 'b') AS BLOB) WHERE NOT $first" "another digest"
 cp "$work/farm.db" "$work/coordinator/farm.db"
 coordinator_start
 expect "and as it was, it starts" job_is one agreed

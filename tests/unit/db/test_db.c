@@ -76,7 +76,8 @@ static void put_lease(struct db *db, unsigned char nonce)
                            .operator_name = "alder",
                            .state = "live",
                            .granted_ms = 1,
-                           .deadline_ms = 2};
+                           .deadline_ms = 2,
+                           .position = nonce};
     db_put_lease(db, &row);
 }
 
@@ -90,6 +91,7 @@ static struct db_attestation attestation(unsigned char nonce, unsigned char numb
                                    .failure = "none",
                                    .fate = "counted",
                                    .duration_ms = 1000,
+                                   .position = number,
                                    .envelope = VIEW("{}")};
 }
 
@@ -126,9 +128,10 @@ static void test_a_failed_statement_fails_the_whole_transaction(void **state)
     db_begin(fixture->db);
     put_lease(fixture->db, 7);
     db_put_attestation(fixture->db, &row);
+    row.position++;
     db_put_attestation(fixture->db, &row); /* unique by its bytes */
     assert_true(db_commit(fixture->db, &diag) < 0);
-    assert_non_null(strstr(diag.text, "UNIQUE"));
+    assert_non_null(strstr(diag.text, "UNIQUE constraint failed: attestation.digest"));
     assert_int_equal(db_each_attestation(fixture->db, count_row, &count, NULL), 0);
     db_begin(fixture->db); /* and the next one starts clean */
     put_lease(fixture->db, 7);
@@ -374,6 +377,74 @@ static void test_references_keep_objects(void **state)
     assert_false(db_is_referenced(fixture->db, &other));
 }
 
+static int add_text(void *context, const char *text)
+{
+    buf_add_format(context, "%s ", text);
+    return 0;
+}
+
+static int add_object(void *context, const struct digest *object)
+{
+    buf_add_format(context, "%u ", object->bytes[0]);
+    return 0;
+}
+
+static void test_answers_keep_their_outputs(void **state)
+{
+    struct db *db = ((struct fixture *)*state)->db;
+    CLEANUP_BUF struct buf holders = BUF_INIT, objects = BUF_INIT;
+    struct db_attestation first = attestation(7, 20), second = attestation(7, 21);
+    struct digest object = digest_number(33), before = digest_number(3), zero = {{0}};
+    db_begin(db);
+    put_lease(db, 7);
+    db_put_attestation(db, &first);
+    db_put_attestation(db, &second);
+    db_put_output(db, &object, &second.digest);
+    db_put_output(db, &object, &second.digest);
+    db_put_reference(db, &object, "base:x");
+    db_put_reference(db, &before, "base:x");
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_true(db_is_referenced(db, &object));
+    assert_true(db_is_held(db, &object, &second.digest));
+    assert_false(db_is_held(db, &object, &first.digest));
+    assert_int_equal(db_each_holder(db, &object, add_text, &holders, NULL), 2);
+    CLEANUP_FREE char *wanted = mem_format("attestation:%s base:x ", digest_hex(&second.digest).text);
+    assert_string_equal(holders.data, wanted);
+    assert_int_equal(db_each_object(db, &zero, -1, add_object, &objects, NULL), 2);
+    assert_int_equal(db_each_object(db, &before, 1, add_object, &objects, NULL), 1);
+    assert_string_equal(objects.data, "3 33 33 ");
+    db_begin(db);
+    db_drop_references(db, &object);
+    assert_int_equal(db_commit(db, NULL), 0);
+    assert_false(db_is_referenced(db, &object));
+    db_begin(db);
+    db_put_output(db, &object, &zero); /* no answer */
+    assert_true(db_commit(db, NULL) < 0);
+}
+
+static int keep_dangling(void *context, const struct db_vote *row)
+{
+    *(bool *)context = digest_is_zero(&row->attestation) && digest_is_zero(&row->job);
+    return 0;
+}
+
+/* An edited file is audited: a row whose number leads nowhere must not slip through a join. */
+static void test_a_vote_for_nothing_is_seen(void **state) /* D2 */
+{
+    struct fixture *fixture = *state;
+    sqlite3 *raw;
+    bool seen = false;
+    fixture->db = db_close(fixture->db);
+    assert_int_equal(sqlite3_open(fixture->path, &raw), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(raw, "INSERT INTO vote VALUES (4711, 1, 'alder', 4712, 0)", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(raw);
+    assert_int_equal(db_open(fixture->path, &fixture->db, NULL), 0);
+    assert_int_equal(db_each_vote(fixture->db, keep_dangling, &seen, NULL), 1);
+    assert_true(seen);
+}
+
 static void test_a_newer_schema_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -419,6 +490,8 @@ int main(void)
         TEST(test_a_voided_answer_has_no_vote),
         TEST(test_refusals_are_found_by_digest_lease_and_job),
         TEST(test_references_keep_objects),
+        TEST(test_answers_keep_their_outputs),
+        TEST(test_a_vote_for_nothing_is_seen),
         TEST(test_a_newer_schema_is_refused),
         TEST(test_a_file_that_is_no_database_is_refused),
     };

@@ -18,6 +18,10 @@ INSERT INTO attestation VALUES
     (x'{ae}', x'{a1}', 'none', x'{99}', NULL, x'{77}', 'counted', 5, 1763820003000, x'7b7d'),
     (x'{ce}', x'{c1}', 'none', x'{99}', NULL, x'{77}', 'counted', 5, 1763820005000, x'7b7d'),
     (x'{be}', x'{b1}', 'none', x'{99}', NULL, x'{77}', 'open', 5, 1763820009000, x'7b7d');
+INSERT INTO reference VALUES
+    (x'{77}', 'attestation:{ae}'),
+    (x'{77}', 'attestation:{be}'),
+    (x'{1b}', 'plan:{44}');
 INSERT INTO verdict VALUES (x'{1b}', 1, 'agreed', x'{99}', 2, 0, 1763820009000);
 INSERT INTO journal (at_ms, kind, body) VALUES
     (1763820000000, 'root', '{55}'),

@@ -365,15 +365,17 @@ static void test_D1_D2_edited_rows(void **state)
     sign(rig, "first", text);
     edit_rows(rig, "CREATE TABLE kept AS SELECT * FROM attestation");
     edit_rows(rig, "UPDATE attestation SET payload = x'"
-                   "abababababababababababababababababababababababababababababababab' WHERE rowid = 1");
+                   "abababababababababababababababababababababababababababababababab' WHERE position ="
+                   " (SELECT min(position) FROM attestation)");
     expect_refused(rig_ask(rig, "release.export", export_params(rig, "first", "/x")),
                    "the database was changed");
     edit_rows(rig, "UPDATE attestation SET payload = (SELECT payload FROM kept WHERE kept.digest = "
                    "attestation.digest)");
-    edit_rows(rig, "UPDATE attestation SET position = position + 1000000 WHERE rowid = 2");
+    edit_rows(rig, "UPDATE attestation SET position = position + 1000000 WHERE position ="
+                   " (SELECT max(position) FROM attestation)");
     expect_refused(rig_ask(rig, "release.export", export_params(rig, "first", "/x")),
                    "the database was changed");
-    edit_rows(rig, "UPDATE attestation SET position = position - 1000000 WHERE rowid = 2");
+    edit_rows(rig, "UPDATE attestation SET position = position - 1000000 WHERE position > 1000000");
     assert_false(exists(rig, "x"));
     assert_int_not_equal(find_partial(rig), 0); /* nothing of it stays */
     expect_done(rig_ask(rig, "release.export", export_params(rig, "first", "/x")));

@@ -59,10 +59,12 @@ static void test_as_it_was_it_starts(void **state)
     assert_int_equal(journal_size(rig->farm), size); /* finding it all again is no news */
 }
 
+#define FIRST "position = (SELECT min(position) FROM attestation)"
+
 static void test_D1_an_accepted_digest_flipped(void **state)
 {
     struct rig *rig = *state;
-    rig_sql(rig, "UPDATE attestation SET payload = randomblob(32) WHERE rowid = 1");
+    rig_sql(rig, "UPDATE attestation SET payload = randomblob(32) WHERE " FIRST);
     expect_refusal(rig, FARM_E_CORRUPT, "the row differs from what the worker signed");
 }
 
@@ -76,7 +78,7 @@ static void test_D1_in_the_verdict(void **state)
 static void test_D2_an_attestation_deleted(void **state)
 {
     struct rig *rig = *state;
-    rig_sql(rig, "DELETE FROM attestation WHERE rowid = 1");
+    rig_sql(rig, "DELETE FROM attestation WHERE " FIRST);
     expect_refusal(rig, FARM_E_CORRUPT, "no attestation behind it");
 }
 
@@ -84,7 +86,7 @@ static void test_D2_an_attestation_deleted(void **state)
 static const char alpha_was_never_there[] =
     "DELETE FROM vote WHERE operator = 'alpha';"
     "DELETE FROM verdict;"
-    "DELETE FROM attestation WHERE nonce IN (SELECT nonce FROM lease WHERE operator = 'alpha');"
+    "DELETE FROM attestation WHERE lease IN (SELECT position FROM lease WHERE operator = 'alpha');"
     "DELETE FROM lease WHERE operator = 'alpha';";
 
 static void test_D2_with_its_vote_and_its_lease(void **state)
@@ -203,14 +205,14 @@ static void test_D4_a_vote_taken_away(void **state)
 static void test_D4_an_answer_made_worthless(void **state)
 {
     struct rig *rig = *state;
-    rig_sql(rig, "UPDATE attestation SET fate = 'extra' WHERE rowid = 1");
+    rig_sql(rig, "UPDATE attestation SET fate = 'extra' WHERE " FIRST);
     expect_refusal(rig, FARM_E_CORRUPT, "not counted as this vote");
 }
 
 static void test_D4_an_answer_voided_by_nobody(void **state)
 {
     struct rig *rig = *state;
-    rig_sql(rig, "INSERT INTO voided SELECT digest, 'because', 1 FROM attestation WHERE rowid = 1;"
+    rig_sql(rig, "INSERT INTO voided SELECT position, 'because', 1 FROM attestation WHERE " FIRST ";"
                  "DELETE FROM vote WHERE operator = 'alpha'; DELETE FROM verdict");
     expect_refusal(rig, FARM_E_CORRUPT, "the log shows no revocation of its worker");
 }
