@@ -10,6 +10,8 @@
 enum {
     /* A checkpoint is two syncs and a signature; workers ask every few seconds. */
     PUBLISH_INTERVAL_MS = 1000,
+    /* What comes after a silence is mostly leases: their builds start on an idle machine, and a checkpoint takes the answers along. */
+    PUBLISH_DELAY_MS = 100,
     /* After a failure that may pass (a full disk). */
     RETRY_INTERVAL_MS = 5000
 };
@@ -69,6 +71,9 @@ uint64_t journal_add(struct farm *farm, struct logentry *entry)
     logentry_write(entry, &text);
     struct db_log_entry row = {.position = journal->size, .entry = buf_view(&text)};
     db_put_log_entry(farm_write(farm), &row);
+    int64_t due_ms = moment_steady_ms() + PUBLISH_DELAY_MS;
+    if (journal->pending.size == 0 && journal->due_ms < due_ms)
+        journal->due_ms = due_ms;
     tiledir_add_to_bundle(row.entry, &journal->pending);
     return journal->size++;
 }

@@ -9,8 +9,9 @@
 # is the median of the ratios of each round, so that what else the machine does meets both sides alike. Processor time is that of
 # coordinator, workers and all their builds; on a machine that is busy with other things it says more than the clock.
 #
-# Then one package at a time on the idle farm: from the request that makes its job ready to the first command of its recipe, which
-# writes the time to the build's log.
+# Then one package at a time on the idle farm, up to the first command of its recipe, which writes the time to the build's log: from the
+# moment at which its job was ready, as the lease's row has it (in whole milliseconds, rounded down), and from before the request that
+# makes it ready.
 . "$(dirname "$0")/../integration/lib.sh"
 
 jobs=200 rounds=5 slots=2 samples=200
@@ -166,14 +167,19 @@ run_samples() {
 }
 
 report_samples() {
-    local name asked worker began
+    local name asked worker began ready
     while read -r name asked; do
         for worker in alder-1 birch-1; do
             began=$(farmctl log --worker "$worker" "extra/$name" 2>/dev/null | sed -n 's/^began //p')
-            expect "the log of $name on $worker says when it began" test -n "$began"
-            awk -v a="$asked" -v b="$began" 'BEGIN { printf "%.3f\n", (b - a) * 1000 }'
+            ready=$(sqlite3 -readonly "$work/coordinator/farm.db" "SELECT granted_ms / 1000.0 FROM lease JOIN job ON number = job
+                WHERE node = 'extra/$name' AND worker = '$worker'")
+            expect "the log of $name on $worker says when it began" test -n "$began" -a -n "$ready"
+            awk -v ready="$ready" -v asked="$asked" -v began="$began" -v ready_file="$work/ready.ms" -v asked_file="$work/asked.ms" \
+                'BEGIN { printf "%.3f\n", (began - ready) * 1000 >>ready_file; printf "%.3f\n", (began - asked) * 1000 >>asked_file }'
         done
-    done <"$work/asked" | "$bench" spread ready_to_started ms >&3
+    done <"$work/asked"
+    "$bench" spread ready_to_started ms <"$work/ready.ms" >&3
+    "$bench" spread request_to_started ms <"$work/asked.ms" >&3
 }
 
 # ---- all ----

@@ -203,6 +203,18 @@ static void test_one_a_second_unless_somebody_waits(void **state)
     assert_int_equal(second.size, first.size + 1);
 }
 
+static void test_after_a_silence_it_waits_for_more(void **state)
+{
+    struct rig *rig = *state;
+    rig_publish(rig);
+    rig->farm->journal->due_ms = moment_steady_ms() - 60 * 1000;
+    add_plan(rig, "one");
+    int64_t due = journal_due(rig->farm), wait = due - moment_steady_ms();
+    assert_true(wait > 0 && wait <= 100);
+    add_plan(rig, "another"); /* which does not put it off */
+    assert_int_equal(journal_due(rig->farm), due);
+}
+
 static void test_L5_entries_that_come_while_one_is_published(void **state)
 {
     struct rig *rig = *state;
@@ -287,6 +299,7 @@ int main(void)
         TEST(test_L7_an_altered_partial_tile_is_found),
         TEST(test_L4_a_checkpoint_with_a_bad_signature),
         TEST(test_one_a_second_unless_somebody_waits),
+        TEST(test_after_a_silence_it_waits_for_more),
         TEST(test_L5_entries_that_come_while_one_is_published),
         TEST(test_a_publication_that_fails_is_made_up_for),
         TEST(test_who_waits_when_it_ends_is_told),
