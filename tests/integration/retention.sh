@@ -13,6 +13,7 @@ tree_plain one
 tree_plain two one
 tree_plain three one
 tree_plain four three
+tree_plain five
 tree_commit
 farm_up alder birch
 
@@ -89,3 +90,24 @@ wait_for 30 "the older one is dropped again" gc_drops "$dropped"
 expect "the younger is not" test "$(sql "SELECT dropped_ms IS NULL FROM plan WHERE hex(id) = upper('$younger')")" = 1
 expect "three is still here" test -e "$(object_path "$three")"
 wait_for 10 "nothing is lost any more" nothing_lost
+
+say "an answer that was alone when its plan was dropped keeps nothing; the next one with its outputs does"
+kill -TERM "${pids[birch-1]}"
+wait "${pids[birch-1]}" || true
+farm_plan five 2>/dev/null
+alone=$plan
+expect_status 0 farmctl build "$alone"
+has_answers() { [ "$(sql "SELECT count(*) FROM attestation a JOIN lease l ON l.position = a.lease JOIN job j ON j.number = l.job
+    WHERE j.node = 'extra/five'")" = "$1" ]; }
+wait_for 60 "alder has built it" has_answers 1
+expect_status 0 farmctl cancel "$alone"
+wait_for 30 "it is dropped" gc_drops "$alone"
+five=$(answer_of tar five)
+expect "its archive is gone" test ! -e "$(object_path "$five")"
+worker_run birch-1
+wait_for 60 "birch is back" workers_online 2
+build_plan five
+expect "birch's answer was enough" has_answers 2
+expect_status 0 farmctl gc
+expect "its archive is here, and stays" test -e "$(object_path "$five")"
+wait_for 10 "nothing is lost" nothing_lost
