@@ -65,13 +65,13 @@ static int migrate_step(struct db *db, const char *path, size_t version, struct 
 {
     CLEANUP_FREE char *sql = mem_format("BEGIN IMMEDIATE; %s ; PRAGMA user_version = %zu; COMMIT;",
                                         schema_files[version], version + 1);
-    int result =
-        sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : report(db, diag, "schema");
-    if (result >= 0)
+    int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
         return 0;
+    int result = report(db, diag, "schema");
     sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    return diag_wrap(diag, result, "%s: upgrade to schema %zu, which needs three times its room; unchanged",
-                     path, version + 1);
+    return diag_wrap(diag, result, "%s: the upgrade to schema %zu was undone%s", path, version + 1,
+                     (code & 0xff) == SQLITE_FULL ? "; make room for three times the file" : "");
 }
 
 /* Should an upgrade turn out to be wrong, what was there before is not gone. A copy that a crash left half-made is made again. */
@@ -97,12 +97,12 @@ static int migrate(struct db *db, const char *path, struct diag *diag)
             diag, FARM_E_UNSUPPORTED,
             "%s: schema version %lld is newer than this program knows (%zu); install the newer farm", path,
             (long long)version, schema_count);
-    if (result >= 0 && version > 0 && (size_t)version < schema_count)
+    bool upgrades = version > 0 && (size_t)version < schema_count;
+    if (result >= 0 && upgrades)
         result = keep_before(path, version, diag);
     for (size_t next = (size_t)version; result >= 0 && next < schema_count; next++)
         result = migrate_step(db, path, next, diag);
-    if (result >= 0 && version > 0 &&
-        (size_t)version < schema_count) /* a log of everything, once, is no use */
+    if (result >= 0 && upgrades) /* what it took is no use any more */
         result = execute(db, "PRAGMA wal_checkpoint(TRUNCATE)", diag);
     return result;
 }

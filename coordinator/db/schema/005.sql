@@ -58,12 +58,13 @@ CREATE TABLE refusal (
     envelope    BLOB    NOT NULL
 ) STRICT;
 
--- Recorded answers that never count again, because who signed them is not believed any more.
+-- Recorded answers that never count again, because who signed them is not believed any more. Without a rowid, for which NULL would
+-- become the next number.
 CREATE TABLE voided (
     attestation INTEGER NOT NULL PRIMARY KEY REFERENCES attestation (position),
     reason      TEXT    NOT NULL,
     voided_ms   INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- One vote per operator, job and round: the database itself counts people, not signatures.
 CREATE TABLE vote (

@@ -332,6 +332,10 @@ static void test_a_voided_answer_has_no_vote(void **state) /* W11 */
     assert_int_equal(position, 41);
     assert_int_equal(db_each_attestation_by(db, "alder-1", keep_position, &position, NULL), 1);
     assert_int_equal(db_each_attestation_by(db, "birch-1", keep_position, &position, NULL), 0);
+    voided.attestation = digest_number(99); /* there is none: nobody else's number is taken for it */
+    db_begin(db);
+    db_put_voided(db, &voided);
+    assert_true(db_commit(db, NULL) < 0);
 }
 
 static int keep_refusal(void *context, const struct db_refusal *row)
