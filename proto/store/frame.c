@@ -208,8 +208,8 @@ struct frame_decoder {
     ZSTD_inBuffer have;
     unsigned char header[FRAME_HEADER_MAX]; /* the file's first bytes */
     size_t header_size;
-    bool ended; /* the frame is complete */
-    bool file_ended;
+    bool ended;     /* the frame is complete */
+    bool was_short; /* the last read: the file ended, or the kernel gave what it had */
     uint64_t total; /* bytes decoded */
 };
 
@@ -289,7 +289,7 @@ struct frame_decoder *frame_decoder_new(struct frame_spares *spares, int fd)
     decoder->end = UINT64_MAX;
     decoder->have = (ZSTD_inBuffer){0};
     decoder->header_size = 0;
-    decoder->ended = decoder->file_ended = false;
+    decoder->ended = decoder->was_short = false;
     decoder->total = 0;
     return decoder;
 }
@@ -317,8 +317,6 @@ static int refill(struct frame_decoder *decoder, struct diag *diag)
     uint64_t there = decoder->end - decoder->offset;
     size_t size = there < decoder->in_size ? (size_t)there : decoder->in_size;
     ssize_t got;
-    if (decoder->file_ended)
-        return 0;
     if (size == 0)
         return -EAGAIN;
     do
@@ -332,7 +330,7 @@ static int refill(struct frame_decoder *decoder, struct diag *diag)
     decoder->header_size += more;
     decoder->offset += (uint64_t)got;
     decoder->have = (ZSTD_inBuffer){decoder->in, (size_t)got, 0};
-    decoder->file_ended = (size_t)got < size;
+    decoder->was_short = (size_t)got < size;
     return got > 0;
 }
 
@@ -353,8 +351,10 @@ static int read_header(const unsigned char *header, size_t size, uint64_t *ret, 
  */
 static ssize_t at_end(struct frame_decoder *decoder, struct diag *diag)
 {
-    int more = decoder->have.pos < decoder->have.size ? 1 : refill(decoder, diag);
+    int more = decoder->have.pos < decoder->have.size;
     uint64_t stated;
+    if (more == 0 && !decoder->was_short) /* a short read was up to the file's end */
+        more = refill(decoder, diag);
     if (more != 0)
         return more < 0 ? more : diag_set(diag, FARM_E_SYNTAX, "bytes behind the zstd frame");
     int result = read_header(decoder->header, decoder->header_size, &stated, diag);
