@@ -2,6 +2,7 @@
 #include "missing_private.h"
 
 #include "farmlog.h"
+#include "outputs.h"
 #include "source_fetch.h"
 
 #include <stdlib.h>
@@ -192,6 +193,7 @@ int missing_accept(struct farm *farm, const struct digest *digest, struct diag *
         return diag_set(diag, FARM_E_REFUSED, "%s is needed; farmctl scrub says what brings it back",
                         digest_hex(digest).text);
     db_drop_references(farm_write(farm), digest);
+    outputs_forget(farm->outputs);
     (void)map_remove(farm->missing->objects, digest_key(digest));
     log_event(LOG_LEVEL_WARNING, "the loss of an object was accepted", log_digest(FIELD_OBJECT, digest));
     free_object(object); /* of its payloads the core goes on knowing that they are lost */

@@ -31,6 +31,13 @@ struct outputs *outputs_free(struct outputs *outputs)
     return NULL;
 }
 
+void outputs_forget(struct outputs *outputs)
+{
+    map_free(outputs->known);
+    outputs->known = map_new();
+    outputs->count = outputs->oldest = 0;
+}
+
 static struct view key_of(const struct triple *triple)
 {
     return view_of(triple, sizeof *triple);

@@ -79,10 +79,8 @@ int plans_drop_old(struct farm *farm, size_t *ret_dropped, struct diag *diag)
     }
     if (result >= 0)
         commit(farm);
-    if (*ret_dropped > 0) { /* the next answer that names them keeps them: no earlier one does any more */
-        outputs_free(farm->outputs);
-        farm->outputs = outputs_new();
-    }
+    if (*ret_dropped > 0)
+        outputs_forget(farm->outputs);
     return result;
 }
 

@@ -3,6 +3,7 @@
 #include "farm_rig.h"
 
 #include "missing.h"
+#include "outputs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -279,7 +280,9 @@ static void test_D8_a_loss_is_accepted(void **state)
     assert_int_equal(missing_accept(rig->farm, agreed, &diag), FARM_E_REFUSED);
     assert_int_equal(missing_accept(rig->farm, &spec, &diag), FARM_E_REFUSED);
     assert_int_equal(missing_accept(rig->farm, &log, &diag), 0);
+    outputs_add(rig->farm->outputs, &spec, other, other);
     assert_int_equal(missing_accept(rig->farm, other, &diag), 0);
+    assert_false(outputs_knows(rig->farm->outputs, &spec, other, other)); /* the next answer with it keeps it */
     assert_int_equal(count_lost(rig), 1);
     rig_turn(rig);
     rig_restart(rig);

@@ -29,6 +29,10 @@ static void test_each_of_the_three_counts(void **state)
     assert_false(outputs_knows(outputs, &one, &other, &three));
     assert_false(outputs_knows(outputs, &one, &two, &other));
     assert_false(outputs_knows(outputs, &one, &three, &two));
+    outputs_forget(outputs);
+    assert_false(outputs_knows(outputs, &one, &two, &three));
+    outputs_add(outputs, &one, &two, &three);
+    assert_true(outputs_knows(outputs, &one, &two, &three));
     outputs_free(outputs);
 }
 
