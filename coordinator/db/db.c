@@ -102,8 +102,8 @@ static int migrate(struct db *db, const char *path, struct diag *diag)
         result = keep_before(path, version, diag);
     for (size_t next = (size_t)version; result >= 0 && next < schema_count; next++)
         result = migrate_step(db, path, next, diag);
-    if (result >= 0 && upgrades) /* what it took is no use any more */
-        result = execute(db, "PRAGMA wal_checkpoint(TRUNCATE)", diag);
+    if (result >= 0 && upgrades) /* what it took is no use any more; if it cannot go now, later */
+        (void)!execute(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL);
     return result;
 }
 
@@ -125,6 +125,7 @@ static int configure(struct db *db, const char *path, struct diag *diag)
         "PRAGMA foreign_keys = ON",
         "PRAGMA trusted_schema = OFF",
         "PRAGMA cell_size_check = ON",
+        "PRAGMA secure_delete = OFF", /* Debian's default is to write zeros over what goes: half of an upgrade's room */
         "PRAGMA cache_size = -32768", /* KiB: what an evening's results touch; the default of 2 MiB is read again and again */
         "PRAGMA wal_autocheckpoint = 4000", /* pages: 16 MiB of log, so that a page which changes often is copied back rarely */
     };

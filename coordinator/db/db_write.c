@@ -94,7 +94,7 @@ void db_drop_plan(struct db *db, const struct digest *plan, int64_t now_ms)
         " JOIN attestation a ON a.lease = l.position)"
         " DELETE FROM output WHERE object IN (SELECT payload FROM answer UNION SELECT tar FROM answer"
         " UNION SELECT log FROM answer)"
-        " AND attestation IN (SELECT position FROM answer)",
+        " AND +attestation IN (SELECT position FROM answer)", /* '+': not each object with each answer */
         "t", holder);
     statement_run(db, "DELETE FROM reference WHERE holder = ? AND holder >= 'plan:' AND holder < 'plan;'",
                   "t", holder);
