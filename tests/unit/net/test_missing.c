@@ -282,7 +282,8 @@ static void test_D8_a_loss_is_accepted(void **state)
     assert_int_equal(missing_accept(rig->farm, &log, &diag), 0);
     outputs_add(rig->farm->outputs, &spec, other, other);
     assert_int_equal(missing_accept(rig->farm, other, &diag), 0);
-    assert_false(outputs_knows(rig->farm->outputs, &spec, other, other)); /* the next answer with it keeps it */
+    assert_false(
+        outputs_knows(rig->farm->outputs, &spec, other, other)); /* the next answer with it keeps it */
     assert_int_equal(count_lost(rig), 1);
     rig_turn(rig);
     rig_restart(rig);
