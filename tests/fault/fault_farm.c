@@ -398,8 +398,10 @@ static void check_intake(const struct fault_trial *trial)
     struct core_node_view view;
     struct diag diag = DIAG_INIT;
     start();
+    uint64_t kept = journal_size(rig->farm); /* before they are sent again */
     for (size_t i = 0; i < WORKERS; i++) {
         uint64_t was = atomic_load(&entries[i]), is = answer(i, &diag);
+        FAULT_EXPECT(kept >= was, "answer %zu was acknowledged, and is lost", i);
         FAULT_EXPECT(is > 0, "answer %zu: %s", i, diag.text);
         FAULT_EXPECT(was == 0 || was == is, "answer %zu was acknowledged as entry %llu, and is %llu", i,
                      (unsigned long long)was, (unsigned long long)is);
